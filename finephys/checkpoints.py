@@ -1,0 +1,110 @@
+"""Weights on disk: safetensors with their configuration beside the tensors, loaded strictly.
+
+A checkpoint holds what training made and nothing else; a missing, extra or misshapen tensor is an
+error, never a random layer.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finephys.errors import WeightsError, WeightsMissingError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ROOT_VARIABLE = "FINEPHYS_CHECKPOINTS"
+"""Environment variable that moves the folder of all checkpoints."""
+
+
+def checkpoints_root() -> Path:
+    """Folder that holds one folder a tier."""
+    configured = os.environ.get(ROOT_VARIABLE)
+    return (
+        Path(configured) if configured else Path(__file__).resolve().parent.parent / "checkpoints"
+    )
+
+
+def checkpoint_path(tier: str, name: str) -> Path:
+    """Path of one checkpoint of a tier, such as "lifting" of "tiny".
+
+    Raises:
+        WeightsMissingError: when it is not there; the text names the command that makes it.
+    """
+    path = checkpoints_root() / tier / f"{name}.safetensors"
+    if not path.is_file():
+        command = (
+            f"python -m finephys fetch {tier}"
+            if tier != "tiny"
+            else f"git checkout checkpoints/tiny, or python -m finephys train {name}"
+        )
+        raise WeightsMissingError(f"The {tier} weights {path} are missing; run: {command}")
+    return path
+
+
+def save_module(
+    module: "nn.Module", path: Path, config: dict[str, Any], *, half: bool = True
+) -> None:
+    """Write a module's parameters and buffers with its configuration, whole or not at all.
+
+    Args:
+        module: what to save.
+        path: a .safetensors file; its folder is made.
+        config: plain JSON values that rebuild the module.
+        half: store floating tensors as float16.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        for name, tensor in module.state_dict().items()
+    }
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor.float()).all():
+            raise WeightsError(f"{name} holds NaN or infinite values; {path.name} was not written.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"config": json.dumps(config, sort_keys=True)})
+    partial.replace(path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Configuration that a checkpoint was saved with."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as safetensors ({error}); fetch or train it again."
+        ) from error
+    if "config" not in metadata:
+        raise WeightsError(f"{path} holds no configuration; it was not written by this project.")
+    config: dict[str, Any] = json.loads(metadata["config"])
+    return config
+
+
+def load_module(module: "nn.Module", path: Path) -> None:
+    """Fill a module from a checkpoint, strictly and in the module's own dtype.
+
+    Raises:
+        WeightsError: when the file is damaged or a tensor is missing, extra or of another shape.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+        module.load_state_dict(tensors, strict=True)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{path} does not fit this version of the model ({str(error).splitlines()[0]}); "
+            "fetch or train it again."
+        ) from error
+    module.eval()

@@ -1,0 +1,1 @@
+"""The stages of training, declared once, and the one loop that runs them."""

@@ -1,0 +1,162 @@
+"""The one training loop: accelerate, cosine learning rate, moving average, resume."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long and how fast to train.
+
+    Attributes:
+        steps: optimiser steps in all; a resumed run goes on to the same total.
+        learning_rate: peak; linear warm-up over `warmup` steps, then cosine to `final_rate` of it.
+        final_rate: last learning rate as a fraction of the peak.
+        warmup: steps.
+        weight_decay: Adam's decoupled decay.
+        average_decay: decay of the moving average of the weights; 0 keeps the raw weights.
+        clip_norm: largest gradient norm.
+        seed: of torch's generator on a fresh start.
+        log_every: steps between log lines.
+        save_seconds: wall time between saved states.
+    """
+
+    steps: int
+    learning_rate: float
+    final_rate: float = 0.02
+    warmup: int = 100
+    weight_decay: float = 0.01
+    average_decay: float = 0.998
+    clip_norm: float = 1.0
+    seed: int = 0
+    log_every: int = 20
+    save_seconds: float = 60.0
+
+
+def learning_rate_at(step: int, settings: LoopSettings) -> float:
+    """Learning rate of a step in [0, settings.steps]: warm-up, then cosine."""
+    warm = min(1.0, (step + 1) / max(settings.warmup, 1))
+    progress = min(step / max(settings.steps, 1), 1.0)
+    cosine = 0.5 + 0.5 * math.cos(math.pi * progress)
+    floor = settings.final_rate
+    return settings.learning_rate * warm * (floor + (1 - floor) * cosine)
+
+
+def train(
+    model: nn.Module,
+    loss_of_step: Callable[[nn.Module, int], dict[str, torch.Tensor]],
+    settings: LoopSettings,
+    run_folder: Path,
+    on_save: Callable[[nn.Module, int], None],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train `model` until `settings.steps`, resuming from `run_folder` when it holds a state.
+
+    Args:
+        model: parameters with requires_grad are trained.
+        loss_of_step: draws the batch of a step and returns named losses; "total" is minimised.
+        settings: see LoopSettings.
+        run_folder: state.pt (for resuming) and log.jsonl are kept here.
+        on_save: called with the averaged model and the step each time a state is saved.
+        should_stop: asked before each step; True ends the run after saving.
+
+    Returns:
+        The last step reached.
+
+    Raises:
+        FloatingPointError: when the loss is not finite; nothing is saved after it.
+    """
+    run_folder.mkdir(parents=True, exist_ok=True)
+    accelerator = Accelerator()
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    state_path = run_folder / "state.pt"
+    if state_path.is_file():
+        state = torch.load(state_path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first_step: int = state["step"]
+        average = state["average"]
+        logger.info("resumed %s at step %d", run_folder, first_step)
+    else:
+        torch.manual_seed(settings.seed)
+        first_step = 0
+        average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    raw = accelerator.unwrap_model(wrapped)
+    average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
+
+    def save(step: int) -> None:
+        if not accelerator.is_main_process:
+            return
+        partial = state_path.with_suffix(".partial")
+        torch.save(
+            {
+                "model": raw.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": average,
+                "step": step,
+            },
+            partial,
+        )
+        partial.replace(state_path)
+        kept = {name: tensor.clone() for name, tensor in raw.state_dict().items()}
+        if settings.average_decay > 0:
+            raw.load_state_dict(average)
+        on_save(raw, step)
+        raw.load_state_dict(kept)
+        raw.train()
+
+    raw.train()
+    began = last_save = time.monotonic()
+    sums: dict[str, float] = {}
+    step = first_step
+    with (run_folder / "log.jsonl").open("a") as log:
+        while step < settings.steps and not should_stop():
+            rate = learning_rate_at(step, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            losses = loss_of_step(wrapped, step)
+            total = losses["total"]
+            if not torch.isfinite(total):
+                raise FloatingPointError(
+                    f"loss is {total.item()} at step {step}; lower the learning rate and resume."
+                )
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(total)
+            accelerator.clip_grad_norm_(parameters, settings.clip_norm)
+            optimizer.step()
+            step += 1
+            decay = min(settings.average_decay, step / (step + 10))
+            for name, tensor in raw.state_dict().items():
+                if tensor.is_floating_point():
+                    average[name].lerp_(tensor, 1 - decay)
+                else:
+                    average[name].copy_(tensor)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            if step % settings.log_every == 0:
+                row = {name: value / settings.log_every for name, value in sums.items()}
+                row |= {"step": step, "seconds": time.monotonic() - began, "rate": rate}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                logger.info("%s", row)
+                sums = {}
+            if time.monotonic() - last_save > settings.save_seconds:
+                save(step)
+                last_save = time.monotonic()
+    save(step)
+    return step

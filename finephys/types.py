@@ -1,0 +1,426 @@
+"""The values that flow through FinePhys: frozen dataclasses of numpy arrays, checked when made.
+
+F = 16 frames, J = 17 joints, L = 16 limbs. Camera axes: x right, y down, z away. World axes: x
+forward, y left, z up. No torch here; tensors live only inside a stage.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.errors import RequestError
+from finephys.skeleton import FRAMES, JOINTS, LIMBS
+
+Float = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+
+_J = len(JOINTS)
+
+
+def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
+    """Raise RequestError unless dtype and shape (None: any length) fit and all is finite."""
+    fits = len(array.shape) == len(shape) and all(
+        want is None or want == got for want, got in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        wanted = tuple("any" if want is None else want for want in shape)
+        raise RequestError(
+            f"{name} is {array.dtype} {array.shape}; expected {np.dtype(dtype)} {wanted}."
+        )
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise RequestError(f"{name} holds NaN or infinite values; every value must be finite.")
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """Frames evenly spaced in time.
+
+    Attributes:
+        frames: uint8 (N, H, W, 3) RGB, N >= 1.
+        fps: frames per second of the file's own time.
+        start: seconds from the beginning of the file to the first frame.
+        notes: plain sentences for the person about how the frames were taken.
+    """
+
+    frames: Bytes
+    fps: float
+    start: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("frames", self.frames, (None, None, None, 3), np.uint8)
+        if not len(self.frames) or not 0 < self.fps < float("inf"):
+            raise RequestError(
+                f"a clip has {len(self.frames)} frames at {self.fps} fps; at least one frame and a "
+                "positive frame rate are needed."
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.frames.shape[2], self.frames.shape[1]
+
+    @property
+    def times(self) -> Float:
+        """Seconds of each frame in the file, (N,)."""
+        return (self.start + np.arange(len(self.frames)) / self.fps).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Pose2D:
+    """S_detect or S_re-proj: 2D joints in the pixels of a clip, y down.
+
+    Attributes:
+        xy: float32 (F, J, 2).
+        score: float32 (F, J) in [0, 1]; 0 where nothing is known.
+        interpolated: bool (F,), frames between two of the clip's own (clips of fewer than 16).
+        source: who made it, e.g. "mediapipe" or "simulation of class 24".
+    """
+
+    xy: Float
+    score: Float
+    interpolated: Bool = field(default_factory=lambda: np.zeros(FRAMES, np.bool_))
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check("xy", self.xy, (FRAMES, _J, 2), np.float32)
+        _check("score", self.score, (FRAMES, _J), np.float32)
+        _check("interpolated", self.interpolated, (FRAMES,), np.bool_)
+        if self.score.min() < 0 or self.score.max() > 1:
+            raise RequestError(
+                f"score runs from {self.score.min():.3g} to {self.score.max():.3g}; "
+                "it must lie in [0, 1]."
+            )
+
+
+@dataclass(frozen=True)
+class Pose3D:
+    """S_dd, S_pp or their fusion: a root-relative body and the path of its root, in camera axes.
+
+    Attributes:
+        xyz: float32 (F, J, 3) metres, relative to the pelvis of the same frame.
+        root: float32 (F, 3) metres, path of the pelvis relative to the window's first frame.
+        mode: how it was made, e.g. "lifted", "euler-lagrange", or the fusion's name.
+    """
+
+    xyz: Float
+    root: Float
+    mode: str = ""
+
+    def __post_init__(self) -> None:
+        _check("xyz", self.xyz, (FRAMES, _J, 3), np.float32)
+        _check("root", self.root, (FRAMES, 3), np.float32)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """S_pp: what PhysNet says of a window (Eqs. 35 and 41: M(q) qddot = J - C).
+
+    Attributes:
+        forward: state carried from the first frame to the last.
+        backward: state carried from the last frame to the first.
+        combined: both directions together; this is S_pp.
+        acceleration: float32 (F, J, 3) m/s^2, camera axes.
+        force: float32 (F, J, 3), generalised force J per unit body mass, N/kg.
+        coriolis: float32 (F, J, 3), C per unit body mass, N/kg.
+        mass_matrix: float32 (F, 3J, 3J) M(q) per unit body mass, coordinates joint-major; None when
+            not asked for.
+        dynamics: name of the dynamics used.
+    """
+
+    forward: Pose3D
+    backward: Pose3D
+    combined: Pose3D
+    acceleration: Float
+    force: Float
+    coriolis: Float
+    mass_matrix: Float | None = None
+    dynamics: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("acceleration", "force", "coriolis"):
+            _check(name, getattr(self, name), (FRAMES, _J, 3), np.float32)
+        if self.mass_matrix is not None:
+            _check("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
+
+
+@dataclass(frozen=True)
+class CameraMotion:
+    """How the camera moved under a clip, from its background.
+
+    Attributes:
+        to_first: float64 (F, 3, 3), pixel homography of each frame to the first.
+        known: True when the camera stood still or its motion could be estimated and removed; when
+            False `to_first` is the identity and ballistic terms must stay off.
+        note: one plain sentence for the person.
+    """
+
+    to_first: npt.NDArray[np.float64]
+    known: bool
+    note: str
+
+    def __post_init__(self) -> None:
+        _check("to_first", self.to_first, (FRAMES, 3, 3), np.float64)
+
+
+@dataclass(frozen=True)
+class PoseWindows:
+    """A batch of 2D windows with what lifting them needs.
+
+    Attributes:
+        xy: float32 (N, F, J, 2) pixels, camera motion removed.
+        score: float32 (N, F, J) in [0, 1].
+        size: (width, height) of the image in pixels.
+        dt: float32 (N,) seconds of real time between frames.
+        body_height: metres.
+        ballistic: float32 (N,), 1 where the root path is that of a still camera, else 0.
+    """
+
+    xy: Float
+    score: Float
+    size: tuple[int, int]
+    dt: Float
+    body_height: float
+    ballistic: Float
+
+    def __post_init__(self) -> None:
+        count = len(self.xy)
+        _check("xy", self.xy, (count, FRAMES, _J, 2), np.float32)
+        _check("score", self.score, (count, FRAMES, _J), np.float32)
+        _check("dt", self.dt, (count,), np.float32)
+        _check("ballistic", self.ballistic, (count,), np.float32)
+        if count and not (self.dt > 0).all():
+            raise RequestError(f"dt has {self.dt.min()} s; time between frames must be positive.")
+        if min(self.size) < 1:
+            raise RequestError(f"size is {self.size}; width and height must be at least 1 pixel.")
+        if count and (self.score.min() < 0 or self.score.max() > 1):
+            raise RequestError(
+                f"score runs from {self.score.min():.3g} to {self.score.max():.3g}; "
+                "it must lie in [0, 1]."
+            )
+        if not 0.3 <= self.body_height <= 3.0:
+            raise RequestError(
+                f"body height is {self.body_height} m; give a height between 0.3 and 3 m."
+            )
+
+
+@dataclass(frozen=True)
+class BodyWindows:
+    """A batch of 3D windows in camera axes; one item of it is a Pose3D.
+
+    Attributes:
+        xyz: float32 (N, F, J, 3) metres, relative to the pelvis of the same frame.
+        root: float32 (N, F, 3) metres, path of the pelvis relative to the window's first frame.
+    """
+
+    xyz: Float
+    root: Float
+
+    def __post_init__(self) -> None:
+        _check("xyz", self.xyz, (len(self.xyz), FRAMES, _J, 3), np.float32)
+        _check("root", self.root, (len(self.xyz), FRAMES, 3), np.float32)
+
+    def item(self, index: int, mode: str) -> Pose3D:
+        """Window `index` as a Pose3D made by `mode`."""
+        return Pose3D(self.xyz[index], self.root[index], mode)
+
+
+@dataclass(frozen=True)
+class MotionWindows:
+    """A batch of what PhysNet says; one item of it is a Motion, whose fields these are.
+
+    Attributes:
+        forward: see Motion.
+        backward: see Motion.
+        combined: see Motion.
+        acceleration: float32 (N, F, J, 3).
+        force: float32 (N, F, J, 3).
+        coriolis: float32 (N, F, J, 3).
+        mass_matrix: float32 (N, F, 3J, 3J) or None.
+        dynamics: name of the dynamics used.
+    """
+
+    forward: BodyWindows
+    backward: BodyWindows
+    combined: BodyWindows
+    acceleration: Float
+    force: Float
+    coriolis: Float
+    mass_matrix: Float | None
+    dynamics: str
+
+    def item(self, index: int) -> Motion:
+        """Window `index` as a Motion."""
+        return Motion(
+            forward=self.forward.item(index, f"{self.dynamics}, forward"),
+            backward=self.backward.item(index, f"{self.dynamics}, backward"),
+            combined=self.combined.item(index, self.dynamics),
+            acceleration=self.acceleration[index],
+            force=self.force[index],
+            coriolis=self.coriolis[index],
+            mass_matrix=None if self.mass_matrix is None else self.mass_matrix[index],
+            dynamics=self.dynamics,
+        )
+
+
+@dataclass(frozen=True)
+class LimbHeatmaps:
+    """Limb heatmaps at the scales of the video U-Net, PoseConv3D style (supplement A.2).
+
+    Attributes:
+        levels: float32 (F, L, h, w) in [0, 1], finest first.
+    """
+
+    levels: tuple[Float, ...]
+
+    def __post_init__(self) -> None:
+        for index, level in enumerate(self.levels):
+            _check(f"heatmap level {index}", level, (FRAMES, len(LIMBS), None, None), np.float32)
+
+
+@dataclass(frozen=True)
+class WorldMotion:
+    """A body moving in the world: real motion capture or simulation.
+
+    Attributes:
+        joints: float32 (T, J, 3) metres, z up, floor at z = 0.
+        fps: frames per second.
+        flight: bool (T,), True where no part touches anything.
+        action: FineGym class 6-40, or None.
+        source: where it comes from.
+    """
+
+    joints: Float
+    fps: float
+    flight: Bool
+    action: int | None
+    source: str
+
+    def __post_init__(self) -> None:
+        _check("joints", self.joints, (None, _J, 3), np.float32)
+        _check("flight", self.flight, (len(self.joints),), np.bool_)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    Attributes:
+        prompt: text for the generator; empty: the caption of the action class, or a plain sentence.
+        action: FineGym class 6-40, or None.
+        seed: 0 to 2**31 - 1; the same request and seed give the same frames on the same machine.
+        steps: denoising steps, 1 to 100.
+        guidance_scale: classifier-free guidance, 1 (off) to 20.
+        tier: "tiny" or "sd15".
+        fusion: how S_dd and S_pp are fused, a key of `pipeline.FUSIONS`; the paper's is "average".
+        start: seconds into the clip where the 16 frames begin; None: where most body motion is.
+        span: seconds covered by the 16 frames; None: at most 2.5.
+        real_speed: how many times faster than the file the real motion was (4 for 4x slow motion).
+        body_height: metres.
+        use_prior: go on with the pose prior when nobody is found in the clip.
+    """
+
+    prompt: str = ""
+    action: int | None = None
+    seed: int = 0
+    steps: int = 10
+    guidance_scale: float = 1.5
+    tier: str = "tiny"
+    fusion: str = "default"
+    start: float | None = None
+    span: float | None = None
+    real_speed: float = 1.0
+    body_height: float = 1.60
+    use_prior: bool = False
+
+
+class Stage(StrEnum):
+    """Stages of one run, in the order in which their values arrive."""
+
+    CLIP = "clip"
+    DETECTED = "detected"
+    DATA_DRIVEN = "data_driven"
+    PHYSICS = "physics"
+    REPROJECTED = "reprojected"
+    HEATMAPS = "heatmaps"
+    PREVIEW = "preview"
+    VIDEO = "video"
+    RESULT = "result"
+
+
+@dataclass(frozen=True)
+class Poses:
+    """Everything known of the body in one clip: the four stages and how they were made.
+
+    Attributes:
+        clip: frames the poses belong to; None when an action was chosen without a clip.
+        size: (width, height) in pixels of the image plane of the 2D poses.
+        frame_times: float32 (F,) seconds in the file.
+        dt: seconds of real time between frames.
+        camera: motion of the camera.
+        detected: S_detect.
+        data_driven: S_dd.
+        motion: S_pp and what PhysNet knows.
+        fused: S_dd and S_pp fused; its `mode` is the fusion's name.
+        reprojected: S_re-proj.
+        notes: plain sentences a person should read with the result.
+    """
+
+    clip: VideoClip | None
+    size: tuple[int, int]
+    frame_times: Float
+    dt: float
+    camera: CameraMotion
+    detected: Pose2D
+    data_driven: Pose3D
+    motion: Motion
+    fused: Pose3D
+    reprojected: Pose2D
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """All of one run.
+
+    Attributes:
+        request: as resolved: prompt filled in, seed fixed.
+        poses: the four pose stages.
+        heatmaps: what guided the generator.
+        video: the generated clip, 16 frames.
+        seconds: wall time of each stage.
+        config: plain JSON of tier, versions and checkpoints used.
+    """
+
+    request: Request
+    poses: Poses
+    heatmaps: LimbHeatmaps
+    video: VideoClip
+    seconds: dict[str, float]
+    config: dict[str, Any]
+
+
+StageValue = VideoClip | Pose2D | Pose3D | Motion | LimbHeatmaps | Result
+
+
+@dataclass(frozen=True)
+class Update:
+    """One value as it becomes ready.
+
+    Attributes:
+        stage: which value.
+        value: the value itself; for PREVIEW the clip as denoised so far.
+        fraction: 0 to 1, how much of the run is done.
+        seconds: since the run began.
+        notes: what a person should read with it.
+    """
+
+    stage: Stage
+    value: StageValue
+    fraction: float
+    seconds: float
+    notes: tuple[str, ...] = ()
