@@ -37,22 +37,29 @@ def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dt
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Frames evenly spaced in time.
+    """Frames of a clip, as evenly spaced in time as the file has them.
 
     Attributes:
         frames: uint8 (N, H, W, 3) RGB, N >= 1.
         fps: frames per second of the file's own time.
         start: seconds from the beginning of the file to the first frame.
         notes: plain sentences for the person about how the frames were taken.
+        frame_times: float32 (N,), the file's own time of each frame, rising; None: exactly even.
+        to_file: factors (x, y) from pixels of `frames` to pixels as the file stores them, which
+            differ where large frames were scaled down or stored pixels are not square.
     """
 
     frames: Bytes
     fps: float
     start: float = 0.0
     notes: tuple[str, ...] = ()
+    frame_times: Float | None = None
+    to_file: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         _check("frames", self.frames, (None, None, None, 3), np.uint8)
+        if self.frame_times is not None:
+            _check("frame_times", self.frame_times, (len(self.frames),), np.float32)
         if not len(self.frames) or not 0 < self.fps < float("inf"):
             raise RequestError(
                 f"a clip has {len(self.frames)} frames at {self.fps} fps; at least one frame and a "
@@ -67,6 +74,8 @@ class VideoClip:
     @property
     def times(self) -> Float:
         """Seconds of each frame in the file, (N,)."""
+        if self.frame_times is not None:
+            return self.frame_times
         return (self.start + np.arange(len(self.frames)) / self.fps).astype(np.float32)
 
 
@@ -336,6 +345,24 @@ class Request:
     real_speed: float = 1.0
     body_height: float = 1.60
     use_prior: bool = False
+
+    def __post_init__(self) -> None:
+        ranges: tuple[tuple[str, float, float], ...] = (
+            ("seed", 0, 2**31 - 1),
+            ("steps", 1, 100),
+            ("guidance_scale", 1, 20),
+            ("real_speed", 0.05, 50),
+            ("body_height", 0.3, 3.0),
+        )
+        for name, low, high in ranges:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                shown = name.replace("_", " ")
+                raise RequestError(f"{shown} is {value}; choose a value from {low:g} to {high:g}.")
+        if self.start is not None and not 0 <= self.start < float("inf"):
+            raise RequestError(f"start is {self.start} s; give seconds from the clip's beginning.")
+        if self.span is not None and not 0 < self.span < float("inf"):
+            raise RequestError(f"span is {self.span} s; give a positive number of seconds.")
 
 
 class Stage(StrEnum):
