@@ -1,0 +1,133 @@
+"""S_detect of a clip: detect twice, doubt what is implausible, fill to 16 frames."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from finephys.errors import NoPersonError, StoppedError
+from finephys.pose2d import plausibility
+from finephys.pose2d.protocol import Detector
+from finephys.skeleton import FRAMES, JOINTS, MIRROR, mirror
+from finephys.types import Bool, Bytes, Float, Pose2D, VideoClip
+
+INTERPOLATED = 0.7
+"""Factor on the score of a pose half-way between two detected ones. Design choice."""
+
+_BATCH = 4  # frames between two looks at the stop button
+_SEEN_JOINTS = 4  # trusted joints in a frame that shows a person
+
+NOBODY = (
+    "nobody was found in these {count} frames; choose a clip, or a start in it, where one whole "
+    "person is seen, or go on with the pose prior of an action (--prior, or its tick box)."
+)
+
+
+def detect_clip(
+    clip: VideoClip, detector: Detector, stop: Callable[[], bool] | None = None
+) -> Pose2D:
+    """Detect one person in a clip, with scores that say what can be believed.
+
+    Source: S_detect of supplement C.2; a frame without a person has score 0, as its Fig. 15 shows
+    such frames to happen. Design choice: every frame is detected as it is and mirrored, both are
+    averaged, and their disagreement lowers the scores (see `plausibility`).
+
+    Args:
+        clip: N <= 16 frames, N >= 2.
+        detector: any entry of `DETECTORS`.
+        stop: asked every few frames; True ends the work.
+
+    Returns:
+        16 poses in pixels of `clip`, at the times of `pose_times`; poses that had to be made
+        between two frames are marked in `interpolated`.
+
+    Raises:
+        NoPersonError: no frame shows a person.
+        StoppedError: `stop` said so.
+    """
+    xy, score = detect_twice(clip, detector, stop)
+    if (score >= plausibility.TRUSTED).sum(-1).max() < _SEEN_JOINTS:
+        raise NoPersonError(NOBODY.format(count=len(clip.frames)))
+    xy, score, interpolated = _to_times(clip.times, xy, score, pose_times(clip))
+    return Pose2D(xy, score, interpolated, source=detector.name)
+
+
+def detect_twice(
+    clip: VideoClip, detector: Detector, stop: Callable[[], bool] | None = None
+) -> tuple[Float, Float]:
+    """Detect every frame as it is and mirrored, and weigh the scores by what is plausible.
+
+    Args:
+        clip: N frames.
+        detector: any entry of `DETECTORS`.
+        stop: asked every few frames.
+
+    Returns:
+        xy (N, 17, 2) pixels and score (N, 17), both 0 in frames without a person.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    width, height = clip.size
+    xy, score = _detect(clip.frames, detector, stop)
+    turned, turned_score = _detect(clip.frames[:, :, ::-1], detector, stop)
+    back = mirror(turned, 0, width).astype(np.float32)
+    back_score = turned_score[:, MIRROR]
+    first, second = score.max(-1) > 0, back_score.max(-1) > 0
+    back[~second] = 0
+    factor = plausibility.agreement(xy, back, first & second)
+    share = (score / np.maximum(score + back_score, 1e-6))[..., None]
+    xy = (share * xy + (1 - share) * back).astype(np.float32)
+    score = np.maximum(score, back_score) * factor
+    score = score * plausibility.bone_lengths(xy, score)
+    score = score * plausibility.left_right(xy, score)
+    score = score * plausibility.inside(xy, (width, height))
+    score = score * plausibility.same_person(xy, score, 1 / clip.fps)
+    xy[~(first | second)] = 0
+    return xy, np.clip(score, 0, 1).astype(np.float32)
+
+
+def pose_times(clip: VideoClip) -> Float:
+    """Seconds in the file, (16,) and even, of the poses of a clip with any number of frames."""
+    times = clip.times
+    return np.linspace(times[0], times[-1], FRAMES).astype(np.float32)
+
+
+def _detect(
+    frames: Bytes, detector: Detector, stop: Callable[[], bool] | None
+) -> tuple[Float, Float]:
+    parts = []
+    for begin in range(0, len(frames), _BATCH):
+        if stop is not None and stop():
+            raise StoppedError("Stopped while looking for the person; nothing was written.")
+        parts.append(detector.detect(frames[begin : begin + _BATCH]))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _to_times(have: Float, xy: Float, score: Float, want: Float) -> tuple[Float, Float, Bool]:
+    """Poses at even times from poses at the times of the frames.
+
+    Joints go along a straight line between the two frames around; a pose further than a quarter of
+    the wanted spacing from any frame counts as interpolated and its score is lowered.
+    """
+    step = want[1] - want[0]
+    out_xy = np.zeros((len(want), len(JOINTS), 2), np.float32)
+    out_score = np.zeros((len(want), len(JOINTS)), np.float32)
+    interpolated = np.zeros(len(want), np.bool_)
+    for index, time in enumerate(want):
+        after = int(np.clip(np.searchsorted(have, time), 1, len(have) - 1))
+        before = after - 1
+        part = float(np.clip((time - have[before]) / (have[after] - have[before]), 0, 1))
+        gap = min(part, 1 - part) * (have[after] - have[before])
+        nearest = before if part < 0.5 else after
+        if gap < 0.02 * step:
+            out_xy[index], out_score[index] = xy[nearest], score[nearest]
+            continue
+        weight = np.array([1 - part, part])[:, None] * score[[before, after]]
+        total = weight.sum(0)
+        line = (1 - part) * xy[before] + part * xy[after]
+        known = (score[before] > 0) & (score[after] > 0)
+        out_xy[index] = np.where(known[:, None], line, xy[nearest])
+        interpolated[index] = gap > 0.25 * step
+        lowered = np.where(known, total, score[nearest] * (1 - 2 * min(part, 1 - part)))
+        out_score[index] = lowered * (INTERPOLATED if interpolated[index] else 1.0)
+    return out_xy, np.clip(out_score, 0, 1), interpolated
