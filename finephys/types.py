@@ -322,8 +322,8 @@ class Request:
         prompt: text for the generator; empty: the caption of the action class, or a plain sentence.
         action: FineGym class 6-40, or None.
         seed: 0 to 2**31 - 1; the same request and seed give the same frames on the same machine.
-        steps: denoising steps, 1 to 100.
-        guidance_scale: classifier-free guidance, 1 (off) to 20.
+        steps: denoising steps, 1 to 100; None: the tier's own.
+        guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
         tier: "tiny" or "sd15".
         fusion: how S_dd and S_pp are fused, a key of `pipeline.FUSIONS`; the paper's is "average".
         start: seconds into the clip where the 16 frames begin; None: where most body motion is.
@@ -336,8 +336,8 @@ class Request:
     prompt: str = ""
     action: int | None = None
     seed: int = 0
-    steps: int = 10
-    guidance_scale: float = 1.5
+    steps: int | None = None
+    guidance_scale: float | None = None
     tier: str = "tiny"
     fusion: str = "default"
     start: float | None = None
@@ -356,7 +356,7 @@ class Request:
         )
         for name, low, high in ranges:
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 shown = name.replace("_", " ")
                 raise RequestError(f"{shown} is {value}; choose a value from {low:g} to {high:g}.")
         if self.start is not None and not 0 <= self.start < float("inf"):

@@ -1,0 +1,282 @@
+"""Command line: generate, poses, lift, actions, train.
+
+Exit status 0, or 1 with one clear line on stderr. Progress goes to stderr, results to files.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from finephys.errors import FinePhysError, RequestError
+from finephys.skeleton import FRAMES, JOINTS
+from finephys.types import Request, Result, Stage, Update, VideoClip
+
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
+
+_SAY = {
+    Stage.CLIP: "frames read",
+    Stage.DETECTED: "S_detect: 2D poses",
+    Stage.DATA_DRIVEN: "S_dd: lifted to 3D",
+    Stage.PHYSICS: "S_pp: physics",
+    Stage.REPROJECTED: "S_re-proj: back to 2D",
+    Stage.HEATMAPS: "limb heatmaps",
+    Stage.PREVIEW: "denoising",
+    Stage.VIDEO: "video",
+    Stage.RESULT: "done",
+}
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _follow(updates: Iterator[Update]) -> Iterator[Update]:
+    """Print each update's stage, share and seconds to stderr as it passes."""
+    for update in updates:
+        _say(f"[{update.fraction:4.0%} {update.seconds:5.1f} s] {_SAY[update.stage]}")
+        yield update
+
+
+def _pipeline(tier: str, device: str) -> "Pipeline":
+    from finephys.pipeline import Pipeline
+
+    _say("loading models ...")
+    return Pipeline(tier, device)
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    """The Request of a command's arguments; what the command does not have keeps its default."""
+    chosen = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in Request.__dataclass_fields__ and value is not None
+    }
+    return Request(**chosen)
+
+
+def generate(arguments: argparse.Namespace) -> None:
+    """Write the generated video, and the poses and request when asked for."""
+    from finephys.outputs import read_reprojected, write_poses, write_request
+    from finephys.video import write_video
+
+    source: Path | None = arguments.clip
+    out: Path = arguments.out
+    if out.suffix.lower() != ".mp4":
+        raise RequestError(f"--out is {out.name}; give a file name that ends in .mp4.")
+    request = _request(arguments)
+    if source is None and request.action is None:
+        if arguments.poses is None:
+            raise RequestError("give --clip FILE, --action ID, or --poses FILE.npz to start from.")
+        reprojected, times = read_reprojected(arguments.poses)
+        pipeline = _pipeline(request.tier, arguments.device)
+        for update in _follow(pipeline.stream_video(reprojected, times, request)):
+            if update.stage is Stage.VIDEO and isinstance(update.value, VideoClip):
+                write_video(out, update.value)
+        return
+    pipeline = _pipeline(request.tier, arguments.device)
+    for update in _follow(pipeline.stream(source, request)):
+        if isinstance(update.value, Result):
+            write_video(out, update.value.video)
+            write_request(out.with_suffix(".json"), update.value)
+            if arguments.poses is not None:
+                write_poses(arguments.poses, update.value.poses)
+            for note in update.notes:
+                _say(f"note: {note}")
+
+
+def poses(arguments: argparse.Namespace) -> None:
+    """Write poses.npz and poses.mp4 of one clip."""
+    from finephys.outputs import write_poses, write_poses_video
+
+    request = _request(arguments)
+    pipeline = _pipeline(request.tier, arguments.device)
+    updates = pipeline.stream_poses(arguments.clip, request)
+    while True:
+        try:
+            update = next(updates)
+        except StopIteration as end:
+            found = end.value
+            break
+        _say(f"[{update.seconds:5.1f} s] {_SAY[update.stage]}")
+    write_poses(arguments.out / "poses.npz", found)
+    write_poses_video(arguments.out / "poses.mp4", found)
+    for note in found.notes:
+        _say(f"note: {note}")
+
+
+def lift(arguments: argparse.Namespace) -> None:
+    """Lift a batch of 2D windows of an npz to 3D and back."""
+    from finephys.files import whole_file
+    from finephys.outputs import read_arrays
+    from finephys.types import PoseWindows
+
+    arrays = read_arrays(arguments.windows, ("xy", "score", "size", "fps"))
+    count = len(arrays["xy"]) if arrays["xy"].ndim else 0
+    wanted = {
+        "xy": (count, FRAMES, len(JOINTS), 2),
+        "score": (count, FRAMES, len(JOINTS)),
+        "size": (2,),
+    }
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise RequestError(
+                f"{name} in {arguments.windows} is {arrays[name].shape}; expected "
+                f"{('N', *shape[1:]) if name != 'size' else shape}."
+            )
+    fps = arrays["fps"].astype(np.float32)
+    if fps.shape not in {(), (1,), (count,)} or not (fps > 0).all():
+        raise RequestError(
+            f"fps in {arguments.windows} is {fps.shape}; give one positive number, or one a window."
+        )
+    windows = PoseWindows(
+        xy=arrays["xy"].astype(np.float32),
+        score=arrays["score"].astype(np.float32),
+        size=(round(float(arrays["size"][0])), round(float(arrays["size"][1]))),
+        dt=np.broadcast_to(1 / fps, (count,)).astype(np.float32),
+        body_height=arguments.body_height,
+        ballistic=np.ones(count, np.float32),
+    )
+    pipeline = _pipeline("tiny", arguments.device)
+    began = time.monotonic()
+    lifted = pipeline.lift(windows, arguments.fusion)
+    _say(f"{count} windows lifted in {time.monotonic() - began:.2f} s")
+    with whole_file(arguments.out) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            data_driven=lifted.data_driven.xyz,
+            physics=lifted.motion.combined.xyz,
+            fused=lifted.fused.xyz,
+            reprojected_xy=lifted.reprojected_xy,
+            fusion=np.array(arguments.fusion),
+        )
+
+
+def actions(_: argparse.Namespace) -> None:
+    """Print the 35 classes."""
+    from finephys.actions import ACTIONS
+
+    for action in ACTIONS:
+        print(f"{action.id}\t{action.subset}\t{action.label}\t{action.caption}")
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train one checkpoint of the tiny tier, resuming an interrupted run."""
+    from finephys.training.stages import train_stage
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train_stage(arguments.stage, arguments.run, arguments.out, arguments.capture)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line and exit status 1, like every other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message}; `{self.prog} --help` shows what is accepted.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Request()
+    parser = _Parser(prog="python -m finephys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    def clip_options(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--start", type=float, metavar="S", help="seconds into the clip")
+        made.add_argument("--span", type=float, metavar="S", help="seconds the 16 frames cover")
+        made.add_argument(
+            "--prior",
+            dest="use_prior",
+            action="store_true",
+            help="use the pose prior when nobody is found (a still body, marked as such)",
+        )
+        made.add_argument(
+            "--real-speed", type=float, metavar="X", help="4 for a clip in 4x slow motion"
+        )
+        made.add_argument(
+            "--body-height", type=float, metavar="M", help=f"metres, default {defaults.body_height}"
+        )
+        made.add_argument("--fusion", help=f"default: {defaults.fusion}; the paper's: average")
+        made.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+    made = command("generate", generate, "Generate a video from a clip or an action.")
+    made.add_argument("--clip", type=Path, help="video of one person")
+    made.add_argument(
+        "--action",
+        type=int,
+        metavar="ID",
+        help="FineGym class 6-40, simulated when there is no clip",
+    )
+    made.add_argument("--prompt", help="text; default: the action's caption")
+    made.add_argument("--seed", type=int, help=f"default {defaults.seed}")
+    made.add_argument("--steps", type=int, help="denoising steps; default: the tier's own")
+    made.add_argument(
+        "--guidance",
+        dest="guidance_scale",
+        type=float,
+        help="classifier-free guidance; default: the tier's own",
+    )
+    made.add_argument("--out", type=Path, required=True, metavar="FILE.mp4")
+    made.add_argument(
+        "--poses",
+        type=Path,
+        metavar="FILE.npz",
+        help="with --clip or --action: write the poses there; alone: generate from these poses",
+    )
+    made.add_argument("--tier", help=f"tiny or sd15, default {defaults.tier}")
+    clip_options(made)
+
+    made = command("poses", poses, "Estimate the four pose stages of a clip.")
+    made.add_argument("clip", type=Path)
+    made.add_argument("--out", type=Path, required=True, metavar="DIR")
+    clip_options(made)
+
+    made = command("lift", lift, "Lift a batch of 2D windows to 3D and back.")
+    made.add_argument("windows", type=Path, metavar="IN.npz")
+    made.add_argument("--out", type=Path, required=True, metavar="OUT.npz")
+    made.add_argument("--fusion", default=defaults.fusion, help="default: %(default)s")
+    made.add_argument("--body-height", type=float, default=defaults.body_height, metavar="M")
+    made.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+    command("actions", actions, "List the 35 FineGym classes: id, subset, label, caption.")
+
+    made = command("train", train, "Train one checkpoint of the tiny tier.")
+    made.add_argument("stage", help="lifting, physnet, projection or generator")
+    made.add_argument("--run", type=Path, help="folder of the run; default runs/STAGE")
+    made.add_argument("--out", type=Path, help="default checkpoints/tiny/STAGE.safetensors")
+    made.add_argument("--capture", type=Path, help="folder of motion capture npz files")
+    return parser
+
+
+def main() -> int:
+    """Run one command; 0, or 1 after one line on stderr."""
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        arguments = _parser().parse_args()
+        arguments.run(arguments)
+    except FinePhysError as error:
+        _say(f"error: {' '.join(str(error).split())}")
+        return 1
+    except KeyboardInterrupt:
+        _say("error: stopped by the keyboard; nothing was written.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

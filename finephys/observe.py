@@ -1,0 +1,169 @@
+"""A body in an image plane, before anything is lifted: from a clip, or simulated for an action."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.actions import action_by_id
+from finephys.errors import NoPersonError, RequestError
+from finephys.skeleton import FRAMES, JOINTS
+from finephys.types import CameraMotion, Float, Pose2D, Request, VideoClip
+
+if TYPE_CHECKING:
+    from finephys.pose2d.protocol import Detector
+
+SIMULATED_PLANE = (512, 512)
+"""Pixels of the image plane on which a chosen action without a clip is seen."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """S_detect and what the physics needs to know about it.
+
+    Attributes:
+        clip: frames, or None for a simulated action.
+        size: (width, height) pixels of the image plane of `detected`.
+        frame_times: float32 (F,) seconds in the file.
+        camera: motion of the camera, in the same pixels.
+        detected: S_detect; all scores 0 when nobody was found and the prior was asked for.
+        notes: plain sentences for the person.
+    """
+
+    clip: VideoClip | None
+    size: tuple[int, int]
+    frame_times: Float
+    camera: CameraMotion
+    detected: Pose2D
+    notes: tuple[str, ...]
+
+
+def transform_points(homographies: npt.NDArray[np.floating], xy: Float) -> Float:
+    """Move pixels (F, J, 2) of each frame by its homography (F, 3, 3)."""
+    ones = np.ones((*xy.shape[:-1], 1))
+    moved = np.einsum("fij,fkj->fki", homographies, np.concatenate([xy, ones], -1))
+    points: Float = (moved[..., :2] / moved[..., 2:]).astype(np.float32)
+    return points
+
+
+def resolve_prompt(request: Request) -> str:
+    """The request's own prompt, or the action's caption with a look drawn from the seed."""
+    from finephys.motion.looks import prompt, sample_look
+
+    if request.prompt.strip():
+        return request.prompt
+    caption = (
+        action_by_id(request.action).caption
+        if request.action is not None
+        else "A person performs a gymnastics exercise."
+    )
+    return prompt(caption, sample_look(np.random.default_rng(request.seed)))
+
+
+def read_clip(
+    source: Path, request: Request, detector: "Detector", stop: Callable[[], bool]
+) -> tuple[VideoClip, tuple[int, int]]:
+    """Read 16 frames of the span the request asks for, or of the one with most body motion.
+
+    Returns:
+        The frames, and (width, height) of the file in pixels, which poses are given in.
+
+    Raises:
+        ClipError: the file or the span cannot be used.
+        StoppedError: `stop` said so.
+    """
+    from finephys.pose2d.span import choose_span
+    from finephys.video import LONGEST_SPAN, probe, read_span
+
+    info = probe(source)
+    start, span = request.start, request.span
+    notes: tuple[str, ...] = ()
+    if start is None:
+        start, chosen_span, notes = choose_span(source, info, detector, stop)
+        span = span or chosen_span
+    clip = read_span(source, start, span or LONGEST_SPAN, stop=stop)
+    return replace(clip, notes=notes + clip.notes), (info.width, info.height)
+
+
+def observed(
+    clip: VideoClip,
+    size: tuple[int, int],
+    request: Request,
+    detector: "Detector",
+    stop: Callable[[], bool],
+) -> Observation:
+    """Find the person and the camera's motion in a clip, in the file's pixels.
+
+    Raises:
+        NoPersonError: nobody was found and the request does not ask for the prior.
+        StoppedError: `stop` said so.
+    """
+    from finephys.pose2d.camera_motion import estimate_camera_motion, unknown_camera
+    from finephys.pose2d.detection import detect_clip, pose_times
+
+    try:
+        found = detect_clip(clip, detector, stop)
+        camera = estimate_camera_motion(clip, found)
+    except NoPersonError:
+        if not request.use_prior:
+            raise
+        found = Pose2D(
+            np.zeros((FRAMES, len(JOINTS), 2), np.float32),
+            np.zeros((FRAMES, len(JOINTS)), np.float32),
+            source="pose prior: nobody was found",
+        )
+        camera = unknown_camera("nobody was found")
+    notes = clip.notes
+    if not found.score.any():
+        notes += ("Nobody was found in the clip: this is the pose prior, a still body, no motion.",)
+    else:
+        if not camera.known:
+            notes += (camera.note,)
+        empty = int((found.score.max(-1) <= 0).sum())
+        if empty:
+            notes += (f"Nobody was found in {empty} of {FRAMES} frames; their poses are inferred.",)
+    to_file = np.diag([*clip.to_file, 1.0])
+    return Observation(
+        clip=clip,
+        size=size,
+        frame_times=pose_times(clip),
+        camera=replace(camera, to_first=to_file @ camera.to_first @ np.linalg.inv(to_file)),
+        detected=replace(found, xy=found.xy * np.array(clip.to_file, np.float32)),
+        notes=notes,
+    )
+
+
+def simulated(request: Request) -> Observation:
+    """The chosen action as simulated motion seen by a camera; no clip needed.
+
+    Raises:
+        RequestError: when no action is chosen.
+    """
+    from finephys.motion.cameras import sample_camera
+    from finephys.motion.simulation import action_window, simulate
+
+    if request.action is None:
+        raise RequestError(
+            "There is neither a clip nor an action; give a clip or choose one of the 35 classes."
+        )
+    action_by_id(request.action)
+    motion = simulate(request.action, request.seed)
+    joints, span = action_window(motion)
+    camera = sample_camera(joints, np.random.default_rng(request.seed), SIMULATED_PLANE[0])
+    xy, _ = camera.project(joints)
+    detected = Pose2D(
+        xy.astype(np.float32),
+        np.ones((FRAMES, len(JOINTS)), np.float32),
+        source=f"simulation of class {request.action}",
+    )
+    return Observation(
+        clip=None,
+        size=SIMULATED_PLANE,
+        frame_times=np.linspace(0, span, FRAMES, dtype=np.float32),
+        camera=CameraMotion(np.tile(np.eye(3), (FRAMES, 1, 1)), True, "simulated camera"),
+        detected=detected,
+        notes=(f"No clip: the motion is a simulation of class {request.action}.",),
+    )
