@@ -1,0 +1,265 @@
+"""What each of the 35 classes is, declared: take-off, shapes over time, somersaults and twists.
+
+Design choice: the supplement's Table 3 gives labels only; shapes, times and speeds follow the
+Code of Points' descriptions of the elements and published kinematics of floor exercise.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from finephys.errors import RequestError
+from finephys.motion.body import ANGLE, ANGLES
+from finephys.motion.curves import Array
+
+Pose = Array
+"""Joint angles, (len(ANGLES),) radians."""
+
+Key = tuple[float, Pose]
+"""When and what: below 0 seconds before take-off, 0 to 1 part of the flight, above 1 seconds after
+landing plus one."""
+
+
+def pose(base: Pose | None = None, **degrees: float) -> Pose:
+    """A pose: `base` with named angles replaced; a name without a side sets both sides."""
+    result = np.zeros(len(ANGLES)) if base is None else base.copy()
+    for name, value in degrees.items():
+        for full in (name,) if name in ANGLE else (f"left_{name}", f"right_{name}"):
+            result[ANGLE[full]] = np.radians(value)
+    return result
+
+
+STAND = pose(arm_raise=12, arm_side=60, elbow=12, hip_side=2)
+LOW = pose(arm_raise=-45, arm_side=15, elbow=10, hip_flex=75, knee=80, spine_flex=20)
+REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=4, hip_flex=-6, hip_side=3)
+TUCK = pose(
+    hip_flex=122, knee=132, hip_side=8, spine_flex=38, head_flex=22, arm_raise=62, arm_side=12,
+    elbow=38,
+)  # fmt: skip
+PIKE = pose(
+    hip_flex=112, knee=4, hip_side=3, spine_flex=38, head_flex=15, arm_raise=78, arm_side=12,
+    elbow=22,
+)  # fmt: skip
+STRETCHED = pose(
+    hip_flex=-6, knee=3, hip_side=2, spine_flex=-8, arm_raise=20, arm_side=55, elbow=15
+)
+WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
+TUCK_WRAP = pose(TUCK, hip_flex=108, spine_flex=28, arm_raise=55, arm_roll=45, elbow=85)
+PIKE_WRAP = pose(PIKE, hip_flex=105, spine_flex=30)
+OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
+TOUCH_BACK = pose(
+    hip_flex=46, knee=72, hip_side=6, spine_flex=22, arm_raise=85, arm_side=40, elbow=20
+)
+TOUCH_FRONT = pose(
+    hip_flex=52, knee=58, hip_side=6, spine_flex=18, arm_raise=80, arm_side=50, elbow=20
+)
+SQUAT = pose(hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15)
+PRESENT = pose(arm_raise=150, arm_side=50, elbow=8, hip_side=2, spine_flex=-4)
+ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
+ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
+
+
+@dataclass(frozen=True)
+class Airborne:
+    """A class with a flight.
+
+    Attributes:
+        keys: shapes; the first at 0 (take-off) and the last at 1 (touch-down).
+        seconds: range of flight times.
+        speed: range of horizontal speeds, m/s, forward positive.
+        somersaults: turns about the lateral axis, forward positive.
+        twists: turns about the long axis, to the left positive.
+        one_foot: takes off from the left foot and lands on one.
+        lands_on: "both", "left" or "right".
+        lean: degrees of trunk lean at take-off, forward positive.
+        final_lean: change of that lean at landing, degrees.
+    """
+
+    keys: tuple[Key, ...]
+    seconds: tuple[float, float]
+    speed: tuple[float, float]
+    somersaults: float = 0.0
+    twists: float = 0.0
+    one_foot: bool = False
+    lands_on: str = "both"
+    lean: float = 0.0
+    final_lean: float = 0.0
+    crouch: float = 0.20
+
+
+@dataclass(frozen=True)
+class Supported:
+    """A turn on the toes of the left foot.
+
+    Attributes:
+        turns: to the left.
+        held: pose throughout the turn.
+        low: stance knee in degrees; over 90 the turn is done in a crouch.
+        seconds: range of seconds for one turn.
+        free: seconds the free leg takes to its place.
+    """
+
+    turns: float
+    held: Pose
+    low: float = 2.0
+    seconds: tuple[float, float] = (0.62, 0.85)
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+def _salto(
+    middle: tuple[Key, ...],
+    touch: Pose,
+    somersaults: float,
+    twists: float = 0.0,
+    seconds: tuple[float, float] = (0.74, 0.86),
+    speed: tuple[float, float] = (-1.6, -0.8),
+    lean: float = 6.0,
+) -> Airborne:
+    return Airborne(
+        ((0.0, REACH), *middle, (1.0, touch)), seconds, speed, somersaults, twists, lean=lean
+    )
+
+
+def _shaped(shape: Pose, enter: float = 0.25, leave: float = 0.72) -> tuple[Key, ...]:
+    return ((enter, shape), ((enter + leave) / 2, shape), (leave, shape), (0.88, OPEN))
+
+
+def _twisting(shape: Pose, drop: float, enter: float = 0.3, leave: float = 0.66) -> tuple[Key, ...]:
+    """Shapes of a twist: one arm is dropped first (tilt), then both are wrapped."""
+    dropped = pose((REACH + shape) / 2, left_arm_raise=168 - drop, left_arm_side=75)
+    opened = pose(OPEN, hip_flex=6, knee=8, arm_raise=95, arm_side=80)
+    return ((0.14, dropped), (enter, shape), (leave, shape), (0.86, opened))
+
+
+_BACK, _FRONT = (-1.6, -0.7), (1.2, 2.2)
+_DOUBLE = (0.95, 1.06)
+
+_LEAP_OFF = pose(
+    ARMS_OUT, left_hip_flex=-22, left_knee=8, right_hip_flex=55, right_knee=12, spine_flex=-4,
+)  # fmt: skip
+_SPLIT = pose(
+    ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-72, left_knee=4, left_hip_roll=20,
+    spine_flex=-14,
+)  # fmt: skip
+_SWITCHED = pose(
+    ARMS_OUT, left_hip_flex=88, left_knee=3, right_hip_flex=-72, right_knee=4, right_hip_roll=20,
+    spine_flex=-14,
+)  # fmt: skip
+_LAND_RIGHT = pose(
+    ARMS_OUT, right_hip_flex=28, right_knee=22, left_hip_flex=-28, left_knee=25, spine_flex=2
+)
+_LAND_LEFT = pose(
+    ARMS_OUT, left_hip_flex=28, left_knee=22, right_hip_flex=-28, right_knee=25, spine_flex=2
+)
+_SWING = pose(ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10)
+_SIDE_SPLIT = pose(
+    ARMS_OUT, hip_flex=25, hip_side=82, knee=2, hip_roll=35, spine_flex=4, arm_raise=80
+)
+_STRADDLE = pose(ARMS_OUT, hip_flex=82, hip_side=62, knee=2, spine_flex=26, arm_side=55)
+_RING = pose(
+    ARMS_UP, left_hip_flex=80, left_knee=3, right_hip_flex=-75, right_knee=95, spine_flex=-40,
+    head_flex=-45,
+)  # fmt: skip
+_STAG = pose(
+    ARMS_OUT, right_hip_flex=88, right_knee=118, left_hip_flex=-60, left_knee=4, spine_flex=-10
+)
+_JUMP_OFF = pose(ARMS_OUT, knee=4, hip_flex=-4, hip_side=3, arm_raise=110)
+_JUMP_LAND = pose(ARMS_OUT, knee=28, hip_flex=24, hip_side=4, spine_flex=6)
+
+
+def _leap(
+    middle: tuple[Key, ...], touch: Pose, lands_on: str, twists: float = 0.0,
+    seconds: tuple[float, float] = (0.54, 0.64),
+) -> Airborne:  # fmt: skip
+    return Airborne(
+        ((0.0, _LEAP_OFF), *middle, (1.0, touch)), seconds, (2.0, 2.8), 0.0, twists, one_foot=True,
+        lands_on=lands_on, lean=4.0, crouch=0.1,
+    )  # fmt: skip
+
+
+def _jump(middle: tuple[Key, ...], twists: float = 0.0) -> Airborne:
+    return Airborne(
+        ((0.0, _JUMP_OFF), *middle, (1.0, _JUMP_LAND)), (0.54, 0.64), (0.2, 0.7), 0.0, twists,
+        lean=2.0,
+    )  # fmt: skip
+
+
+_SWITCH_LEAP = ((0.2, _SWING), (0.55, _SWITCHED), (0.7, _SWITCHED))
+_PASSE = pose(ARMS_OUT, right_hip_flex=62, right_knee=112, right_hip_side=25, right_hip_roll=40,
+              arm_raise=75, arm_side=35, elbow=35)  # fmt: skip
+_HEEL = pose(ARMS_OUT, right_hip_flex=90, right_knee=3, spine_flex=-4, arm_side=75)
+_STANDING_SPLIT = pose(
+    right_hip_flex=168, right_knee=3, right_hip_side=10, spine_flex=-4, left_arm_raise=90,
+    left_arm_side=85, right_arm_raise=165, right_arm_side=25, elbow=10,
+)  # fmt: skip
+_TUCK_STAND = pose(
+    right_hip_flex=98, right_knee=3, left_hip_flex=112, left_knee=128, spine_flex=32,
+    arm_raise=80, arm_side=25, elbow=10,
+)  # fmt: skip
+_WALKOVER_OFF = pose(
+    ARMS_UP, left_hip_flex=52, left_knee=10, right_hip_flex=-48, right_knee=6, spine_flex=10,
+    arm_raise=95, arm_side=45,
+)  # fmt: skip
+_WALKOVER_SPLIT = pose(
+    ARMS_OUT, right_hip_flex=-55, right_knee=4, left_hip_flex=58, left_knee=4, spine_flex=-18
+)
+_WALKOVER_LAND = pose(
+    ARMS_UP, right_hip_flex=-32, right_knee=14, left_hip_flex=48, left_knee=8, spine_flex=-30,
+    head_flex=-25, arm_raise=140,
+)  # fmt: skip
+
+CLASSES: dict[int, Airborne | Supported] = {
+    6: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 0.5),
+    7: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 1.0, (0.58, 0.66)),
+    8: _leap(((0.45, _SPLIT), (0.62, _SPLIT)), _LAND_RIGHT, "right", 1.0, (0.58, 0.66)),
+    9: _leap(((0.4, _SPLIT), (0.58, _SPLIT)), _LAND_RIGHT, "right", 1.5, (0.6, 0.68)),
+    10: _leap(_SWITCH_LEAP, _LAND_LEFT, "left"),
+    11: _jump(((0.42, _SPLIT), (0.6, _SPLIT)), 1.0),
+    12: _jump(((0.42, _SPLIT), (0.6, _SPLIT))),
+    13: _leap(((0.2, _SWING), (0.52, _SIDE_SPLIT), (0.66, _SIDE_SPLIT)), _LAND_LEFT, "left", 0.75),
+    14: _jump(((0.42, _STRADDLE), (0.6, _STRADDLE)), 1.0),
+    15: _leap(((0.2, _SWING), (0.56, _RING), (0.68, _RING)), _LAND_LEFT, "left"),
+    16: _jump(((0.42, _STAG), (0.6, _STAG))),
+    17: Supported(2, _STANDING_SPLIT),
+    18: Supported(2, _TUCK_STAND, low=128),
+    19: Supported(3, _PASSE, seconds=(0.5, 0.62)),
+    20: Supported(2, _PASSE),
+    21: Supported(1, _PASSE, seconds=(0.7, 0.9)),
+    22: Supported(2, _HEEL),
+    23: Supported(1, _HEEL, seconds=(0.75, 0.9)),
+    24: _salto(_shaped(TUCK, 0.32), TOUCH_FRONT, -2, 0.5, _DOUBLE, _BACK),
+    25: _salto(_shaped(TUCK), TOUCH_FRONT, 1, 0, (0.68, 0.8), _FRONT, -4),
+    26: Airborne(
+        ((0.0, _WALKOVER_OFF), (0.45, _WALKOVER_SPLIT), (1.0, _WALKOVER_LAND)), (0.46, 0.54),
+        (1.3, 1.8), 0.72, one_foot=True, lands_on="right", lean=48, crouch=0.1,
+    ),
+    27: _salto(_twisting(WRAP, 90), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT, -4),
+    28: _salto(_twisting(WRAP, 60), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT, -4),
+    29: _salto(_twisting(WRAP, 80), TOUCH_BACK, 1, 1.5, (0.78, 0.88), _FRONT, -4),
+    30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT, -4),
+    31: _salto(_shaped(STRETCHED, 0.2, 0.8), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
+    32: _salto(_twisting(WRAP, 110, 0.26, 0.72), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
+    33: _salto(_twisting(WRAP, 90), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
+    34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
+    35: _salto(_twisting(WRAP, 80), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),
+    36: _salto(_shaped(TUCK_WRAP), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
+    37: _salto(_shaped(TUCK_WRAP), TOUCH_BACK, -2, 1, _DOUBLE, _BACK),
+    38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
+    39: _salto(_shaped(PIKE_WRAP), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK),
+    40: _salto(_shaped(PIKE), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
+}  # fmt: skip
+"""Class id -> description. Left-footed and left-twisting; the other side is a mirror image."""
+
+
+def description(action: int) -> Airborne | Supported:
+    """The description of a class.
+
+    Raises:
+        RequestError: there is no such class.
+    """
+    if action not in CLASSES:
+        raise RequestError(
+            f"action {action} does not exist; choose a class id from 6 to 40 "
+            "(`python -m finephys actions` lists them)."
+        )
+    return CLASSES[action]
