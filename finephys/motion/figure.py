@@ -26,6 +26,7 @@ class Material(IntEnum):
     HEAD = 3
     HAIR = 4
     CHEST = 5
+    JAW = 6
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class _Builder:
         slim = self.height / self.girth
         self._ball(center, frame, (0.046 * slim, 0.058 * slim, 0.070 * slim), Material.HEAD)
         jaw = center + height * (0.018 * frame[:, 1] - 0.034 * frame[:, 2])
-        self._ball(jaw, frame, (0.033 * slim, 0.038 * slim, 0.036 * slim), Material.SKIN)
+        self._ball(jaw, frame, (0.033 * slim, 0.038 * slim, 0.036 * slim), Material.JAW)
         nose = center + height * (0.059 * frame[:, 1] - 0.008 * frame[:, 2])
         self._ball(nose, frame, (0.008, 0.012, 0.014), Material.SKIN)
         bun = center + height * (0.036 * frame[:, 2] - 0.056 * frame[:, 1])

@@ -18,8 +18,15 @@ from finephys.types import Bool, Bytes, Float, Pose2D
 Index = npt.NDArray[np.int64]
 
 SAMPLES = 2
-"""Samples per pixel along each side."""
+"""Samples of the body per pixel along each side."""
 
+FINE = 3
+"""Samples of the scenery per pixel along each side."""
+
+FLESH = 0.018
+"""Metres over which neighbouring parts blend into one surface."""
+
+_AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 _CHUNK = 16
 _FAR = np.float32(1e6)
 
@@ -85,21 +92,40 @@ def _pool(array: Float, samples: int) -> Float:
     return pooled / np.float32(samples * samples)
 
 
-def _rays(rotation: npt.NDArray[np.float64], grid: Float) -> Float:
-    """World directions (F, n, n, 3) of camera rays (x, y, 1)."""
+def _rays(rotation: npt.NDArray[np.float64], across: Float, down: Float) -> Float:
+    """World directions (F, h, w, 3) of camera rays (x, y, 1)."""
     turn = rotation.astype(np.float32)[:, None, None]
     return (
-        grid[None, None, :, None] * turn[..., 0, :]
-        + grid[None, :, None, None] * turn[..., 1, :]
+        across[None, None, :, None] * turn[..., 0, :]
+        + down[None, :, None, None] * turn[..., 1, :]
         + turn[..., 2, :]
     )
 
 
 def _backdrop(camera: Camera, start: int, stop: int, place: Place, look: Look) -> Float:
-    samples = 3 if camera.still else SAMPLES
-    grid = _grid(camera.size, samples, camera.focal)
-    rays = _rays(camera.rotation[start:stop], grid)
-    return _pool(paint(rays, camera.position, 1 / (camera.focal * samples), place, look), samples)
+    """What frames `start` to `stop` show behind the body, (F, S, S, 3); F = 1 for a still camera."""
+    if camera.still:
+        grid = _grid(camera.size, FINE, camera.focal)
+        rays = _rays(camera.rotation, grid, grid)
+        return _pool(paint(rays, camera.position, 1 / (camera.focal * FINE), place, look), FINE)
+    # A camera that only turns sees one picture: paint it once, wide, and look at parts of it.
+    rotation = camera.rotation[start:stop]
+    middle = rotation[len(rotation) // 2]
+    grid = _grid(camera.size, SAMPLES, camera.focal)
+    seen = _rays(rotation @ middle.T, grid, grid)
+    x, y = seen[..., 0] / seen[..., 2], seen[..., 1] / seen[..., 2]
+    step = 1 / (camera.focal * FINE)
+    columns, rows = np.rint((x - x.min()) / step), np.rint((y - y.min()) / step)
+    width, height = int(columns.max()) + 1, int(rows.max()) + 1
+    if seen[..., 2].min() < 0.2 or width * height > x.size:
+        rays = _rays(rotation, grid, grid)
+        step = 1 / (camera.focal * SAMPLES)
+        return _pool(paint(rays, camera.position, step, place, look), SAMPLES)
+    across = (x.min() + step * np.arange(width)).astype(np.float32)
+    down = (y.min() + step * np.arange(height)).astype(np.float32)
+    wide = paint(_rays(middle[None], across, down), camera.position, step, place, look)
+    wide = wide.reshape(-1, 3)
+    return _pool(wide[rows.astype(np.int64) * width + columns.astype(np.int64)], SAMPLES)
 
 
 def _draw_figure(
@@ -242,6 +268,7 @@ def _shade(
     normal[:, 2] -= foot
     normal = np.einsum("nij,ni->nj", basis, normal)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal = _smooth(normal, seen, far, grid)
     view = point / np.linalg.norm(point, axis=-1, keepdims=True)
 
     base = _paint_body(part, place, figure, look)
@@ -262,12 +289,37 @@ def _shade(
     return out
 
 
+def _smooth(normal: Float, seen: tuple[Index, ...], far: Float, grid: Float) -> Float:
+    """Blend the normals (N, 3) of visible samples over FLESH metres, hiding where parts meet."""
+    samples_per_metre = 1 / (float(grid[1] - grid[0]) * float(np.median(far)))
+    step = round(FLESH * samples_per_metre)
+    if step < 2:  # too coarse to show
+        return normal
+    frame, row, column = seen
+    side = len(grid)
+    number = np.full((int(frame.max()) + 1, side, side), -1, np.int32)
+    number[seen] = np.arange(len(frame), dtype=np.int32)
+    while step:
+        total = normal.copy()
+        for down, right in _AROUND:
+            beside = number[
+                frame,
+                np.clip(row + down * step, 0, side - 1),
+                np.clip(column + right * step, 0, side - 1),
+            ]
+            near = (beside >= 0) & (np.abs(far[beside] - far) < 2 * FLESH)
+            total += np.where(near[:, None], normal[beside], np.float32(0))
+        normal = total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-6)
+        step //= 2
+    return normal
+
+
 def _paint_body(part: Index, place: Float, figure: Figure, look: Look) -> Float:
     """Unlit colours (N, 3) of samples of parts at local coordinates."""
     skin = np.asarray(SKINS[look.skin], np.float32)
     cloth = np.asarray(LEOTARDS[look.leotard], np.float32)
     hair = np.asarray(HAIRS[look.hair], np.float32)
-    table = np.stack([skin, cloth, cloth if look.sleeves else skin, skin, hair, cloth])
+    table = np.stack([skin, cloth, cloth if look.sleeves else skin, skin, hair, cloth, skin])
     material = figure.material[part]
     color = table[material]
     # Left and right limbs differ by a tone, as if the right side were a little further from light.
@@ -285,6 +337,10 @@ def _paint_body(part: Index, place: Float, figure: Figure, look: Look) -> Float:
     cap = np.maximum(cap, np.clip((up - 0.62) / 0.08 + 0.5, 0, 1)) * (up > -0.55)
     face += (hair - face) * cap[:, None]
     color[head] = face
+    jaw = np.nonzero(material == Material.JAW)[0]
+    left, front, up = place[jaw, 0], place[jaw, 1], place[jaw, 2]
+    lips = np.clip(1.5 - np.hypot(left / 0.34, (up - 0.12) / 0.10), 0, 1) * (front > 0)
+    color[jaw] += (skin * (0.72, 0.42, 0.42) - color[jaw]).astype(np.float32) * lips[:, None]
     return color
 
 
@@ -328,7 +384,7 @@ def _shadow(joints: Float, rotation: npt.NDArray[np.float64], camera: Camera, lo
     out = np.ones((len(joints), camera.size, camera.size), np.float32)
     grid = _grid(camera.size, 1, camera.focal)
     for frame in range(len(joints)):
-        rays = _rays(rotation[frame : frame + 1], grid)[0]
+        rays = _rays(rotation[frame : frame + 1], grid, grid)[0]
         down = rays[..., 2]
         below = down < -1e-3
         far = -camera.position[2] / np.where(below, down, -1.0)

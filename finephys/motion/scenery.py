@@ -211,26 +211,25 @@ def _gym_hall(u: Float, v: Float, soft: float, seed: int) -> Float:
 
 def _arena(u: Float, v: Float, soft: float, seed: int) -> Float:
     out = _plain(u.shape, (0.035, 0.035, 0.075))
-    column, row = np.floor(u / 0.5).astype(np.int64), np.floor(v / 0.6).astype(np.int64)
-    head = ((np.mod(u, 0.5) - 0.25) ** 2 + (np.mod(v, 0.6) - 0.3) ** 2) < 0.026
-    crowd = 0.05 + 0.16 * _dice(column, row, seed)
-    out = _mix(
-        out, np.stack([crowd * 1.1, crowd, crowd * 1.2], -1), head * _within(v, 1.3, 4.3, soft)
-    )
+    row = np.floor(v / 0.55).astype(np.int64)
+    aside = u + 0.22 * (row & 1)
+    column = np.floor(aside / 0.45).astype(np.int64)
+    x, y = np.mod(aside, 0.45) - 0.225, np.mod(v, 0.55)
+    person = (x**2 + (y - 0.38) ** 2 < 0.011) | ((np.abs(x) < 0.17) & (y < 0.24))
+    crowd = 0.04 + 0.20 * _dice(column, row, seed)
+    dim = np.stack([crowd * 1.1, crowd, crowd * 1.2], -1)
+    out = _mix(out, dim, person * _within(v, 1.1, 9.0, soft))
     board = _within(v, 0.15, 0.95, soft)
-    lit = (
-        _dice(np.floor(u / 0.4).astype(np.int64), np.floor(v / 0.2).astype(np.int64), seed + 1)
-        > 0.62
-    )
+    tile, line = np.floor(u / 0.4).astype(np.int64), np.floor(v / 0.2).astype(np.int64)
+    lit = _dice(tile, line, seed + 1) > 0.62
     out = _mix(out, (0.05, 0.12, 0.42), board)
     out = _mix(out, (0.25, 0.60, 0.98), board * lit * _within(v, 0.3, 0.8, soft))
     bay = 2.8
     side = np.mod(u, bay) - bay / 2
-    lamp = np.exp(-(side**2 + (v - 4.9) ** 2) / 0.10) + 0.35 * np.exp(
-        -(side**2 + (v - 4.9) ** 2) / 0.9
-    )
-    below = np.clip(4.9 - v, 0, 5)
-    beam = np.exp(-((side / (0.12 + 0.28 * below)) ** 2)) * np.exp(-below / 2.2) * (v < 4.9)
+    around = side**2 + (v - 3.2) ** 2
+    lamp = np.exp(-around / 0.10) + 0.35 * np.exp(-around / 0.9)
+    below = np.clip(3.2 - v, 0, 5)
+    beam = np.exp(-((side / (0.12 + 0.28 * below)) ** 2)) * np.exp(-below / 2.2) * (v < 3.2)
     glow = np.clip(lamp + 0.45 * beam, 0, 1)
     return _mix(out, (1.0, 0.95, 0.80), glow)
 
@@ -337,7 +336,7 @@ _WALLS: dict[str, Wall] = {
 
 def _sky(azimuth: Float, slope: Float, pixel: float, seed: int) -> Float:
     """Sky, clouds and a line of hills and trees; `slope` is the tangent of the elevation."""
-    height = np.clip(slope / 0.55, 0, 1)[..., None]
+    height = np.clip(slope / 0.35, 0, 1)[..., None]
     out = (
         np.array((0.80, 0.90, 0.97), np.float32) * (1 - height)
         + np.array((0.26, 0.52, 0.88), np.float32) * height
@@ -345,10 +344,10 @@ def _sky(azimuth: Float, slope: Float, pixel: float, seed: int) -> Float:
     x, y = azimuth * 5.0, slope * 14.0
     cloud = 0.6 * _noise(x, y, seed) + 0.3 * _noise(2 * x, 2 * y, seed + 1)
     out = _mix(out, (0.99, 0.99, 1.0), np.clip((cloud - 0.42) * 5, 0, 1))
-    hill = 0.05 + 0.07 * _noise(azimuth * 4.0, 0 * azimuth, seed + 2)
+    hill = 0.012 + 0.045 * _noise(azimuth * 4.0, 0 * azimuth, seed + 2)
     out = _mix(out, (0.42, 0.56, 0.50), np.clip((hill - slope) / pixel + 0.5, 0, 1))
-    leaf = _noise(azimuth * 40.0, slope * 40.0, seed + 3)
-    tree = 0.02 + 0.055 * _noise(azimuth * 14.0, 0 * azimuth, seed + 4) + 0.012 * leaf
+    leaf = _noise(azimuth * 90.0, slope * 90.0, seed + 3)
+    tree = 0.004 + 0.022 * _noise(azimuth * 14.0, 0 * azimuth, seed + 4) + 0.006 * leaf
     green = np.stack([0.14 + 0.12 * leaf, 0.30 + 0.18 * leaf, 0.12 + 0.08 * leaf], -1)
     return _mix(out, green, np.clip((tree - slope) / pixel + 0.5, 0, 1))
 
@@ -367,6 +366,8 @@ def _floor(x: Float, y: Float, depth: Float, pixel: float, look: Look) -> Float:
     rng = np.random.default_rng(look.seed + 1)
     shift_x, shift_y = rng.uniform(0.5, 3.0, 2)
     inside, outside = _FLOOR_COLORS[look.floor]
+    if look.background == "outdoor sky":
+        outside = (0.30, 0.47, 0.20)  # grass
     soft = float(np.median(depth)) * pixel * 2 if depth.size else pixel
     edge = np.maximum(np.abs(x + shift_x), np.abs(y + shift_y))
     out = _mix(_plain(x.shape, inside), outside, np.clip((edge - 5.0) / soft + 0.5, 0, 1))
