@@ -4,11 +4,139 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class GeneratorConfig:
+    """Size of a tier's video generator: the same classes are built from every literal.
+
+    Attributes:
+        size: width and height of the canvas in pixels.
+        autoencoder: "pixels" (pixel-unshuffle, exact and without weights) or "kl" (SD 1.5's VAE).
+        patch: canvas pixels per latent cell, along one side.
+        latent_channels: channels of a latent cell.
+        channels: U-Net channels per scale, finest first.
+        attention: per scale, whether the spatial layers look at the text and across the image.
+        layers: residual layers per scale.
+        heads: attention heads, spatial and temporal (supplement A.1: 8).
+        groups: channel groups of the normalisations.
+        heatmap_detail: heatmap cells per latent cell, along one side.
+        guidance_channels: skeleton features concatenated to the latent; 0: none are.
+        skeleton_channels: width of the skeleton encoder per scale.
+        text_width: width of the CLIP text encoder, also what cross-attention reads.
+        text_layers: layers of the text encoder.
+        text_heads: attention heads of the text encoder.
+        text_length: tokens a prompt may have, with its start and end token.
+        text_vocabulary: size of the tokenizer's vocabulary.
+        text_in_time: also add the mean text feature to the time embedding.
+        prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
+        zero_terminal_snr: rescale the betas so that the last time step is pure noise.
+        default_steps: denoising steps.
+        default_guidance: classifier-free guidance scale.
+    """
+
+    size: int
+    autoencoder: str
+    patch: int
+    latent_channels: int
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    layers: int
+    heads: int
+    groups: int
+    heatmap_detail: int
+    guidance_channels: int
+    skeleton_channels: tuple[int, ...]
+    text_width: int
+    text_layers: int
+    text_heads: int
+    text_length: int
+    text_vocabulary: int
+    text_in_time: bool
+    prediction: str
+    zero_terminal_snr: bool
+    default_steps: int
+    default_guidance: float
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Cells along one side at each scale of the U-Net, finest first."""
+        return tuple(self.size // self.patch >> level for level in range(len(self.channels)))
+
+    @property
+    def heatmap_levels(self) -> tuple[int, ...]:
+        """Cells along one side of the limb heatmaps at each scale, finest first."""
+        return tuple(scale * self.heatmap_detail for scale in self.scales)
+
+
+TINY_GENERATOR = GeneratorConfig(
+    size=64,
+    autoencoder="pixels",
+    patch=4,
+    latent_channels=48,
+    channels=(64, 96, 96),
+    attention=(False, True, True),
+    layers=1,
+    heads=4,
+    groups=16,
+    heatmap_detail=2,
+    guidance_channels=32,
+    skeleton_channels=(64, 64, 64),
+    text_width=96,
+    text_layers=2,
+    text_heads=4,
+    text_length=77,
+    text_vocabulary=1024,
+    text_in_time=True,
+    prediction="sample",
+    zero_terminal_snr=True,
+    default_steps=10,
+    default_guidance=1.5,
+)
+"""Design choice: the smallest U-Net that learned the figure on two CPU cores in an hour."""
+
+SD15_GENERATOR = GeneratorConfig(
+    size=512,
+    autoencoder="kl",
+    patch=8,
+    latent_channels=4,
+    channels=(320, 640, 1280, 1280),
+    attention=(True, True, True, False),
+    layers=2,
+    heads=8,
+    groups=32,
+    heatmap_detail=1,
+    guidance_channels=0,
+    skeleton_channels=(64, 128, 256, 256),
+    text_width=768,
+    text_layers=12,
+    text_heads=12,
+    text_length=77,
+    text_vocabulary=49408,
+    text_in_time=False,
+    prediction="epsilon",
+    zero_terminal_snr=False,
+    default_steps=50,
+    default_guidance=7.5,
+)
+"""Stable Diffusion 1.5 with the paper's motion module (supplement A.1)."""
+
+GENERATORS = {"tiny": TINY_GENERATOR, "sd15": SD15_GENERATOR}
+"""Generator of each tier."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that differs between tiers.
 
     Attributes:
-        name: tier name, also the folder under checkpoints/.
+        name: tier name, also the folder under checkpoints/ that holds its generator.
+        generator: size of the video generator.
+        pose_tier: folder under checkpoints/ that holds lifting, PhysNet and projection. Design
+            choice: both tiers share them, since the paper's own are not public either.
     """
 
     name: str
+    generator: GeneratorConfig
+    pose_tier: str = "tiny"
+
+
+CONFIGS = {name: Config(name, generator) for name, generator in GENERATORS.items()}
+"""The tiers by name."""

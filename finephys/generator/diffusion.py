@@ -1,0 +1,221 @@
+"""The diffusion generator of both tiers: `Generator.load("tiny")`, then `denoise`."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import CLIPTokenizer
+
+from finephys.checkpoints import checkpoint_path, load_module, read_config
+from finephys.config import GENERATORS, GeneratorConfig
+from finephys.errors import RequestError, WeightsError
+from finephys.generator.network import VideoNetwork
+from finephys.generator.protocol import never
+from finephys.generator.sampling import denoise_latents, make_scheduler
+from finephys.generator.skeleton_encoder import Guidance
+from finephys.generator.text import TextFeatures, cut_text, load_tokenizer, tokenize
+from finephys.skeleton import FRAMES, LIMBS
+from finephys.types import Bytes, LimbHeatmaps, VideoClip
+
+logger = logging.getLogger(__name__)
+
+SAMPLER = "dpm++"
+"""Design choice: second-order DPM-Solver++ needs a fifth of DDIM's steps for the same picture."""
+
+
+class Generator:
+    """Text and limb heatmaps to 16 frames.
+
+    Args:
+        network: the weights.
+        tokenizer: of the text encoder.
+        device: where the network lies.
+        sampler: see `sampling.make_scheduler`.
+    """
+
+    def __init__(
+        self,
+        network: VideoNetwork,
+        tokenizer: CLIPTokenizer,
+        device: str = "cpu",
+        sampler: str = SAMPLER,
+    ) -> None:
+        self._network = network.to(device).eval()
+        self._tokenizer = tokenizer
+        self._device = device
+        self._sampler = sampler
+        self.config = network.config
+
+    @classmethod
+    def load(cls, tier: str, device: str = "cpu", sampler: str = SAMPLER) -> "Generator":
+        """Load the weights of a tier, strictly.
+
+        Raises:
+            WeightsMissingError: when they are absent; the text names the command to run.
+            WeightsError: when they are damaged or of another configuration.
+        """
+        config = GENERATORS[tier]
+        path = checkpoint_path(tier, "generator")
+        saved = read_config(path)
+        wanted = plain_config(config)
+        if saved != wanted:
+            names = sorted(name for name in saved | wanted if saved.get(name) != wanted.get(name))
+            raise WeightsError(
+                f"{path} was made for another configuration ({', '.join(names)} differ); "
+                "fetch or train it again."
+            )
+        tokenizer = load_tokenizer(path.parent / "tokenizer", f"git checkout checkpoints/{tier}")
+        network = VideoNetwork(config, tokenizer.eos_token_id)
+        load_module(network, path)
+        return cls(network, tokenizer, device, sampler)
+
+    @property
+    def size(self) -> int:
+        """Width and height of the generated frames in pixels."""
+        return self.config.size
+
+    @property
+    def heatmap_levels(self) -> tuple[int, ...]:
+        """Cells along one side of the heatmaps, finest first."""
+        return self.config.heatmap_levels
+
+    @property
+    def default_steps(self) -> int:
+        """Denoising steps."""
+        return self.config.default_steps
+
+    @property
+    def default_guidance(self) -> float:
+        """Classifier-free guidance scale."""
+        return self.config.default_guidance
+
+    def cut_prompt(self, prompt: str) -> str | None:
+        """The end of a prompt that the text encoder cannot take, or None when all fits."""
+        return cut_text(self._tokenizer, prompt, self.config.text_length)
+
+    def denoise(
+        self,
+        heatmaps: LimbHeatmaps | None,
+        prompt: str,
+        seed: int,
+        steps: int,
+        guidance_scale: float,
+        fps: float,
+        stop: Callable[[], bool] = never,
+    ) -> Iterator[VideoClip]:
+        """Generate one clip; see `protocol.VideoGenerator.denoise`."""
+        for clips in self.denoise_batch(
+            [heatmaps], [prompt], [seed], steps, guidance_scale, stop=stop
+        ):
+            yield VideoClip(clips[0], fps)
+
+    def denoise_batch(
+        self,
+        heatmaps: list[LimbHeatmaps | None],
+        prompts: list[str],
+        seeds: list[int],
+        steps: int,
+        guidance_scale: float,
+        stop: Callable[[], bool] = never,
+    ) -> Iterator[Bytes]:
+        """Generate several clips at once; arguments as `denoise`, one entry a clip.
+
+        Yields:
+            uint8 (B, 16, size, size, 3) RGB, `steps` times; the last is the result.
+        """
+        self._check(heatmaps, prompts, seeds, steps, guidance_scale)
+        for prompt in prompts:
+            if cut := self.cut_prompt(prompt):
+                logger.warning(
+                    "the text encoder takes %d tokens; cut from the prompt: %.200s",
+                    self.config.text_length,
+                    cut,
+                )
+        with torch.inference_mode():
+            text = self._encode_text(prompts)
+            empty = self._encode_text([""] * len(prompts)) if guidance_scale != 1 else None
+            skeleton = self._encode_skeleton(heatmaps)
+        scheduler = make_scheduler(self.config, self._sampler)
+        for latents in denoise_latents(
+            self._network,
+            scheduler,
+            self._noise(seeds),
+            text,
+            empty,
+            skeleton,
+            steps,
+            guidance_scale,
+            stop,
+        ):
+            yield self._frames(latents)
+
+    def _check(
+        self,
+        heatmaps: list[LimbHeatmaps | None],
+        prompts: list[str],
+        seeds: list[int],
+        steps: int,
+        guidance_scale: float,
+    ) -> None:
+        if not len(heatmaps) == len(prompts) == len(seeds) > 0:
+            raise RequestError(
+                f"{len(heatmaps)} heatmaps, {len(prompts)} prompts and {len(seeds)} seeds were "
+                "given; give one of each per clip."
+            )
+        if not 1 <= steps <= 100:
+            raise RequestError(f"steps is {steps}; choose 1 to 100.")
+        if not 1 <= guidance_scale <= 20:
+            raise RequestError(f"guidance scale is {guidance_scale}; choose 1 to 20.")
+        for seed in seeds:
+            if not 0 <= seed < 2**31:
+                raise RequestError(f"seed is {seed}; choose 0 to {2**31 - 1}.")
+        for given in heatmaps:
+            if given is None:
+                continue
+            sides = tuple(level.shape[-1] for level in given.levels)
+            if sides != self.heatmap_levels:
+                raise RequestError(
+                    f"heatmaps have levels {sides}; this generator reads {self.heatmap_levels}."
+                )
+
+    def _encode_text(self, prompts: list[str]) -> TextFeatures:
+        ids, mask = tokenize(self._tokenizer, prompts, self.config.text_length)
+        return self._network.encode_text(ids.to(self._device), mask.to(self._device))
+
+    def _encode_skeleton(self, heatmaps: list[LimbHeatmaps | None]) -> Guidance:
+        levels = []
+        for index, side in enumerate(self.heatmap_levels):
+            shape = (FRAMES, len(LIMBS), side, side)
+            stack = [
+                np.zeros(shape, np.float32) if given is None else given.levels[index]
+                for given in heatmaps
+            ]
+            levels.append(torch.from_numpy(np.stack(stack)).to(self._device))
+        return self._network.encode_skeleton(levels)
+
+    def _noise(self, seeds: list[int]) -> torch.Tensor:
+        side = self.config.size // self.config.patch
+        shape = (self.config.latent_channels, FRAMES, side, side)
+        clips = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.stack(clips).to(self._device)
+
+    def _frames(self, latents: torch.Tensor) -> Bytes:
+        """Latents (B, C, F, h, w) to uint8 (B, F, H, W, 3)."""
+        batch, _, frames, _, _ = latents.shape
+        with torch.inference_mode():
+            decoded = self._network.autoencoder.decode(latents.transpose(1, 2).flatten(0, 1))
+            levels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        shaped = levels.reshape(batch, frames, *levels.shape[1:]).permute(0, 1, 3, 4, 2)
+        return np.ascontiguousarray(shaped.cpu().numpy())
+
+
+def plain_config(config: GeneratorConfig) -> dict[str, Any]:
+    """What a checkpoint says of its model, as JSON would give it back."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config).items()
+        if name not in ("default_steps", "default_guidance")
+    }

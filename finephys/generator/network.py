@@ -1,0 +1,131 @@
+"""Everything of a generator that has weights: text encoder, skeleton encoder, video U-Net, VAE."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers import UNetMotionModel
+from torch import nn
+
+from finephys.config import GeneratorConfig
+from finephys.generator.autoencoder import make_autoencoder
+from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
+from finephys.generator.text import TextFeatures, encode_text, make_text_model
+from finephys.skeleton import FRAMES
+
+
+def make_unet(config: GeneratorConfig) -> UNetMotionModel:
+    """The video U-Net of diffusers at the size of a configuration.
+
+    The motion modules (supplement A.1: one transformer block with two temporal self-attentions at
+    every scale) start with a zero output, so the untrained model is a 2D U-Net frame by frame.
+    """
+    down = ["CrossAttnDownBlockMotion" if seen else "DownBlockMotion" for seen in config.attention]
+    up = ["CrossAttnUpBlockMotion" if seen else "UpBlockMotion" for seen in config.attention[::-1]]
+    unet = UNetMotionModel(
+        sample_size=config.size // config.patch,
+        in_channels=config.latent_channels + config.guidance_channels,
+        out_channels=config.latent_channels,
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        norm_num_groups=config.groups,
+        cross_attention_dim=config.text_width,
+        num_attention_heads=config.heads,
+        motion_num_attention_heads=config.heads,
+        motion_max_seq_length=2 * FRAMES,
+        time_cond_proj_dim=config.text_width if config.text_in_time else None,
+    )
+    for block in _motion_blocks(unet):
+        for module in block.motion_modules:
+            nn.init.zeros_(module.proj_out.weight)
+            nn.init.zeros_(module.proj_out.bias)
+    return unet
+
+
+def _motion_blocks(unet: nn.Module) -> list[Any]:
+    return [*unet.down_blocks, unet.mid_block, *unet.up_blocks]  # type: ignore[misc]
+
+
+class _Skip(nn.Module):
+    """Stands where a motion module would, and changes nothing."""
+
+    def forward(self, hidden: torch.Tensor, *_args: object, **_named: object) -> torch.Tensor:
+        return hidden
+
+
+class VideoNetwork(nn.Module):
+    """The generator's weights, named as they lie in its checkpoint.
+
+    Args:
+        config: sizes.
+        end_token: id of the tokenizer's end token.
+    """
+
+    def __init__(self, config: GeneratorConfig, end_token: int) -> None:
+        super().__init__()
+        self.config = config
+        self.autoencoder = make_autoencoder(config)
+        self.text_encoder = make_text_model(config, end_token)
+        self.skeleton_encoder = SkeletonEncoder(config)
+        self.unet = make_unet(config)
+
+    def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
+        """Features of tokenised prompts, (B, T) ids and mask."""
+        return encode_text(self.text_encoder, ids, mask)
+
+    def encode_skeleton(self, heatmaps: list[torch.Tensor]) -> Guidance:
+        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first."""
+        guidance: Guidance = self.skeleton_encoder([level.flatten(0, 1) for level in heatmaps])
+        return guidance
+
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        time: torch.Tensor,
+        text: TextFeatures,
+        guidance: Guidance | None,
+    ) -> torch.Tensor:
+        """Predict the clean latent or the noise, whichever the configuration says.
+
+        Args:
+            noisy: (B, C, F, h, w) latents.
+            time: (B,) time steps, 0 to 999.
+            text: features of B prompts.
+            guidance: features of B clips' skeletons; None: the plain model without a skeleton.
+
+        Returns:
+            (B, C, F, h, w).
+        """
+        batch, _, frames, height, width = noisy.shape
+        added: dict[str, Any] = {}
+        if self.config.guidance_channels:
+            shape = (batch, frames, self.config.guidance_channels, height, width)
+            beside = noisy.new_zeros(shape)
+            if guidance is not None and guidance.beside is not None:
+                beside = guidance.beside.reshape(shape)
+            noisy = torch.cat((noisy, beside.transpose(1, 2)), 1)
+        if guidance is not None:
+            added["down_block_additional_residuals"] = guidance.skips
+            added["mid_block_additional_residual"] = guidance.middle
+        if self.config.text_in_time:
+            added["timestep_cond"] = text.mean
+        predicted: torch.Tensor = self.unet(
+            noisy, time, encoder_hidden_states=text.tokens.repeat_interleave(frames, 0), **added
+        ).sample
+        return predicted
+
+    @contextmanager
+    def without_motion(self) -> Iterator[None]:
+        """Leave the motion modules out: every frame is then generated alone."""
+        blocks = _motion_blocks(self.unet)
+        kept = [block.motion_modules for block in blocks]
+        try:
+            for block in blocks:
+                block.motion_modules = nn.ModuleList(_Skip() for _ in block.motion_modules)
+            yield
+        finally:
+            for block, modules in zip(blocks, kept, strict=True):
+                block.motion_modules = modules

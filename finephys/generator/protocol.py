@@ -1,0 +1,92 @@
+"""What a video generator is, and the table of all of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from finephys.errors import RequestError
+from finephys.types import LimbHeatmaps, VideoClip
+
+
+def never() -> bool:
+    """A stop button nobody presses."""
+    return False
+
+
+class VideoGenerator(Protocol):
+    """Anything that turns text and limb heatmaps into 16 frames."""
+
+    @property
+    def size(self) -> int:
+        """Width and height of the generated frames in pixels."""
+
+    @property
+    def heatmap_levels(self) -> tuple[int, ...]:
+        """Cells along one side of the heatmaps it reads, finest first."""
+
+    @property
+    def default_steps(self) -> int:
+        """Denoising steps it was made for."""
+
+    @property
+    def default_guidance(self) -> float:
+        """Classifier-free guidance scale it was made for."""
+
+    def cut_prompt(self, prompt: str) -> str | None:
+        """The end of a prompt that the text encoder cannot take, or None when all fits."""
+
+    def denoise(
+        self,
+        heatmaps: LimbHeatmaps | None,
+        prompt: str,
+        seed: int,
+        steps: int,
+        guidance_scale: float,
+        fps: float,
+        stop: Callable[[], bool] = never,
+    ) -> Iterator[VideoClip]:
+        """Generate one clip, yielding it as it stands after each denoising step.
+
+        Args:
+            heatmaps: skeleton guidance, one array per `heatmap_levels`; None: text alone.
+            prompt: any text, also empty.
+            seed: 0 to 2**31 - 1; the same request and seed give the same frames on one machine.
+            steps: denoising steps, 1 to 100.
+            guidance_scale: 1 (off) to 20.
+            fps: frame rate written on the clip.
+            stop: looked at before each step.
+
+        Yields:
+            `steps` clips; the last is the finished one.
+
+        Raises:
+            StoppedError: when `stop` says so.
+            RequestError: when an argument is outside its range.
+        """
+
+
+def _tier(name: str) -> Callable[[str], VideoGenerator]:
+    def load(device: str) -> VideoGenerator:
+        from finephys.generator.diffusion import Generator
+
+        return Generator.load(name, device)
+
+    return load
+
+
+GENERATORS: dict[str, Callable[[str], VideoGenerator]] = {
+    "tiny": _tier("tiny"),
+    "sd15": _tier("sd15"),
+}
+"""Name -> what loads that generator onto a device. A new generator is one line here."""
+
+
+def load_generator(name: str, device: str = "cpu") -> VideoGenerator:
+    """Load a generator by its name in `GENERATORS`.
+
+    Raises:
+        RequestError: when there is none of that name.
+        WeightsMissingError: when its weights are absent; the text names the command to run.
+    """
+    if name not in GENERATORS:
+        raise RequestError(f"generator {name!r} does not exist; choose {', '.join(GENERATORS)}.")
+    return GENERATORS[name](device)

@@ -1,0 +1,153 @@
+"""From noise to a clip: the noise schedule and the denoising loop.
+
+x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, with abar_t the running product of 1 - beta and the
+betas rising linearly from 0.00085 to 0.012 over 1,000 steps (supplement A.1).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
+
+from finephys.config import GeneratorConfig
+from finephys.errors import StoppedError, WeightsError
+from finephys.generator.network import VideoNetwork
+from finephys.generator.skeleton_encoder import Guidance
+from finephys.generator.text import TextFeatures
+
+TIME_STEPS = 1000
+"""Steps of the noise schedule (supplement A.1)."""
+
+
+class SchedulerStep(Protocol):
+    """What a scheduler of diffusers returns from a step."""
+
+    prev_sample: torch.Tensor
+
+
+class Scheduler(Protocol):
+    """What the denoising loop uses of a scheduler of diffusers."""
+
+    alphas_cumprod: torch.Tensor
+    init_noise_sigma: float
+    timesteps: torch.Tensor
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        """Choose the time steps of a run."""
+
+    def step(
+        self, model_output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor
+    ) -> SchedulerStep:
+        """Go from one time step to the next."""
+
+
+_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
+
+
+def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
+    """The scheduler of diffusers for a configuration.
+
+    Design choice: where `zero_terminal_snr` is set the betas are rescaled so that the last step is
+    pure noise. Without it a twenty-fifth of the picture shines through at the last step, enough for
+    the model to read the background's brightness there instead of in the text; from pure noise it
+    then drew every background light.
+
+    Args:
+        config: what the U-Net predicts, and whether the betas are rescaled.
+        sampler: "dpm++" (second order, few steps) or "ddim".
+    """
+    common = {
+        **_BETAS,
+        "num_train_timesteps": TIME_STEPS,
+        "prediction_type": config.prediction,
+        "rescale_betas_zero_snr": config.zero_terminal_snr,
+        "timestep_spacing": "trailing",
+    }
+    scheduler: Scheduler
+    if sampler == "dpm++":
+        scheduler = DPMSolverMultistepScheduler(
+            algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero", **common
+        )
+    elif sampler == "ddim":
+        scheduler = DDIMScheduler(clip_sample=False, **common)
+    else:
+        raise ValueError(f"sampler {sampler!r} is unknown; use 'dpm++' or 'ddim'.")
+    return scheduler
+
+
+def signal_and_noise(
+    scheduler: Scheduler, time: torch.Tensor, dimensions: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """sqrt(abar_t) and sqrt(1 - abar_t) of time steps (B,), with `dimensions` axes."""
+    kept = scheduler.alphas_cumprod.to(time.device)[time]
+    kept = kept.reshape(-1, *[1] * (dimensions - 1))
+    return kept.sqrt(), (1 - kept).sqrt()
+
+
+def clean_latent(
+    config: GeneratorConfig,
+    scheduler: Scheduler,
+    noisy: torch.Tensor,
+    predicted: torch.Tensor,
+    time: torch.Tensor,
+) -> torch.Tensor:
+    """The clean latent that a prediction stands for."""
+    if config.prediction == "sample":
+        return predicted
+    signal, noise = signal_and_noise(scheduler, time, noisy.ndim)
+    return (noisy - noise * predicted) / signal
+
+
+@torch.inference_mode()
+def denoise_latents(
+    network: VideoNetwork,
+    scheduler: Scheduler,
+    noise: torch.Tensor,
+    text: TextFeatures,
+    empty_text: TextFeatures | None,
+    guidance: Guidance | None,
+    steps: int,
+    guidance_scale: float,
+    stop: Callable[[], bool],
+) -> Iterator[torch.Tensor]:
+    """Denoise a batch of clips, yielding the predicted clean latents after each step.
+
+    Args:
+        network: the model.
+        scheduler: of `make_scheduler`.
+        noise: (B, C, F, h, w) standard normal.
+        text: features of the B prompts.
+        empty_text: features of B empty prompts; None: no classifier-free guidance.
+        guidance: features of the B skeletons, or None.
+        steps: denoising steps.
+        guidance_scale: how far to go from the empty prompt's prediction past the prompt's.
+        stop: looked at before each step.
+
+    Yields:
+        (B, C, F, h, w), `steps` times; the last is the result.
+
+    Raises:
+        StoppedError: when `stop` says so.
+        WeightsError: when the prediction is not finite.
+    """
+    scheduler.set_timesteps(steps)
+    latents = noise * scheduler.init_noise_sigma
+    for step, time in enumerate(scheduler.timesteps):
+        if stop():
+            raise StoppedError(f"Stopped after {step} of {steps} denoising steps.")
+        times = time.to(latents.device).expand(len(latents))
+        predicted = network(latents, times, text, guidance)
+        if empty_text is not None:
+            plain = network(latents, times, empty_text, guidance)
+            predicted = plain + guidance_scale * (predicted - plain)
+        clean = clean_latent(network.config, scheduler, latents, predicted, times)
+        if not torch.isfinite(clean).all():
+            raise WeightsError(
+                f"denoising step {step + 1} of {steps} gave NaN or infinite values, so no clip was "
+                "made; lower the guidance scale, or fetch or train the weights again."
+            )
+        if network.config.prediction == "sample":
+            predicted = clean = network.autoencoder.limit(clean)
+        latents = scheduler.step(predicted, time, latents).prev_sample
+        yield clean

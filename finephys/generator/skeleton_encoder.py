@@ -1,0 +1,88 @@
+"""The skeletal heatmap encoder: limb heatmaps to features at every scale of the video U-Net.
+
+Source: supplement A.1 and A.2. Every output starts at zero, so an untrained encoder leaves the
+U-Net exactly as it was.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from finephys.config import GeneratorConfig
+from finephys.skeleton import LIMBS
+
+
+class Guidance(NamedTuple):
+    """What the encoder gives the U-Net; N is batch times frames.
+
+    Attributes:
+        beside: (N, G, h, w) concatenated to the noisy latent; None where G is 0.
+        skips: one (N, C, h, w) per skip connection, added to it.
+        middle: (N, C, h, w) added after the middle block.
+    """
+
+    beside: torch.Tensor | None
+    skips: tuple[torch.Tensor, ...]
+    middle: torch.Tensor
+
+
+def skip_shapes(config: GeneratorConfig) -> list[tuple[int, int]]:
+    """Scale and channels of each skip connection of the U-Net, in its own order."""
+    shapes = [(0, config.channels[0])]
+    for scale, channels in enumerate(config.channels):
+        shapes += [(scale, channels)] * config.layers
+        if scale + 1 < len(config.channels):
+            shapes.append((scale + 1, channels))
+    return shapes
+
+
+def _zero_convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(inputs, outputs, 1)
+    nn.init.zeros_(convolution.weight)
+    assert convolution.bias is not None  # noqa: S101 -- for the type checker
+    nn.init.zeros_(convolution.bias)
+    return convolution
+
+
+class SkeletonEncoder(nn.Module):
+    """Heatmaps at each scale, joined from fine to coarse, to features for the whole U-Net."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.detail = config.heatmap_detail
+        self.skip_scales = [scale for scale, _ in skip_shapes(config)]
+        widths = config.skeleton_channels
+        inputs = len(LIMBS) * config.heatmap_detail**2
+        self.readers = nn.ModuleList(nn.Conv2d(inputs, width, 3, padding=1) for width in widths)
+        self.coarser = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)
+        )
+        self.mixers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
+        self.beside = (
+            _zero_convolution(widths[0], config.guidance_channels)
+            if config.guidance_channels
+            else None
+        )
+        self.skips = nn.ModuleList(
+            _zero_convolution(widths[scale], channels) for scale, channels in skip_shapes(config)
+        )
+        self.middle = _zero_convolution(widths[-1], config.channels[-1])
+
+    def forward(self, heatmaps: list[torch.Tensor]) -> Guidance:
+        """Encode heatmaps, one (N, L, h, w) in [0, 1] per scale, finest first."""
+        features: list[torch.Tensor] = []
+        for scale, level in enumerate(heatmaps):
+            read = self.readers[scale](functional.pixel_unshuffle(level, self.detail))
+            if features:
+                read = read + self.coarser[scale - 1](features[-1])
+            hidden = functional.silu(read)
+            features.append(functional.silu(hidden + self.mixers[scale](hidden)))
+        skips = tuple(
+            output(features[scale])
+            for output, scale in zip(self.skips, self.skip_scales, strict=True)
+        )
+        beside = None if self.beside is None else self.beside(features[0])
+        return Guidance(beside, skips, self.middle(features[-1]))

@@ -1,0 +1,88 @@
+"""Prompts to features: a CLIP text encoder and its tokenizer."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from finephys.config import GeneratorConfig
+from finephys.errors import WeightsMissingError
+
+
+class TextFeatures(NamedTuple):
+    """What the U-Net reads of B prompts of T tokens.
+
+    Attributes:
+        tokens: (B, T, W) for cross-attention.
+        mean: (B, W), mean over each prompt's own tokens.
+    """
+
+    tokens: torch.Tensor
+    mean: torch.Tensor
+
+
+def make_text_model(config: GeneratorConfig, end_token: int) -> nn.Module:
+    """CLIP's text transformer at the size of a configuration.
+
+    Args:
+        config: width, layers, heads, length and vocabulary.
+        end_token: id of the tokenizer's end token, where CLIP pools.
+    """
+    model: nn.Module = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=config.text_vocabulary,
+            hidden_size=config.text_width,
+            intermediate_size=4 * config.text_width,
+            num_hidden_layers=config.text_layers,
+            num_attention_heads=config.text_heads,
+            max_position_embeddings=config.text_length,
+            projection_dim=config.text_width,
+            bos_token_id=end_token - 1,
+            eos_token_id=end_token,
+            pad_token_id=end_token,
+        )
+    )
+    return model
+
+
+def load_tokenizer(folder: Path, command: str) -> CLIPTokenizer:
+    """Read a tokenizer from its folder.
+
+    Args:
+        folder: holds tokenizer.json and tokenizer_config.json.
+        command: what brings the folder when it is not there.
+
+    Raises:
+        WeightsMissingError: when the folder is absent.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise WeightsMissingError(f"The tokenizer {folder} is missing; run: {command}")
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def tokenize(
+    tokenizer: CLIPTokenizer, prompts: list[str], length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask of prompts, cut and padded to `length`: two int64 (B, length)."""
+    batch = tokenizer(
+        prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+    )
+    return batch["input_ids"], batch["attention_mask"]
+
+
+def cut_text(tokenizer: CLIPTokenizer, prompt: str, length: int) -> str | None:
+    """The end of a prompt beyond `length` tokens (start and end token counted), or None."""
+    whole = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)
+    if len(whole["input_ids"]) <= length:
+        return None
+    first_cut: int = whole["offset_mapping"][length - 1][0]
+    return prompt[first_cut:]
+
+
+def encode_text(model: nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
+    """Run the text encoder; like Stable Diffusion, cross-attention also sees the padding."""
+    tokens = model(input_ids=ids).last_hidden_state
+    weight = mask.to(tokens.dtype)[..., None]
+    return TextFeatures(tokens, (tokens * weight).sum(1) / weight.sum(1))

@@ -1,0 +1,316 @@
+"""Training of the video generator on rendered gymnasts (stage 0: tiny's base generator).
+
+Design choices, all found by looking at what the model drew:
+the clean frames are predicted, not the noise; errors on the figure weigh more; single frames are
+trained first and in between, without motion modules, because they cost a third of a clip and show
+sixteen times as many places; text and skeleton are each dropped in a tenth of the clips.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTokenizer
+
+from finephys.checkpoints import save_module
+from finephys.config import TINY_GENERATOR, GeneratorConfig
+from finephys.errors import RequestError
+from finephys.generator.diffusion import plain_config
+from finephys.generator.network import VideoNetwork
+from finephys.generator.sampling import TIME_STEPS, Scheduler, make_scheduler, signal_and_noise
+from finephys.generator.text import load_tokenizer, tokenize
+from finephys.heatmaps import heatmap_level
+from finephys.skeleton import MIRROR
+from finephys.training.loop import LoopSettings, train
+from finephys.training.vocabulary import train_tokenizer
+from finephys.types import Bool, Bytes, Float
+
+logger = logging.getLogger(__name__)
+
+
+class ClipBatch(NamedTuple):
+    """B rendered clips, or pieces of them, of F frames.
+
+    Attributes:
+        frames: uint8 (B, F, S, S, 3) RGB.
+        figure: bool (B, F, S, S), the body's silhouette.
+        canvas: float32 (B, F, 17, 2), joints in [0, 1] of the frame.
+        prompts: B texts.
+    """
+
+    frames: Bytes
+    figure: Bool
+    canvas: Float
+    prompts: Sequence[str]
+
+
+class ClipSource(Protocol):
+    """Rendered clips to draw from."""
+
+    def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw whole clips."""
+
+    def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw single frames of different clips, F = 1."""
+
+
+@dataclass(frozen=True)
+class GeneratorTraining:
+    """How the generator is trained.
+
+    Attributes:
+        still_steps: steps at the start that see single frames only.
+        still_every: afterwards, every so many steps see single frames.
+        stills: frames in a batch of single frames.
+        clips: clips in a batch of clips.
+        drop_text: share of clips whose prompt is emptied.
+        drop_skeleton: share of clips whose skeleton is emptied.
+        figure_weight: weight of a pixel of the figure; one of the background has 1.
+        change_weight: weight of the error in how pixels change from frame to frame.
+        joint_noise: standard deviation of the joints' positions, share of the canvas.
+        low_score: share of clips in which some joints have a low score.
+    """
+
+    still_steps: int = 1400
+    still_every: int = 4
+    stills: int = 64
+    clips: int = 4
+    drop_text: float = 0.1
+    drop_skeleton: float = 0.1
+    figure_weight: float = 10.0
+    change_weight: float = 0.5
+    joint_noise: float = 0.004
+    low_score: float = 0.2
+
+
+class Prepared(NamedTuple):
+    """A batch ready for the network; F = 1 for single frames."""
+
+    frames: Tensor
+    weight: Tensor
+    heatmaps: list[Tensor]
+    prompts: list[str]
+
+
+def prepare(
+    batch: ClipBatch, config: GeneratorConfig, plan: GeneratorTraining, rng: np.random.Generator
+) -> Prepared:
+    """Mirror, disturb and drop at random, and draw the heatmaps.
+
+    Returns:
+        frames (B, F, 3, S, S) in [-1, 1], weight (B, F, 1, S, S), heatmaps per scale
+        (B, F, L, h, h), and prompts.
+    """
+    frames = torch.from_numpy(batch.frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+    figure = torch.from_numpy(batch.figure)[:, :, None].float()
+    canvas, score = _disturbed(batch.canvas, plan, rng)
+    mirrored = torch.from_numpy(rng.random(len(frames)) < 0.5)
+    frames[mirrored] = frames[mirrored].flip(-1)
+    figure[mirrored] = figure[mirrored].flip(-1)
+    flipped = canvas[mirrored][:, :, list(MIRROR)]
+    canvas[mirrored] = flipped * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
+    score[mirrored] = score[mirrored][:, :, list(MIRROR)]
+    score[torch.from_numpy(rng.random(len(frames)) < plan.drop_skeleton)] = 0
+    heatmaps = [heatmap_level(canvas, score, cells) for cells in config.heatmap_levels]
+    prompts = [_worded(prompt, plan, rng) for prompt in batch.prompts]
+    return Prepared(frames, 1 + (plan.figure_weight - 1) * figure, heatmaps, prompts)
+
+
+def _disturbed(
+    canvas: npt.NDArray[np.float32], plan: GeneratorTraining, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Joints and scores as a detector or the projection would give them."""
+    noise = rng.normal(0, plan.joint_noise, canvas.shape)
+    score = np.ones(canvas.shape[:-1], np.float32)
+    poor = rng.random(len(canvas)) < plan.low_score
+    uncertain = poor[:, None, None] & (rng.random(score.shape) < 0.25)
+    score[uncertain] = rng.uniform(0, 1, int(uncertain.sum()))
+    return torch.from_numpy((canvas + noise).astype(np.float32)), torch.from_numpy(score)
+
+
+def _worded(prompt: str, plan: GeneratorTraining, rng: np.random.Generator) -> str:
+    """The prompt, one of its sentences alone, or nothing."""
+    draw = rng.random()
+    if draw < plan.drop_text:
+        return ""
+    sentences = [part.strip() for part in prompt.split(". ") if part.strip()]
+    if draw < plan.drop_text + 0.15 and len(sentences) > 1:
+        return sentences[int(rng.integers(len(sentences)))].rstrip(".") + "."
+    return prompt
+
+
+def draw_times(count: int, random: torch.Generator) -> Tensor:
+    """Time steps (count,) in [0, 999], later ones more often.
+
+    Design choice: u^(2/3) of a uniform u. With a skeleton the picture is decided in the noisy
+    steps, and a sampler of ten steps spends most of them there.
+    """
+    return (torch.rand(count, generator=random) ** (2 / 3) * TIME_STEPS).long()
+
+
+def generator_losses(
+    network: VideoNetwork,
+    scheduler: Scheduler,
+    batch: Prepared,
+    tokenizer: CLIPTokenizer,
+    plan: GeneratorTraining,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    """Weighted squared error of the predicted clean frames, and of their changes in time."""
+    config = network.config
+    count, length = batch.frames.shape[:2]
+    device = next(network.parameters()).device
+    batch = Prepared(
+        batch.frames.to(device),
+        batch.weight.to(device),
+        [level.to(device) for level in batch.heatmaps],
+        batch.prompts,
+    )
+    with torch.no_grad():
+        clean = network.autoencoder.encode(batch.frames.flatten(0, 1))
+    clean = _as_clips(clean, length)
+    weight = functional.interpolate(batch.weight.flatten(0, 1), clean.shape[-2:], mode="area")
+    if config.autoencoder == "pixels":
+        weight = network.autoencoder.encode(batch.weight.flatten(0, 1).expand(-1, 3, -1, -1))
+    weight = _as_clips(weight, length)
+    time = draw_times(count, random).to(device)
+    noise = torch.randn(clean.shape, generator=random).to(device)
+    signal_share, noise_share = signal_and_noise(scheduler, time, clean.ndim)
+    noisy = signal_share * clean + noise_share * noise
+    ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)
+    text = network.encode_text(ids.to(device), mask.to(device))
+    guidance = network.encode_skeleton(batch.heatmaps)
+    target = clean if config.prediction == "sample" else noise
+    if length == 1:
+        with network.without_motion():
+            predicted = network(noisy, time, text, guidance)
+        square = (weight * (predicted - target) ** 2).sum() / weight.sum()
+        return {"total": square, "still": square.detach()}
+    predicted = network(noisy, time, text, guidance)
+    error = predicted - target
+    square = (weight * error**2).sum() / weight.sum()
+    change = error.diff(dim=2).square().mean()
+    total = square + plan.change_weight * change
+    return {"total": total, "clip": square.detach(), "change": change.detach()}
+
+
+def _as_clips(cells: Tensor, length: int) -> Tensor:
+    """(B F, C, h, w) to (B, C, F, h, w)."""
+    return cells.reshape(-1, length, *cells.shape[1:]).transpose(1, 2)
+
+
+class RenderedClips:
+    """The shards of a folder that are there by now; `refresh` finds new ones.
+
+    Args:
+        folder: written by `finephys.data.rendered.render_dataset`.
+
+    Raises:
+        RequestError: when it holds no shard yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[str, ClipBatch] = {}
+        self.refresh()
+        if not self._shards:
+            raise RequestError(f"{folder} holds no rendered clips; render some first.")
+
+    def refresh(self) -> None:
+        """Read shards that were written since."""
+        for path in sorted(self._folder.rglob("clips_*.npz")):
+            if str(path) not in self._shards:
+                with np.load(path) as shard:
+                    frames = shard["frames"]
+                    canvas = shard["xy"] / np.float32(frames.shape[2])
+                    texts = [str(text) for text in shard["prompt"]]
+                    self._shards[str(path)] = ClipBatch(frames, shard["silhouette"], canvas, texts)
+        logger.info("%d rendered clips in %s", len(self), self._folder)
+
+    def __len__(self) -> int:
+        return sum(len(shard.frames) for shard in self._shards.values())
+
+    def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw whole clips."""
+        return self._draw(rng, count, still=False)
+
+    def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw single frames of different clips, F = 1."""
+        return self._draw(rng, count, still=True)
+
+    def _draw(self, rng: np.random.Generator, count: int, still: bool) -> ClipBatch:
+        shards = list(self._shards.values())
+        sizes = np.array([len(shard.frames) for shard in shards])
+        picked = rng.choice(sizes.sum(), count, replace=False)
+        ends = np.cumsum(sizes)
+        parts = []
+        for number in picked:
+            which = int(np.searchsorted(ends, number, side="right"))
+            row = int(number - (ends[which] - sizes[which]))
+            shard = shards[which]
+            at = int(rng.integers(shard.frames.shape[1]))
+            span = slice(at, at + 1) if still else slice(None)
+            parts.append(
+                (
+                    shard.frames[row, span],
+                    shard.figure[row, span],
+                    shard.canvas[row, span],
+                    shard.prompts[row],
+                )
+            )
+        frames, figure, canvas, prompts = zip(*parts, strict=True)
+        return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
+
+
+def train_generator(
+    run: Path,
+    out: Path,
+    data: Path,
+    settings: LoopSettings,
+    plan: GeneratorTraining | None = None,
+    config: GeneratorConfig = TINY_GENERATOR,
+) -> int:
+    """Train the generator of a configuration, resuming what `run` holds.
+
+    Args:
+        run: folder of the optimiser's state, the log and contact sheets.
+        out: folder that gets generator.safetensors (averaged weights) and tokenizer/ at each save.
+        data: folder of rendered clips; new shards are taken up as they appear.
+        settings: of the loop.
+        plan: what is drawn and how errors weigh.
+        config: sizes.
+
+    Returns:
+        The last step reached.
+    """
+    plan = plan or GeneratorTraining()
+    source = RenderedClips(data)
+    if not (out / "tokenizer" / "tokenizer.json").is_file():
+        train_tokenizer(config.text_vocabulary).save_pretrained(out / "tokenizer")
+    tokenizer = load_tokenizer(out / "tokenizer", "python -m finephys train generator")
+    torch.manual_seed(settings.seed)
+    network = VideoNetwork(config, tokenizer.eos_token_id)
+    scheduler = make_scheduler(config, "dpm++")
+
+    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
+        assert isinstance(model, VideoNetwork)  # noqa: S101 -- one process, nothing wraps it
+        rng = np.random.default_rng((settings.seed, step))
+        random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
+        still = step < plan.still_steps or step % plan.still_every == 0
+        drawn = source.stills(rng, plan.stills) if still else source.clips(rng, plan.clips)
+        prepared = prepare(drawn, config, plan, rng)
+        return generator_losses(model, scheduler, prepared, tokenizer, plan, random)
+
+    def on_save(model: nn.Module, step: int) -> None:
+        save_module(model, out / "generator.safetensors", plain_config(config))
+        logger.info("saved step %d to %s", step, out)
+        source.refresh()
+
+    return train(network, loss_of_step, settings, run, on_save)
