@@ -1,0 +1,93 @@
+"""Serve the FinePhys page: `python app.py`."""
+
+import argparse
+import logging
+import os
+import socket
+import sys
+import threading
+
+from finephys.config import CONFIGS
+from finephys.pipeline import Pipeline
+from finephys.ui import server
+from finephys.ui.runs import Runs
+
+LOGGER = logging.getLogger("finephys.app")
+
+
+def read_flags() -> argparse.Namespace:
+    """Flags of the command line; on a Space the host and port come from the environment."""
+    parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument(
+        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    )
+    parser.add_argument("--tier", default="tiny", choices=list(CONFIGS))
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--share", action="store_true", help="also a public link through Gradio")
+    return parser.parse_args()
+
+
+def check_port(host: str, port: int) -> None:
+    """Exit with one sentence when the address cannot be listened on."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        sys.exit(
+            f"{host}:{port} cannot be used ({error}); stop the other program or choose another "
+            f"port: python app.py --port {port + 1}"
+        )
+
+
+def load_models(pipeline: Pipeline, ready: threading.Event) -> None:
+    """Load the models so that the first press of Generate does not wait for them."""
+    try:
+        pipeline.warm_up()
+    except Exception:
+        LOGGER.exception("The models could not be loaded; Generate will say why.")
+        raise
+    ready.set()
+    LOGGER.info("Models are loaded.")
+
+
+def main() -> None:
+    """Serve the page, then load the models while it is already being looked at."""
+    flags = read_flags()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    check_port(flags.host, flags.port)
+    folder = server.own_folder()
+
+    from finephys.ui import page  # gradio reads its folder from the environment when imported
+
+    ready = threading.Event()
+    pipeline = Pipeline(flags.tier, flags.device)
+    runs = Runs(folder / "results")
+    blocks = page.build(pipeline, runs, ready)
+    blocks.launch(
+        **page.LOOK,
+        server_name=flags.host,
+        server_port=flags.port,
+        share=flags.share,
+        allowed_paths=[],
+        max_file_size=server.LARGEST_UPLOAD,
+        app_kwargs={"routes": server.routes(runs), "middleware": server.middleware()},
+        ssr_mode=False,
+        run_history=False,
+        footer_links=[],
+        enable_monitoring=False,
+        show_error=False,
+        prevent_thread_lock=True,
+    )
+    runs.keep_swept()
+    threading.Thread(target=load_models, args=(pipeline, ready), daemon=True).start()
+    blocks.block_thread()
+
+
+if __name__ == "__main__":
+    main()

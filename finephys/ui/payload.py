@@ -1,0 +1,137 @@
+"""What the browser is sent: every value of a run as plain JSON, added to as the stages arrive."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from finephys.observe import SIMULATED_PLANE
+from finephys.skeleton import FRAMES, JOINT
+from finephys.types import Float, Motion, Pose2D, Pose3D, Result, Stage, Update, VideoClip
+
+WIDEST = 640
+"""Longest side in pixels of the frames sent to the page; files keep their size."""
+
+PLANE_GAP = 0.35
+"""Metres between the deepest joint and the image plane behind it."""
+
+
+def fresh(run: str, origin: str) -> dict[str, Any]:
+    """The value of a run that has just begun.
+
+    Args:
+        run: a name that tells this run from the one before.
+        origin: "clip" or "action".
+    """
+    return {
+        "run": run,
+        "from": origin,
+        "size": list(SIMULATED_PLANE),
+        "interval": 0.1,
+        "notes": [],
+        "seconds": {},
+        "since": {},
+        "downloads": {},
+        "done": False,
+    }
+
+
+def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
+    """A copy of `value` that also holds `update`."""
+    out = dict(value)
+    content = update.value
+    if update.stage is Stage.PREVIEW and isinstance(content, VideoClip):
+        out["preview"] = _pictures(content)
+        return out
+    out["since"] = {**value["since"], update.stage.value: round(update.seconds, 2)}
+    if isinstance(content, VideoClip):
+        out["clip" if update.stage is Stage.CLIP else "video"] = _pictures(content)
+        if update.stage is Stage.CLIP:
+            out["size"] = list(content.size)
+            out["interval"] = (len(content.frames) - 1) / content.fps / (FRAMES - 1) or 0.1
+    elif isinstance(content, Pose2D):
+        out[update.stage.value] = _flat(content)
+    elif isinstance(content, Pose3D):
+        out["data_driven"] = _spatial(content)
+        out.update(_stand(out, content))
+    elif isinstance(content, Motion):
+        out["physics"] = _spatial(content.combined)
+        out["dynamics"] = content.dynamics
+    elif isinstance(content, Result):
+        times = content.poses.frame_times
+        out["interval"] = float(times[-1] - times[0]) / (FRAMES - 1)
+        out["times"] = [round(float(time), 3) for time in times]
+        out["fused"] = _spatial(content.poses.fused)
+        out["seconds"] = {name: round(spent, 2) for name, spent in content.seconds.items()}
+        out["fusion"] = content.poses.fused.mode
+        out["done"] = True
+    out["notes"] = list(dict.fromkeys([*value["notes"], *update.notes]))
+    return out
+
+
+def _pictures(clip: VideoClip) -> list[str]:
+    """Each frame as a data URI, so that nothing of a person's clip lies behind an address."""
+    pictures = []
+    for frame in clip.frames:
+        picture = Image.fromarray(frame)
+        picture.thumbnail((WIDEST, WIDEST), Image.Resampling.BILINEAR)
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=82)
+        pictures.append("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return pictures
+
+
+def _flat(pose: Pose2D) -> dict[str, Any]:
+    return {
+        "xy": _rounded(pose.xy, 1),
+        "score": _rounded(pose.score, 2),
+        "interpolated": pose.interpolated.tolist(),
+        "source": pose.source,
+    }
+
+
+def _spatial(pose: Pose3D) -> dict[str, Any]:
+    return {"xyz": _rounded(pose.xyz, 3), "root": _rounded(pose.root, 3), "mode": pose.mode}
+
+
+def _rounded(array: npt.NDArray[Any], digits: int) -> list[Any]:
+    rounded: list[Any] = np.round(array.astype(np.float64), digits).tolist()
+    return rounded
+
+
+def _stand(value: dict[str, Any], body: Pose3D) -> dict[str, Any]:
+    """Where the image plane stands in the 3D scene."""
+    xy = np.array(value["detected"]["xy"], np.float32)
+    score = np.array(value["detected"]["score"], np.float32)
+    metres, origin = plane_scale(xy, score, body)
+    depth = float((body.xyz + body.root[:, None])[..., 2].max()) + PLANE_GAP
+    return {"plane": {"scale": metres, "origin": list(origin), "depth": round(depth, 3)}}
+
+
+def plane_scale(xy: Float, score: Float, body: Pose3D) -> tuple[float, tuple[float, float]]:
+    """Metres a pixel is worth at the body's depth, and the pixel that lies at x = y = 0.
+
+    Least squares of the lifted body on the detected one, both relative to their pelvis, weighted by
+    score; the first frame's pelvis is the origin of the 3D scene.
+
+    Args:
+        xy: (F, J, 2) pixels.
+        score: (F, J) in [0, 1].
+        body: S_dd.
+
+    Returns:
+        Metres per pixel, and (x, y) in pixels.
+    """
+    pelvis = JOINT["pelvis"]
+    flat = xy - xy[:, pelvis : pelvis + 1]
+    weight = score[..., None] * score[:, pelvis, None, None]
+    seen = float((weight * flat * flat).sum())
+    shared = float((weight * flat * body.xyz[..., :2]).sum())
+    if seen <= 0 or shared <= 0:
+        # The two do not agree anywhere (a pose prior beside an unusable detection): match extents.
+        shared, seen = float(np.ptp(body.xyz[..., 1])), max(float(np.ptp(xy[..., 1])), 1.0)
+    first = xy[0, pelvis]
+    return shared / seen, (float(first[0]), float(first[1]))

@@ -1,0 +1,133 @@
+"""Who is running what: stop events and result folders, kept apart for every browser session."""
+
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from finephys import outputs
+from finephys.types import Result
+from finephys.video import write_video
+
+KEEP_SECONDS = 3600.0
+"""Results are deleted an hour after they were made, or when their page is closed."""
+
+SWEEP_SECONDS = 300.0
+"""Old results are looked for every few minutes."""
+
+FILES = {
+    "video": ("video.mp4", "video/mp4", "Generated video (mp4)"),
+    "poses": ("poses.npz", "application/octet-stream", "Poses of all stages (npz)"),
+    "poses_video": ("poses.mp4", "video/mp4", "Stages side by side (mp4)"),
+    "request": ("request.json", "application/json", "Request and timings (json)"),
+}
+"""Download -> (file name, media type, what the person reads)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One press of Generate.
+
+    Attributes:
+        session: the browser session it belongs to.
+        folder: its own folder; the folder's random name is the only way to its files.
+        stop: set to end the run at its next step.
+        made: monotonic seconds when it began.
+    """
+
+    session: str
+    folder: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    made: float = field(default_factory=time.monotonic)
+
+
+class Runs:
+    """Every run whose results are still kept.
+
+    Args:
+        folder: where result folders are made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, session: str) -> Run:
+        """A new run of a session, with an unguessable folder of its own."""
+        token = secrets.token_urlsafe(24)
+        run = Run(session, self._folder / token)
+        run.folder.mkdir(mode=0o700)
+        with self._lock:
+            self._runs[token] = run
+        return run
+
+    def write(self, run: Run, result: Result) -> dict[str, str]:
+        """Write every download of a finished run.
+
+        Returns:
+            Address of each file, relative to the page, by the keys of FILES.
+
+        Raises:
+            OutputError: when a file cannot be written.
+        """
+        path = {key: run.folder / name for key, (name, _, _) in FILES.items()}
+        write_video(path["video"], result.video)
+        outputs.write_poses(path["poses"], result.poses)
+        outputs.write_poses_video(path["poses_video"], result.poses)
+        outputs.write_request(path["request"], result)
+        with self._lock:
+            kept = run.folder.name in self._runs
+        if not kept:  # the page was closed while its files were being written
+            shutil.rmtree(run.folder, ignore_errors=True)
+        return {
+            key: f"files/results/{run.folder.name}/{name}" for key, (name, _, _) in FILES.items()
+        }
+
+    def stop(self, session: str) -> int:
+        """Ask every run of a session to stop; how many were asked."""
+        with self._lock:
+            runs = [run for run in self._runs.values() if run.session == session]
+        for run in runs:
+            run.stop.set()
+        return len(runs)
+
+    def forget(self, session: str) -> None:
+        """Stop a session's runs and delete their files: its page was closed."""
+        self.stop(session)
+        self._delete(lambda run: run.session == session)
+
+    def sweep(self) -> None:
+        """Delete results older than an hour."""
+        oldest = time.monotonic() - KEEP_SECONDS
+        self._delete(lambda run: run.made < oldest)
+
+    def keep_swept(self) -> None:
+        """Delete old results every few minutes for as long as the process lives."""
+
+        def sweep() -> None:
+            while True:
+                time.sleep(SWEEP_SECONDS)
+                self.sweep()
+
+        threading.Thread(target=sweep, name="sweep-results", daemon=True).start()
+
+    def file(self, token: str, name: str) -> Path | None:
+        """Path of a download, or None when there is no such run or file."""
+        with self._lock:
+            run = self._runs.get(token)
+        if run is None or name not in {file for file, _, _ in FILES.values()}:
+            return None
+        path = run.folder / name
+        return path if path.is_file() else None
+
+    def _delete(self, chosen: Callable[[Run], bool]) -> None:
+        with self._lock:
+            tokens = [token for token, run in self._runs.items() if chosen(run)]
+            runs = [self._runs.pop(token) for token in tokens]
+        for run in runs:
+            shutil.rmtree(run.folder, ignore_errors=True)
