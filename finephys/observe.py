@@ -14,10 +14,15 @@ from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import CameraMotion, Float, Pose2D, Request, VideoClip
 
 if TYPE_CHECKING:
+    from finephys.motion.cameras import Camera
     from finephys.pose2d.protocol import Detector
 
 SIMULATED_PLANE = (512, 512)
 """Pixels of the image plane on which a chosen action without a clip is seen."""
+
+AROUND_CORE = 0.4
+"""Seconds shown before and after the core of a simulated action. Design choice: enough to see the
+take-off and the landing while flight keeps most of the 16 frames."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +141,24 @@ def observed(
     )
 
 
+def _to_first(camera: "Camera") -> npt.NDArray[np.float64]:
+    """Homographies of a turning pinhole camera's frames to its first, (F, 3, 3)."""
+    middle = camera.size / 2
+    inner = np.array([[camera.focal, 0, middle], [0, camera.focal, middle], [0, 0, 1]])
+    turns = camera.rotation[:1] @ camera.rotation.transpose(0, 2, 1)
+    matrices = inner @ turns @ np.linalg.inv(inner)
+    return np.broadcast_to(matrices / matrices[:, 2:, 2:], (FRAMES, 3, 3)).copy()
+
+
 def simulated(request: Request) -> Observation:
     """The chosen action as simulated motion seen by a camera; no clip needed.
 
     Raises:
         RequestError: when no action is chosen.
     """
+    from finephys.data.rendered import core, resample
     from finephys.motion.cameras import sample_camera
-    from finephys.motion.simulation import action_window, simulate
+    from finephys.motion.simulation import simulate
 
     if request.action is None:
         raise RequestError(
@@ -151,7 +166,10 @@ def simulated(request: Request) -> Observation:
         )
     action_by_id(request.action)
     motion = simulate(request.action, request.seed)
-    joints, span = action_window(motion)
+    begin, end = core(motion)
+    begin = max(begin - AROUND_CORE, 0.0)
+    span = min(end + AROUND_CORE, (len(motion.joints) - 1) / motion.fps) - begin
+    joints = resample(motion, begin, span)
     camera = sample_camera(joints, np.random.default_rng(request.seed), SIMULATED_PLANE[0])
     xy, _ = camera.project(joints)
     detected = Pose2D(
@@ -163,7 +181,7 @@ def simulated(request: Request) -> Observation:
         clip=None,
         size=SIMULATED_PLANE,
         frame_times=np.linspace(0, span, FRAMES, dtype=np.float32),
-        camera=CameraMotion(np.tile(np.eye(3), (FRAMES, 1, 1)), True, "simulated camera"),
+        camera=CameraMotion(_to_first(camera), True, "The camera is a simulated one."),
         detected=detected,
         notes=(f"No clip: the motion is a simulation of class {request.action}.",),
     )

@@ -123,7 +123,7 @@ def train(
     raw.train()
     began = last_save = time.monotonic()
     sums: dict[str, float] = {}
-    step = first_step
+    step = logged = first_step
     with (run_folder / "log.jsonl").open("a") as log:
         while step < settings.steps and not should_stop():
             rate = learning_rate_at(step, settings)
@@ -149,12 +149,12 @@ def train(
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.item()
             if step % settings.log_every == 0:
-                row = {name: value / settings.log_every for name, value in sums.items()}
+                row = {name: value / (step - logged) for name, value in sums.items()}
                 row |= {"step": step, "seconds": time.monotonic() - began, "rate": rate}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 logger.info("%s", row)
-                sums = {}
+                sums, logged = {}, step
             if time.monotonic() - last_save > settings.save_seconds:
                 save(step)
                 last_save = time.monotonic()

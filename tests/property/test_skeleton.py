@@ -1,0 +1,24 @@
+"""Mirroring twice is nothing; poses survive the disk."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from finephys.skeleton import limb_lengths, mirror
+
+METRES = st.floats(-3, 3, allow_nan=False, width=32)
+BODY = arrays(np.float32, (17, 3), elements=METRES)
+
+
+@given(BODY, st.integers(0, 2))
+def test_mirror_twice_is_identity(body: np.ndarray, axis: int) -> None:
+    np.testing.assert_array_equal(mirror(mirror(body, axis), axis), body + 0.0)
+
+
+@given(BODY)
+@settings(max_examples=30)
+def test_mirror_keeps_every_limb_length(body: np.ndarray) -> None:
+    """Right and left change places, so the lengths are a permutation of themselves."""
+    before, after = np.sort(limb_lengths(body)), np.sort(limb_lengths(mirror(body)))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)

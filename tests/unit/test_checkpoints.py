@@ -1,0 +1,56 @@
+"""Weights come back exactly as saved, or not at all."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from finephys.checkpoints import checkpoint_path, load_module, read_config, save_module
+from finephys.errors import WeightsError, WeightsMissingError
+
+
+def test_saved_and_loaded_are_equal(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    first, second = nn.Linear(4, 3), nn.Linear(4, 3)
+    save_module(first, path, {"width": 4})
+    load_module(second, path)
+    torch.testing.assert_close(second.weight, first.weight.half().float(), rtol=0, atol=0)
+    assert read_config(path) == {"width": 4}
+    assert not second.training
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("other", [nn.Linear(5, 3), nn.Sequential(nn.Linear(4, 3))])
+def test_another_architecture_is_refused(other: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_module(nn.Linear(4, 3), path, {})
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_module(other, path)
+
+
+def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_module(nn.Linear(40, 30), path, {})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError):
+        load_module(nn.Linear(40, 30), path)
+    with pytest.raises(WeightsError):
+        read_config(path)
+
+
+def test_nan_is_never_written(tmp_path: Path) -> None:
+    module = nn.Linear(2, 2)
+    with torch.no_grad():
+        module.weight[0, 0] = float("nan")
+    with pytest.raises(WeightsError, match="NaN"):
+        save_module(module, tmp_path / "m.safetensors", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_weights_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FINEPHYS_CHECKPOINTS", str(tmp_path))
+    with pytest.raises(WeightsMissingError, match="python -m finephys fetch sd15"):
+        checkpoint_path("sd15", "generator")
+    with pytest.raises(WeightsMissingError, match="python -m finephys train lifting"):
+        checkpoint_path("tiny", "lifting")

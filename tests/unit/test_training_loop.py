@@ -1,0 +1,68 @@
+"""A stopped and resumed run is the run that was never stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from finephys.training.loop import LoopSettings, learning_rate_at, train
+
+SETTINGS = LoopSettings(steps=40, learning_rate=0.1, warmup=4, average_decay=0.8, log_every=10)
+
+
+def loss_of_step(model: nn.Module, step: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(16, 3, generator=generator)
+    return {"total": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+
+
+def fresh() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(3, 1)
+
+
+def averaged(model: nn.Module, folder: Path, limit: int | None = None) -> torch.Tensor:
+    kept: list[torch.Tensor] = []
+    asked = iter(range(10_000))
+    train(
+        model,
+        loss_of_step,
+        SETTINGS,
+        folder,
+        lambda m, _: kept.append(m.weight.detach().clone()),
+        lambda: limit is not None and next(asked) >= limit,
+    )
+    return kept[-1]
+
+
+def test_resuming_changes_nothing(tmp_path: Path) -> None:
+    whole = averaged(fresh(), tmp_path / "whole")
+    averaged(fresh(), tmp_path / "parts", limit=17)
+    parts = averaged(fresh(), tmp_path / "parts")
+    torch.testing.assert_close(parts, whole, rtol=0, atol=0)
+
+
+def test_it_learns_and_logs(tmp_path: Path) -> None:
+    weight = averaged(fresh(), tmp_path)
+    assert (weight - 1).abs().max() < 0.3
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 30, 40]
+    assert rows[-1]["total"] < rows[0]["total"] / 2
+
+
+def test_a_diverged_run_stops_and_saves_nothing(tmp_path: Path) -> None:
+    def nan_loss(model: nn.Module, _: int) -> dict[str, torch.Tensor]:
+        return {"total": model(torch.zeros(1, 3)).sum() * float("nan")}
+
+    with pytest.raises(FloatingPointError, match="step 0"):
+        train(fresh(), nan_loss, SETTINGS, tmp_path, lambda *_: None)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    rates = [learning_rate_at(step, SETTINGS) for step in range(41)]
+    assert rates[0] == pytest.approx(0.1 / 4, rel=0.01)
+    assert max(rates) <= 0.1
+    assert rates[-1] == pytest.approx(0.1 * SETTINGS.final_rate, rel=0.01)
