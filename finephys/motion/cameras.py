@@ -189,27 +189,37 @@ def sample_camera(
 
     still = np.broadcast_to(middle, (1, 3))
     if pan is None:
-        camera = _frame(joints, position, still, roll, share, offset, size)
+        camera = frame_body(joints, position, still, size, share, roll, offset)
         pan = follow < (
             PAN_SHARE if _figure_share(joints, camera) < SMALLEST_FIGURE else IDLE_PAN_SHARE
         )
     if not pan or len(joints) == 1:
-        return _frame(joints, position, still, roll, share, offset, size)
+        return frame_body(joints, position, still, size, share, roll, offset)
     path = _smooth((joints.min(1) + joints.max(1)).astype(np.float64) / 2)
     path = middle + np.array([gain, gain, 0.6 * gain]) * (path - middle)
-    return _frame(joints, position, path, roll, share, offset, size)
+    return frame_body(joints, position, path, size, share, roll, offset)
 
 
-def _frame(
+def frame_body(
     joints: Float,
     position: npt.NDArray[np.float64],
     target: npt.NDArray[np.float64],
-    roll: float,
-    share: float,
-    offset: npt.NDArray[np.float64],
     size: int,
+    share: float = 0.75,
+    roll: float = 0.0,
+    offset: npt.NDArray[np.float64] | tuple[float, float] = (0.0, 0.0),
 ) -> Camera:
-    """Aim so that the joints' box lies `offset` (in [-1, 1]) of the free border off the centre."""
+    """A camera at a place, aimed and zoomed so that a moving body fills its canvas.
+
+    Args:
+        joints: (F, 17, 3) world metres.
+        position: (3,) world metres.
+        target: (F, 3) or (1, 3) world metres, what the camera follows.
+        size: side of the square canvas in pixels.
+        share: of the canvas that the longer side of the joints' box over all frames takes.
+        roll: radians.
+        offset: in [-1, 1], how far off the centre that box lies, of the way to the border.
+    """
     tilt = np.zeros(2)
     for _ in range(4):
         rotation = look_at(position, target, roll, (float(tilt[0]), float(tilt[1])))
@@ -220,7 +230,7 @@ def _frame(
         low, high = flat.min((0, 1)), flat.max((0, 1))
         focal = share / float((high - low).max())
         free = np.maximum(1 - 2 * EDGE - focal * (high - low), 0) / 2
-        tilt += np.arctan((low + high) / 2 - offset * free / focal)
+        tilt += np.arctan((low + high) / 2 - np.asarray(offset) * free / focal)
     focal = min(focal, (0.5 - EDGE) / float(np.abs(flat).max()))
     return Camera(rotation, position, focal * size, size)
 

@@ -5,13 +5,12 @@
 
 import argparse
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from finephys.errors import RequestError
-from finephys.motion.cameras import Camera, look_at
+from finephys.motion.cameras import frame_body
 from finephys.motion.looks import Look
 from finephys.motion.render import render
 from finephys.motion.simulation import simulate
@@ -22,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 SIZE = 256
 FPS = 30.0
-FILL = 0.78
-"""Share of the canvas that the joints of the whole motion take."""
+EYE = 1.4
+"""Metres of the camera above the floor."""
 
 
 @dataclass(frozen=True)
@@ -34,67 +33,80 @@ class Example:
         name: file name without its ending.
         action: FineGym class.
         seed: of the simulation.
+        seconds: first and last moment of the simulated motion.
+        yaw: degrees from the heading at the start to the camera, counter-clockwise from above.
         look: clothes, place and light.
-        yaw: degrees from the first heading to the camera, counter-clockwise from above.
-        distance: metres.
     """
 
     name: str
     action: int
     seed: int
-    look: Look
+    seconds: tuple[float, float]
     yaw: float
-    distance: float = 9.0
+    look: Look
 
 
 EXAMPLES = (
-    Example("switch_leap", 10, 0, Look("red", "fair", "dark brown", "bright gym hall", "blue floor"), 38.0),
-    Example("double_turn", 20, 0, Look("blue", "tan", "black", "white training hall", "beige floor"), 40.0),
-    Example("double_back_tucked", 38, 0, Look("green", "fair", "blonde", "audience stand", "grey floor"), 70.0),
-)  # fmt: skip
+    Example(
+        "switch_leap",
+        10,
+        0,
+        (0.45, 2.1),
+        50.0,
+        Look("red", "fair", "dark brown", "bright gym hall", "blue floor"),
+    ),
+    Example(
+        "double_turn",
+        20,
+        0,
+        (0.1, 2.3),
+        40.0,
+        Look("blue", "tan", "black", "white training hall", "beige floor"),
+    ),
+    Example(
+        "double_back_tucked",
+        38,
+        0,
+        (0.2, 2.5),
+        70.0,
+        Look("orange", "fair", "brown", "dark arena", "blue floor"),
+    ),
+)
 """The shipped clips."""
 
 
 def film(
-    motion: WorldMotion, look: Look, yaw: float, distance: float, size: int = SIZE
+    motion: WorldMotion, look: Look, yaw: float, size: int = SIZE, distance: float = 9.0
 ) -> VideoClip:
-    """A whole motion from a still camera at eye level that keeps all of it on the canvas.
+    """A whole motion from a still camera that keeps all of it on the canvas.
 
     Args:
-        motion: at FPS frames per second.
+        motion: frames of the clip.
         look: clothes, place and light.
-        yaw: degrees from the first heading to the camera, counter-clockwise from above.
-        distance: metres from the camera to the middle of the motion.
+        yaw: degrees from the x axis to the camera, counter-clockwise from above.
         size: side of the frames in pixels.
-
-    Raises:
-        RequestError: when the body comes too near to the camera.
+        distance: metres from the camera to the middle of the motion.
     """
     low, high = motion.joints.min((0, 1)), motion.joints.max((0, 1))
     middle = ((low + high) / 2).astype(np.float64)
     angle = np.radians(yaw)
     position = middle + distance * np.array([np.cos(angle), np.sin(angle), 0.0])
-    position[2] = 1.4
-    camera = Camera(look_at(position, middle[None]), position, size, size)
-    turned = camera.to_camera(motion.joints)
-    if turned[..., 2].min() < 1:
-        raise RequestError(
-            f"distance is {distance} m, but the body comes nearer than 1 m; give more."
-        )
-    extent = float(np.abs(turned[..., :2] / turned[..., 2:]).max())
-    camera = Camera(camera.rotation, position, FILL * size / 2 / extent, size)
+    position[2] = EYE
+    camera = frame_body(motion.joints, position, middle[None], size)
     frames, _ = render(motion.joints, camera, look, size)
     return VideoClip(frames, motion.fps)
 
 
 def write_examples(folder: Path) -> list[Path]:
-    """Render every example into a folder, made if absent; the same files each time."""
+    """Render every example into a folder, made if absent; the same frames each time."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for example in EXAMPLES:
-        motion = simulate(example.action, example.seed, FPS)
+        whole = simulate(example.action, example.seed, FPS)
+        shown = slice(*(round(FPS * second) for second in example.seconds))
+        motion = replace(whole, joints=whole.joints[shown], flight=whole.flight[shown])
         path = folder / f"{example.name}.mp4"
-        write_video(path, film(motion, example.look, example.yaw, example.distance))
+        write_video(path, film(motion, example.look, example.yaw))
         logger.info("wrote %s", path)
         paths.append(path)
     return paths

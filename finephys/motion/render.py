@@ -103,7 +103,7 @@ def _rays(rotation: npt.NDArray[np.float64], across: Float, down: Float) -> Floa
 
 
 def _backdrop(camera: Camera, start: int, stop: int, place: Place, look: Look) -> Float:
-    """What frames `start` to `stop` show behind the body, (F, S, S, 3); F = 1 for a still camera."""
+    """What frames show behind the body, (F, S, S, 3); F = 1 for a still camera."""
     if camera.still:
         grid = _grid(camera.size, FINE, camera.focal)
         rays = _rays(camera.rotation, grid, grid)
