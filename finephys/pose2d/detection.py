@@ -1,19 +1,19 @@
-"""S_detect of a clip: detect twice, doubt what is implausible, fill to 16 frames."""
+"""S_detect of a clip: find, look closer, ask again mirrored, doubt, fill to 16 frames."""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from finephys.errors import NoPersonError, StoppedError
+from finephys.errors import NoPersonError
 from finephys.pose2d import plausibility
 from finephys.pose2d.protocol import Detector
-from finephys.skeleton import FRAMES, JOINTS, MIRROR, mirror
-from finephys.types import Bool, Bytes, Float, Pose2D, VideoClip
+from finephys.pose2d.zoom import find_person, found_same, look_closer, person_boxes
+from finephys.skeleton import FRAMES, JOINTS
+from finephys.types import Bool, Float, Pose2D, VideoClip
 
 INTERPOLATED = 0.7
 """Factor on the score of a pose half-way between two detected ones. Design choice."""
 
-_BATCH = 4  # frames between two looks at the stop button
 _SEEN_JOINTS = 4  # trusted joints in a frame that shows a person
 
 NOBODY = (
@@ -28,13 +28,14 @@ def detect_clip(
     """Detect one person in a clip, with scores that say what can be believed.
 
     Source: S_detect of supplement C.2; a frame without a person has score 0, as its Fig. 15 shows
-    such frames to happen. Design choice: every frame is detected as it is and mirrored, both are
-    averaged, and their disagreement lowers the scores (see `plausibility`).
+    such frames to happen. Design choice: the person is looked for in the whole frame, then detected
+    in a crop and in the mirrored crop; both are averaged and their disagreement lowers the scores
+    (see `zoom` and `plausibility`).
 
     Args:
         clip: N <= 16 frames, N >= 2.
         detector: any entry of `DETECTORS`.
-        stop: asked every few frames; True ends the work.
+        stop: asked before every frame; True ends the work.
 
     Returns:
         16 poses in pixels of `clip`, at the times of `pose_times`; poses that had to be made
@@ -54,12 +55,12 @@ def detect_clip(
 def detect_twice(
     clip: VideoClip, detector: Detector, stop: Callable[[], bool] | None = None
 ) -> tuple[Float, Float]:
-    """Detect every frame as it is and mirrored, and weigh the scores by what is plausible.
+    """Detect every frame, close up and mirrored, and weigh the scores by what is plausible.
 
     Args:
         clip: N frames.
         detector: any entry of `DETECTORS`.
-        stop: asked every few frames.
+        stop: asked before every frame.
 
     Returns:
         xy (N, 17, 2) pixels and score (N, 17), both 0 in frames without a person.
@@ -67,21 +68,27 @@ def detect_twice(
     Raises:
         StoppedError: `stop` said so.
     """
-    width, height = clip.size
-    xy, score = _detect(clip.frames, detector, stop)
-    turned, turned_score = _detect(clip.frames[:, :, ::-1], detector, stop)
-    back = mirror(turned, 0, width).astype(np.float32)
-    back_score = turned_score[:, MIRROR]
-    first, second = score.max(-1) > 0, back_score.max(-1) > 0
-    back[~second] = 0
+    dt = 1 / clip.fps
+    xy, score = find_person(clip.frames, detector, dt, stop)
+    found = found_same(xy, score, dt)
+    if not found.any():
+        return np.zeros_like(xy), np.zeros_like(score)
+    boxes = person_boxes(xy, found)
+    closer, closer_score = look_closer(clip.frames, boxes, detector, False, stop)
+    better = closer_score.max(-1) > 0
+    xy[better], score[better] = closer[better], closer_score[better]
+    first = score.max(-1) > 0
+    boxes = person_boxes(xy, first)
+    back, back_score = look_closer(clip.frames, boxes, detector, True, stop)
+    second = back_score.max(-1) > 0
     factor = plausibility.agreement(xy, back, first & second)
     share = (score / np.maximum(score + back_score, 1e-6))[..., None]
     xy = (share * xy + (1 - share) * back).astype(np.float32)
     score = np.maximum(score, back_score) * factor
     score = score * plausibility.bone_lengths(xy, score)
     score = score * plausibility.left_right(xy, score)
-    score = score * plausibility.inside(xy, (width, height))
-    score = score * plausibility.same_person(xy, score, 1 / clip.fps)
+    score = score * plausibility.inside(xy, clip.size)
+    score = score * plausibility.same_person(xy, score, dt)
     xy[~(first | second)] = 0
     return xy, np.clip(score, 0, 1).astype(np.float32)
 
@@ -90,17 +97,6 @@ def pose_times(clip: VideoClip) -> Float:
     """Seconds in the file, (16,) and even, of the poses of a clip with any number of frames."""
     times = clip.times
     return np.linspace(times[0], times[-1], FRAMES).astype(np.float32)
-
-
-def _detect(
-    frames: Bytes, detector: Detector, stop: Callable[[], bool] | None
-) -> tuple[Float, Float]:
-    parts = []
-    for begin in range(0, len(frames), _BATCH):
-        if stop is not None and stop():
-            raise StoppedError("Stopped while looking for the person; nothing was written.")
-        parts.append(detector.detect(frames[begin : begin + _BATCH]))
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _to_times(have: Float, xy: Float, score: Float, want: Float) -> tuple[Float, Float, Bool]:

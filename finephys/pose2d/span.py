@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from finephys.errors import ClipError, StoppedError
+from finephys.errors import ClipError
 from finephys.pose2d.plausibility import TRUSTED
 from finephys.pose2d.protocol import Detector
-from finephys.types import Bytes, Float
+from finephys.pose2d.zoom import find_person
+from finephys.types import Float
 from finephys.video import LONGEST_SPAN, VideoInfo, read_frames
 
 LONGEST_SEARCHED = 600.0
@@ -35,7 +36,7 @@ def choose_span(
         path: the file.
         info: of it, from `probe`.
         detector: any entry of `DETECTORS`.
-        stop: asked every few frames; True ends the search.
+        stop: asked before every frame; True ends the search.
 
     Returns:
         start and span in seconds, and sentences for the person.
@@ -58,7 +59,9 @@ def choose_span(
             f"{Path(path).name} has only {len(frames)} frame that can be decoded; give a clip that "
             "plays throughout."
         )
-    middles, speeds = _motion(np.array(times), *_detected(frames, detector, stop))
+    spacing = (times[-1] - times[0]) / (len(times) - 1)
+    found = find_person(np.stack(frames), detector, spacing, stop)
+    middles, speeds = _motion(np.array(times), *found)
     if not len(speeds):
         start = (info.last - LONGEST_SPAN) / 2
         return start, LONGEST_SPAN, ("No motion of a body was found; the middle is taken.",)
@@ -77,17 +80,6 @@ def _looks(info: VideoInfo) -> list[float]:
         return [float(time) for time in np.linspace(0, info.last, count)]
     firsts = np.linspace(0, info.last - _PAIR, _LOOKS // 2)
     return [float(time) for first in firsts for time in (first, first + _PAIR)]
-
-
-def _detected(
-    frames: list[Bytes], detector: Detector, stop: Callable[[], bool] | None
-) -> tuple[Float, Float]:
-    parts = []
-    for frame in frames:
-        if stop is not None and stop():
-            raise StoppedError("Stopped while searching for motion; nothing was written.")
-        parts.append(detector.detect(frame[None]))
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _motion(times: np.ndarray, xy: Float, score: Float) -> tuple[np.ndarray, np.ndarray]:
