@@ -159,9 +159,9 @@ def forward_kinematics(angles: Array, body: Body) -> tuple[Array, Array]:
 
 
 def trunk_frames(joints: Array) -> Array:
-    """Frames (T, 3, 3) of the trunk: columns forward, left, up (pelvis to thorax)."""
-    up = joints[:, JOINT["thorax"]] - joints[:, JOINT["pelvis"]]
-    left = joints[:, JOINT["left_hip"]] - joints[:, JOINT["right_hip"]]
+    """Frames (..., 3, 3) of the trunk: columns forward, left, up (pelvis to thorax)."""
+    up = joints[..., JOINT["thorax"], :] - joints[..., JOINT["pelvis"], :]
+    left = joints[..., JOINT["left_hip"], :] - joints[..., JOINT["right_hip"], :]
     up = up / np.linalg.norm(up, axis=-1, keepdims=True)
     left = left - up * (left * up).sum(-1, keepdims=True)
     left = left / np.linalg.norm(left, axis=-1, keepdims=True)

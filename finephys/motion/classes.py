@@ -11,6 +11,7 @@ import numpy as np
 from finephys.errors import RequestError
 from finephys.motion.body import ANGLE, ANGLES
 from finephys.motion.curves import Array
+from finephys.motion.flight import Steering
 
 Pose = Array
 """Joint angles, (len(ANGLES),) radians."""
@@ -45,6 +46,8 @@ STRETCHED = pose(
 )
 WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
 TUCK_WRAP = pose(TUCK, hip_flex=108, spine_flex=28, arm_raise=55, arm_roll=45, elbow=85)
+PUCK = pose(TUCK_WRAP, hip_flex=62, knee=85, spine_flex=18)
+HALF_PIKE = pose(WRAP, hip_flex=22, spine_flex=8)
 PIKE_WRAP = pose(PIKE, hip_flex=105, spine_flex=30)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
 TOUCH_BACK = pose(
@@ -131,6 +134,14 @@ def _twisting(shape: Pose, drop: float, enter: float = 0.3, leave: float = 0.66)
     return ((0.14, dropped), (enter, shape), (leave, shape), (0.86, opened))
 
 
+def _twist_then(shape: Pose, puck: Pose, until: float) -> tuple[Key, ...]:
+    """Shapes of a double salto that twists while open, then closes to `shape`."""
+    dropped = pose((REACH + puck) / 2, left_arm_raise=70, left_arm_side=75)
+    late = min(until + 0.14, 0.76)
+    held = ((late, shape), (0.76, shape)) if late < 0.7 else ((0.76, puck),)
+    return ((0.1, dropped), (0.22, puck), (until, puck), *held, (0.9, OPEN))
+
+
 _BACK, _FRONT = (-1.6, -0.7), (1.2, 2.2)
 _DOUBLE = (0.95, 1.06)
 
@@ -208,6 +219,16 @@ _WALKOVER_LAND = pose(
     head_flex=-25, arm_raise=140,
 )  # fmt: skip
 
+STEERING = (
+    Steering("left_arm_raise", 0.04, 0.44, np.radians(60)),
+    Steering("right_arm_raise", 0.04, 0.44, np.radians(60)),
+    Steering("left_arm_raise", 0.4, 0.94, np.radians(60)),
+    Steering("right_arm_raise", 0.4, 0.94, np.radians(60)),
+    Steering("spine_side", 0.04, 0.44, np.radians(12)),
+    Steering("spine_side", 0.4, 0.94, np.radians(12)),
+)
+"""What twisting gymnasts do to tilt: drop or raise one arm, bend the trunk sideways."""
+
 CLASSES: dict[int, Airborne | Supported] = {
     6: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 0.5),
     7: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 1.0, (0.58, 0.66)),
@@ -242,10 +263,10 @@ CLASSES: dict[int, Airborne | Supported] = {
     33: _salto(_twisting(WRAP, 90), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
     34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
     35: _salto(_twisting(WRAP, 80), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),
-    36: _salto(_shaped(TUCK_WRAP), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
-    37: _salto(_shaped(TUCK_WRAP), TOUCH_BACK, -2, 1, _DOUBLE, _BACK),
+    36: _salto(_twist_then(TUCK_WRAP, PUCK, 0.62), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
+    37: _salto(_twist_then(TUCK, PUCK, 0.4), TOUCH_BACK, -2, 1, _DOUBLE, _BACK),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
-    39: _salto(_shaped(PIKE_WRAP), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK),
+    39: _salto(_twist_then(PIKE, HALF_PIKE, 0.45), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK),
     40: _salto(_shaped(PIKE), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
 }  # fmt: skip
 """Class id -> description. Left-footed and left-twisting; the other side is a mirror image."""

@@ -77,3 +77,33 @@ def through(
     if end_velocity is not None:
         velocities[-1] = end_velocity
     return Curve(at, keys, velocities)
+
+
+@dataclass(frozen=True)
+class Steered:
+    """A curve with smooth bumps (C2) added to some of its columns.
+
+    Attributes:
+        curve: what is steered.
+        columns: (C,) column of each bump.
+        starts: (C,) seconds.
+        ends: (C,) seconds.
+        heights: (C,) of each bump at its middle.
+    """
+
+    curve: Curve
+    columns: tuple[int, ...]
+    starts: tuple[float, ...]
+    ends: tuple[float, ...]
+    heights: tuple[float, ...]
+
+    def __call__(self, times: npt.ArrayLike) -> Array:
+        """Values (T, D) at `times` (T,)."""
+        at = np.asarray(times, np.float64)
+        values = self.curve(at)
+        for column, start, end, height in zip(
+            self.columns, self.starts, self.ends, self.heights, strict=True
+        ):
+            s = np.clip((at - start) / (end - start), 0.0, 1.0)
+            values[:, column] += height * 64 * (s * (1 - s)) ** 3
+        return values

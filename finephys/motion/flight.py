@@ -6,14 +6,15 @@ omega = I^-1 (R^T L - h). The constant L is what a take-off gives; it is solved 
 somersaults and twists come out.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from finephys.anthropometry import consistent_mass_matrix
 from finephys.errors import FinePhysError
-from finephys.motion.body import Body, forward_kinematics, trunk_frames
-from finephys.motion.curves import Array, Curve
+from finephys.motion.body import ANGLE, Body, forward_kinematics, trunk_frames
+from finephys.motion.curves import Array, Curve, Steered
 
 _MASS = consistent_mass_matrix()
 _WEIGHTS = _MASS.sum(1)
@@ -21,7 +22,19 @@ _HAT = np.zeros((3, 9))
 for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
     _HAT[_k, 3 * _j + _i], _HAT[_k, 3 * _i + _j] = 1.0, -1.0
 
-_CANDIDATES, _NEWTON_STEPS = 16, 24
+_CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 25
+_SOLVED = 1e-5
+"""Radians."""
+
+_TILT = np.radians(40)
+"""Design choice: candidates that tilt further are tried last."""
+
+_UNIT = 0.2
+"""m^2/s, a momentum that counts in a step as much as a steering movement of full reach."""
+
+_CHANGE = np.array([1.0, 0.0, 1.0])
+"""Somersault and twist are changes since take-off; tilt is that at landing."""
+
 _STEP = 1 / 120
 """Seconds; fourth-order Runge-Kutta, error per somersault below 1e-4 turn."""
 
@@ -39,12 +52,31 @@ class Flight:
         momentum: (3,) angular momentum per unit body mass, m^2/s, world axes.
         times: (N,) seconds from take-off.
         rotations: (N, 3, 3) pelvis to world.
+        angles: joint angles over time, with the steering that was needed.
     """
 
     duration: float
     momentum: Array
     times: Array
     rotations: Array
+    angles: Steered
+
+
+@dataclass(frozen=True)
+class Steering:
+    """A movement by which a body in the air tilts and so starts or stops its twist.
+
+    Attributes:
+        angle: name of the joint angle.
+        start: part of the flight.
+        end: part of the flight.
+        reach: radians, how far it may go either way.
+    """
+
+    angle: str
+    start: float
+    end: float
+    reach: float
 
 
 def center_of_mass(joints: Array) -> Array:
@@ -54,23 +86,30 @@ def center_of_mass(joints: Array) -> Array:
 
 
 def angular_momentum(joints: Array, velocities: Array) -> Array:
-    """Angular momentum (T, 3) about the centre of mass per unit body mass."""
+    """Angular momentum (..., 3) about the centre of mass per unit body mass."""
     x = joints - center_of_mass(joints)[..., None, :]
     v = velocities - center_of_mass(velocities)[..., None, :]
-    result: Array = np.cross(x, np.einsum("ij,tjd->tid", _MASS, v)).sum(-2)
+    result: Array = np.cross(x, _MASS @ v).sum(-2)
     return result
 
 
 def _inertia(joints: Array) -> Array:
-    x = joints - center_of_mass(joints)[:, None]
-    second = np.einsum("tia,ij,tjb->tab", x, _MASS, x, optimize=True)
-    trace: Array = np.trace(second, axis1=1, axis2=2)[:, None, None] * np.eye(3) - second
+    x = joints - center_of_mass(joints)[..., None, :]
+    second = x.swapaxes(-1, -2) @ (_MASS @ x)
+    trace: Array = np.trace(second, axis1=-2, axis2=-1)[..., None, None] * np.eye(3) - second
     return trace
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the integrator needs of the body's shape, at every half step."""
+    """What the integrator needs of B shapes of the body (B may be 1), at every half step.
+
+    Attributes:
+        step: seconds of a whole step.
+        inverse_inertia: (2N - 1, B, 3, 3).
+        limb_momentum: (2N - 1, B, 3).
+        trunk: (2N - 1, B, 3, 3) trunk frames in pelvis axes.
+    """
 
     step: float
     inverse_inertia: Array
@@ -78,30 +117,27 @@ class _Shape:
     trunk: Array
 
 
-def _shape(angles: Curve, body: Body, duration: float) -> _Shape:
+def _shapes(angles: Sequence[Steered], body: Body, duration: float) -> _Shape:
     steps = int(np.ceil(duration / _STEP))
     times = np.linspace(0.0, duration, 2 * steps + 1)
     epsilon = 1e-4
-    before, joints, after = (
-        forward_kinematics(angles(times + shift), body)[0] for shift in (-epsilon, 0.0, epsilon)
-    )
-    momentum = angular_momentum(joints, (after - before) / (2 * epsilon))
-    return _Shape(
-        duration / steps,
-        np.linalg.inv(_inertia(joints)).astype(np.float64),
-        momentum,
-        trunk_frames(joints),
-    )
+    shifted = np.concatenate([times - epsilon, times, times + epsilon])
+    values = np.concatenate([one(shifted) for one in angles])
+    joints, _ = forward_kinematics(values, body)
+    joints = joints.reshape(len(angles), 3, len(times), *joints.shape[1:]).transpose(1, 2, 0, 3, 4)
+    before, now, after = joints
+    momentum = angular_momentum(now, (after - before) / (2 * epsilon))
+    return _Shape(duration / steps, np.linalg.inv(_inertia(now)), momentum, trunk_frames(now))
 
 
 def _integrate(shape: _Shape, start: Array, momentum: Array) -> Array:
     """Rotations (N, B, 3, 3) at whole steps for a batch of momenta (B, 3)."""
-    step, inverse, limbs = shape.step, shape.inverse_inertia, shape.limb_momentum
+    step, inverse, limbs = shape.step, shape.inverse_inertia, shape.limb_momentum[..., None]
     column = momentum[:, :, None]
 
     def rate(rotations: Array, index: int) -> Array:
         local = rotations.transpose(0, 2, 1) @ column
-        omega = (inverse[index] @ (local - limbs[index][:, None]))[:, :, 0]
+        omega = (inverse[index] @ (local - limbs[index]))[:, :, 0]
         turned: Array = rotations @ (omega @ _HAT).reshape(-1, 3, 3)
         return turned
 
@@ -131,24 +167,27 @@ def somersault_tilt_twist(frames: Array) -> Array:
 
 def _angles(shape: _Shape, start: Array, momentum: Array) -> Array:
     rotations = _integrate(shape, start, momentum)
-    frames = rotations @ shape.trunk[::2][:, None]
+    frames = rotations @ shape.trunk[::2]
     return somersault_tilt_twist(frames)
 
 
 def _miss(shape: _Shape, start: Array, momentum: Array, target: Array) -> Array:
     """Error (B, 3) of (somersault change, final tilt, twist change) for momenta (B, 3)."""
     angles = _angles(shape, start, momentum)
-    missed: Array = angles[-1] - angles[0] * np.array([1.0, 0.0, 1.0]) - target
+    missed: Array = angles[-1] - angles[0] * _CHANGE - target
     return missed
 
 
-def _search(shape: _Shape, start: Array, target: Array, duration: float) -> tuple[Array, float]:
-    """The momentum that meets the target, and what is left: a coarse grid, then damped Newton.
+def _search(shape: _Shape, start: Array, target: Array, duration: float) -> tuple[Array, Array]:
+    """Momenta (K, 3) that come nearest to the target, best first, and what is left (K,).
 
-    All candidates fly in one batch; Newton steps that do not help are halved.
+    A coarse grid, then damped Newton; all candidates fly in one batch, and steps that do not help
+    are shortened.
     """
     grid = _grid(shape, start, target, duration)
-    size = np.abs(_miss(shape, start, grid, target)).max(1)
+    angles = _angles(shape, start, grid)
+    size = np.abs(angles[-1] - angles[0] * _CHANGE - target).max(1)
+    size += np.maximum(np.abs(angles[..., 1]).max(0) - _TILT, 0.0)
     now = grid[np.argsort(size)[:_CANDIDATES]]
     best, left, scale = now, np.full(len(now), np.inf), np.ones(len(now))
     move = np.zeros_like(now)
@@ -166,22 +205,65 @@ def _search(shape: _Shape, start: Array, target: Array, duration: float) -> tupl
         left = np.where(better, size, left)
         move = np.where(better[:, None], step, move)
         scale = np.where(better, np.minimum(1.0, 2 * scale), 0.4 * scale)
-        if left.min() < 1e-6:
+        if left.min() < _SOLVED:
             break
-        if len(now) > 4:
-            keep = np.argsort(left)[: max(4, int(0.8 * len(now)))]
+        if len(now) > _KEEP:
+            keep = np.argsort(left)[: max(_KEEP, int(0.8 * len(now)))]
             best, left, move, scale = best[keep], left[keep], move[keep], scale[keep]
         now = best + scale[:, None] * move
-    winner = int(left.argmin())
-    return best[winner], float(left[winner])
+    order = np.argsort(left)
+    return best[order], left[order]
+
+
+def _steer(
+    angles: Steered, reaches: Array, body: Body, start: Array, target: Array, duration: float,
+    momentum: Array,
+) -> tuple[Array, Steered, float]:  # fmt: skip
+    """Momentum and steering together, from a momentum that nearly meets the target.
+
+    Gauss-Newton with the shortest step, momenta measured in _UNIT and steering in its reach.
+    """
+    count = 3 + len(reaches)
+    scales = np.concatenate([np.full(3, _UNIT), reaches])
+    now = np.concatenate([momentum, np.zeros(len(reaches))]) / scales
+    best, left, scale, move = now, np.inf, 1.0, np.zeros(count)
+    delta = 1e-5
+
+    def steered(unknowns: Array) -> Steered:
+        return replace(angles, heights=tuple(unknowns[3:] * scales[3:]))
+
+    for _ in range(_STEER_STEPS):
+        moved = now + np.concatenate([np.zeros((1, count)), delta * np.eye(count)])
+        shapes = _shapes([steered(one) for one in (now, *moved[4:])], body, duration)
+        own = np.array([0, 0, 0, 0, *range(1, len(reaches) + 1)])
+        shape = replace(
+            shapes,
+            inverse_inertia=shapes.inverse_inertia[:, own],
+            limb_momentum=shapes.limb_momentum[:, own],
+            trunk=shapes.trunk[:, own],
+        )
+        error = _miss(shape, start, moved[:, :3] * scales[:3], target)
+        size = float(np.abs(error[0]).max())
+        if size < left:
+            best, left, scale = now, size, min(1.0, 2 * scale)
+            jacobian = (error[1:] - error[0]).T / delta
+            move = -np.linalg.pinv(jacobian, rcond=1e-6) @ error[0]
+            move *= min(1.0, 0.4 / max(float(np.linalg.norm(move)), 1e-12))
+        else:
+            scale *= 0.4
+        if left < _SOLVED or scale < 1e-3:
+            break
+        now = best + scale * move
+        now[3:] = np.clip(now[3:], -1.0, 1.0)
+    return best[:3] * scales[:3], steered(best), left
 
 
 def _grid(shape: _Shape, start: Array, target: Array, duration: float) -> Array:
     """Momenta (G, 3) around that of a rigid body."""
-    mobility = shape.inverse_inertia.mean(0)
+    mobility = shape.inverse_inertia[:, 0].mean(0)
     pitch = target[0] / duration / mobility[1, 1]
     spin = target[2] / duration / mobility[2, 2]
-    rest = start @ shape.limb_momentum.mean(0)
+    rest = start @ shape.limb_momentum[:, 0].mean(0)
     planar = np.zeros((15, 3))
     planar[:, 1] = np.linspace(0.7, 1.3, 15) * pitch + rest[1]
     around = np.stack(
@@ -203,9 +285,9 @@ def solve(
     start: Array,
     somersaults: float,
     twists: float,
-    final_tilt: float = 0.0,
+    steering: tuple[Steering, ...] = (),
 ) -> Flight:
-    """Find the momentum that gives the asked somersaults and twists.
+    """Find the momentum that gives the asked somersaults and twists, landing without tilt.
 
     Args:
         angles: joint angles over time, take-off at 0.
@@ -214,20 +296,33 @@ def solve(
         start: (3, 3) pelvis to world at take-off.
         somersaults: turns of the trunk about world y from take-off to landing; positive forward.
         twists: turns of the trunk about its own axis; positive to the left.
-        final_tilt: radians, sideways lean of the trunk at landing.
+        steering: movements that may be used where no momentum alone does it.
 
     Raises:
         NoFlightError: the solve does not converge.
     """
-    shape = _shape(angles, body, duration)
-    target = np.array([2 * np.pi * somersaults, final_tilt, 2 * np.pi * twists])
-    found, left = _search(shape, start, target, duration)
-    if left > 1e-5:
+    plain = Steered(
+        angles,
+        tuple(ANGLE[one.angle] for one in steering),
+        tuple(one.start * duration for one in steering),
+        tuple(one.end * duration for one in steering),
+        (0.0,) * len(steering),
+    )
+    target = 2 * np.pi * np.array([somersaults, 0.0, twists])
+    momenta, misses = _search(_shapes([plain], body, duration), start, target, duration)
+    found, steered, left = momenta[0], plain, float(misses[0])
+    if left > _SOLVED and steering:
+        reaches = np.array([one.reach for one in steering])
+        for momentum in momenta[:_KEEP]:
+            found, steered, left = _steer(plain, reaches, body, start, target, duration, momentum)
+            if left <= _SOLVED:
+                break
+    if left > _SOLVED:
         raise NoFlightError(
             f"no momentum gives {somersaults:g} somersaults and {twists:g} twists in "
             f"{duration:.2f} s (off by {left:.2g} rad); give more time or a tighter shape."
         )
-    rotations = _integrate(shape, start, found[None])[:, 0]
+    rotations = _integrate(_shapes([steered], body, duration), start, found[None])[:, 0]
     u, _, vt = np.linalg.svd(rotations)
     times = np.linspace(0.0, duration, len(rotations))
-    return Flight(duration, found, times, u @ vt)
+    return Flight(duration, found, times, u @ vt, steered)

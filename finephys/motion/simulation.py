@@ -12,7 +12,7 @@ from finephys.errors import RequestError
 from finephys.motion import classes, contact, turning
 from finephys.motion.body import ANGLE, Body, forward_kinematics, random_body, swapped_name
 from finephys.motion.classes import Airborne, Supported
-from finephys.motion.curves import Array, Curve, through
+from finephys.motion.curves import Array, Curve, Steered, through
 from finephys.motion.flight import Flight, NoFlightError, center_of_mass, solve
 from finephys.skeleton import JOINT, mirror
 from finephys.types import WorldMotion
@@ -58,7 +58,7 @@ def simulate(action: int, seed: int, fps: float = 60.0) -> WorldMotion:
 class _Air:
     """A flight placed in the world."""
 
-    angles: Curve
+    angles: Steered
     body: Body
     flight: Flight
     spline: RotationSpline
@@ -105,8 +105,6 @@ def _redrawn(described: Airborne, body: Body, rng: np.random.Generator) -> _Air:
 
 _DRAWS = 20
 _LEAD, _TAIL = 0.85, 0.85
-_ARM_DROPS = (0.0, 25.0, -25.0, 50.0, -50.0, 75.0, 100.0)
-"""Degrees."""
 
 
 def _airborne(
@@ -183,20 +181,14 @@ def _fly(
     speed: float,
     lean: float,
 ) -> _Air:
-    """Solve the flight; where no momentum does it, the arms make more or less of the tilt."""
+    """Solve the flight and set it on the floor."""
     start = contact.heading_frame(0.0, lean)
     turns = described.somersaults + described.final_lean / 360
-    for drop in _ARM_DROPS if described.twists else (0.0,):
-        angles = _angle_curve(described, _drop_arm(keys, np.radians(drop)), duration)
-        try:
-            flight = solve(angles, body, duration, start, turns, described.twists)
-            break
-        except NoFlightError as error:
-            failed = error
-    else:
-        raise failed
+    angles = _angle_curve(described, keys, duration)
+    steering = classes.STEERING if described.twists else ()
+    flight = solve(angles, body, duration, start, turns, described.twists, steering)
     spline = RotationSpline(flight.times, Rotation.from_matrix(flight.rotations))
-    ends, _ = forward_kinematics(angles(np.array([0.0, duration])), body)
+    ends, _ = forward_kinematics(flight.angles(np.array([0.0, duration])), body)
     heights = []
     for which, rotation, feet in (
         (0, start, [0] if described.one_foot else [0, 1]),
@@ -207,15 +199,4 @@ def _fly(
         heights.append(body.toe_height - lowest)
     climb = (heights[1] - heights[0]) / duration + 0.5 * GRAVITY * duration
     origin = np.array([0.0, 0.0, heights[0]])
-    return _Air(angles, body, flight, spline, origin, np.array([speed, 0.0, climb]))
-
-
-def _drop_arm(keys: tuple[classes.Key, ...], drop: float) -> tuple[classes.Key, ...]:
-    """Lower the left arm (raise it, when negative) in the shapes of the first half of a flight."""
-    changed = []
-    for when, shape in keys:
-        new = shape.copy()
-        if 0 < when < 0.5:
-            new[ANGLE["left_arm_raise"]] -= drop
-        changed.append((when, new))
-    return tuple(changed)
+    return _Air(flight.angles, body, flight, spline, origin, np.array([speed, 0.0, climb]))
