@@ -167,6 +167,8 @@ def _draw_figure(
 
     color = np.zeros((count, side, side, 3), np.float32)
     seen = np.nonzero(owner >= 0)
+    if not len(seen[0]):  # nobody in sight
+        return _pool(color, SAMPLES), _pool(color[..., 0], SAMPLES)
     color[seen] = _shade(seen, owner, depth, grid, origin, axes, length, figure, turn, look)
     color[seen] *= _creases(depth)[seen][:, None]
     return _pool(color, SAMPLES), _pool((owner >= 0).astype(np.float32), SAMPLES)
