@@ -325,7 +325,7 @@ class Request:
         steps: denoising steps, 1 to 100; None: the tier's own.
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
         tier: "tiny" or "sd15".
-        fusion: how S_dd and S_pp are fused, a key of `pipeline.FUSIONS`; the paper's is "average".
+        fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
         start: seconds into the clip where the 16 frames begin; None: where most body motion is.
         span: seconds covered by the 16 frames; None: at most 2.5.
         real_speed: how many times faster than the file the real motion was (4 for 4x slow motion).
@@ -339,7 +339,7 @@ class Request:
     steps: int | None = None
     guidance_scale: float | None = None
     tier: str = "tiny"
-    fusion: str = "default"
+    fusion: str = "physics"
     start: float | None = None
     span: float | None = None
     real_speed: float = 1.0

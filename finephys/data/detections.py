@@ -1,0 +1,261 @@
+"""Cameras and 2D detections as they go wrong, for training and measuring the pose stages.
+
+Design choice: constants follow what detectors do on gymnasts: jitter that grows towards the limbs'
+ends, slow drift, left/right swaps over several frames, outliers, joints and whole frames missing.
+`level` 0 is a clean detector, 0.15 mild, 0.5 medium, 1 severe.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.skeleton import JOINT, JOINTS, MIRROR
+
+Array = npt.NDArray[np.float64]
+
+NOISE_LEVELS = {"mild": 0.15, "medium": 0.5, "severe": 1.0}
+"""Names of the levels at which figures are given."""
+
+_J = len(JOINTS)
+_LEGS = [JOINT[f"{side}_{part}"] for side in ("right", "left") for part in ("hip", "knee", "ankle")]
+_ARMS = [
+    JOINT[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")
+]
+
+_JITTER_OF_JOINT = np.ones(_J)
+for _name in JOINTS:
+    if _name in ("pelvis", "right_hip", "left_hip", "spine", "thorax"):
+        _JITTER_OF_JOINT[JOINT[_name]] = 0.8
+    elif _name.endswith(("ankle", "wrist")):
+        _JITTER_OF_JOINT[JOINT[_name]] = 1.5
+    elif _name.endswith(("knee", "elbow")):
+        _JITTER_OF_JOINT[JOINT[_name]] = 1.15
+
+
+@dataclass(frozen=True)
+class Views:
+    """Windows seen by one still perspective camera each.
+
+    Attributes:
+        points: (N, F, J, 3) metres, camera axes with the camera at 0.
+        focal: (N,) pixels.
+        size: (width, height) of the image in pixels, the same for all.
+    """
+
+    points: Array
+    focal: Array
+    size: tuple[int, int]
+
+    def project(self, points: Array | None = None) -> Array:
+        """Pixels (N, F, J, 2) of `points` (N, F, J, 3), by default the joints."""
+        points = self.points if points is None else points
+        center = np.asarray(self.size, np.float64) / 2
+        pixels: Array = self.focal[:, None, None, None] * points[..., :2] / points[..., 2:] + center
+        return pixels
+
+    @property
+    def pixels_per_metre(self) -> Array:
+        """(N,) at the mean depth of the pelvis."""
+        out: Array = self.focal / self.points[:, :, 0, 2].mean(1)
+        return out
+
+
+def random_views(joints: Array, height: Array, rng: np.random.Generator) -> Views:
+    """See each window from anywhere: any yaw, pitch -5 to 25 degrees, roll, 2.5 to 20 body lengths.
+
+    Design choice: the camera also looks past the body by up to 15 degrees, and the focal length
+    makes the body 80 to 420 pixels tall in an image of 640 x 480 (joints may lie outside it).
+
+    Args:
+        joints: (N, F, J, 3) metres, z up.
+        height: (N,) metres, body heights.
+        rng: source of the cameras.
+    """
+    count = len(joints)
+    yaw = rng.uniform(0, 2 * np.pi, count)
+    pitch = np.deg2rad(rng.uniform(-5, 25, count))
+    roll = np.deg2rad(rng.normal(0, 3, count))
+    distance = np.exp(rng.uniform(np.log(2.5), np.log(20), count)) * height
+    aside = np.tan(np.deg2rad(rng.uniform(-1, 1, (count, 2)) * [15, 8]))
+    return views(joints, height, (yaw, pitch, roll), distance, aside, rng.uniform(80, 420, count))
+
+
+def views(
+    joints: Array,
+    height: Array,
+    angles: tuple[Array, Array, Array],
+    distance: Array,
+    aside: Array,
+    tall: Array,
+) -> Views:
+    """See each window from one given camera.
+
+    Args:
+        joints: (N, F, J, 3) metres, z up.
+        height: (N,) metres, body heights.
+        angles: yaw, pitch (down) and roll of the camera, (N,) radians each.
+        distance: (N,) metres to the middle of the window; more where the body would come too near.
+        aside: (N, 2) where the middle lies off the optical axis, as tangents.
+        tall: (N,) pixels of a body height at that distance.
+    """
+    yaw, pitch, roll = angles
+    upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # x right, y down, z away
+    rotation = _about("z", roll) @ _about("x", pitch) @ _about("y", yaw) @ upright
+    about = joints - joints.mean((1, 2), keepdims=True)
+    seen = np.einsum("nij,nfkj->nfki", rotation, about)
+    distance = np.maximum(distance, 1.2 * height - seen[..., 2].min((1, 2)))
+    center = np.concatenate([aside, np.ones((len(joints), 1))], 1) * distance[:, None]
+    return Views(seen + center[:, None, None], tall * distance / height, (640, 480))
+
+
+def _about(axis: str, angle: Array) -> Array:
+    """Rotation matrices (N, 3, 3) about one camera axis."""
+    c, s, o, i = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
+    rows = {
+        "x": (i, o, o, o, c, -s, o, s, c),
+        "y": (c, o, s, o, i, o, -s, o, c),
+        "z": (c, -s, o, s, c, o, o, o, i),
+    }[axis]
+    return np.stack(rows, 1).reshape(-1, 3, 3)
+
+
+def as_detector_sees(points: Array, rng: np.random.Generator) -> Array:
+    """Joints as mediapipe and COCO detectors place them: nose and eyes for neck and head.
+
+    Thorax, pelvis and spine become the midpoints that those detectors' landmarks give. Design
+    choice: the face looks forward of the shoulders, turned by up to 45 degrees; its size varies.
+
+    Args:
+        points: (N, F, J, 3) metres.
+        rng: source of the variation, one draw a window.
+    """
+    out = points.copy()
+    count = len(points)
+    left, right = points[:, :, JOINT["left_shoulder"]], points[:, :, JOINT["right_shoulder"]]
+    base, top = points[:, :, JOINT["thorax"]], points[:, :, JOINT["head"]]
+    up = top - base
+    length = np.linalg.norm(up, axis=-1, keepdims=True).clip(1e-6)
+    across = left - right
+    across = across / np.linalg.norm(across, axis=-1, keepdims=True).clip(1e-6)
+    forward = np.cross(across, up / length)
+    forward /= np.linalg.norm(forward, axis=-1, keepdims=True).clip(1e-6)
+
+    def between(low: float, high: float) -> Array:
+        return rng.uniform(low, high, (count, 1, 1))
+
+    turned = np.deg2rad(between(-45, 45))
+    face = np.cos(turned) * forward + np.sin(turned) * across
+    ahead = length * face
+    out[:, :, JOINT["neck"]] = base + between(0.55, 0.8) * up + between(0.3, 0.6) * ahead
+    out[:, :, JOINT["head"]] = base + between(0.7, 0.95) * up + between(0.2, 0.5) * ahead
+    out[:, :, JOINT["thorax"]] = (left + right) / 2
+    hips = points[:, :, JOINT["left_hip"]] + points[:, :, JOINT["right_hip"]]
+    out[:, :, JOINT["pelvis"]] = hips / 2
+    out[:, :, JOINT["spine"]] = (out[:, :, JOINT["pelvis"]] + out[:, :, JOINT["thorax"]]) / 2
+    return out
+
+
+def degrade(
+    xy: Array, unit: Array, level: Array, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Turn true 2D joints into detections of a given badness.
+
+    Args:
+        xy: (N, F, J, 2) pixels.
+        unit: (N,) pixels of one metre at a body 1.7 m tall.
+        level: (N,) in [0, 1].
+        rng: source of the noise.
+
+    Returns:
+        xy (N, F, J, 2) pixels and score (N, F, J); missing joints have scores under 0.05 and lie
+        anywhere, missing frames have score 0 and lie at 0.
+    """
+    count, frames, joints, _ = xy.shape
+    scale = unit[:, None, None, None]
+    lev = level[:, None, None]
+    jitter = (0.004 + 0.056 * lev) * _JITTER_OF_JOINT
+    jitter = jitter * np.exp(rng.normal(0, 0.5, (count, frames, joints)) - 0.125)
+    error = rng.normal(0, 1, xy.shape) * jitter[..., None]
+    error += _drift(count, frames, joints, rng) * (
+        (0.002 + 0.04 * lev**2) * _JITTER_OF_JOINT
+    )[..., None]  # fmt: skip
+    out = _swap_sides(xy + error * scale, level, rng)
+    score = np.exp(-jitter / 0.05) * np.exp(rng.normal(0, 0.25, jitter.shape))
+    score = score.clip(0.02, 1)
+    outlier = rng.random(jitter.shape) < 0.05 * lev**2
+    out = np.where(outlier[..., None], out + rng.normal(0, 0.35, xy.shape) * scale, out)
+    score = np.where(outlier, score * rng.uniform(0.3, 1, score.shape), score)
+    missing = rng.random(jitter.shape) < 0.01 + 0.19 * lev**2
+    for frame in range(1, frames):
+        stays = missing[:, frame - 1] & (rng.random((count, joints)) < 0.5)
+        comes = missing[:, frame] & (rng.random((count, joints)) < 0.6)
+        missing[:, frame] = stays | comes
+    no_frame = rng.random((count, frames)) < 0.1 * level[:, None] ** 2
+    missing |= no_frame[..., None]
+    junk = rng.random(jitter.shape) < 0.5
+    center = xy.mean(2, keepdims=True)
+    lost = center + np.where(junk[..., None], rng.normal(0, 0.3, xy.shape), 0) * scale
+    out = np.where(missing[..., None], lost, out)
+    score = np.where(missing, rng.uniform(0, 0.05, score.shape), score)
+    out[no_frame] = 0
+    score[no_frame] = 0
+    return out.astype(np.float32), score.astype(np.float32)
+
+
+def _drift(count: int, frames: int, joints: int, rng: np.random.Generator) -> Array:
+    """First-order autoregressive noise of unit variance, (N, F, J, 2)."""
+    keep = 0.8
+    fresh = rng.normal(0, 1, (count, frames, joints, 2))
+    out = np.empty_like(fresh)
+    out[:, 0] = fresh[:, 0]
+    for frame in range(1, frames):
+        out[:, frame] = keep * out[:, frame - 1] + np.sqrt(1 - keep**2) * fresh[:, frame]
+    return out
+
+
+def _swap_sides(xy: Array, level: Array, rng: np.random.Generator) -> Array:
+    """Exchange left and right of legs, arms or both for runs of frames."""
+    count, frames = xy.shape[:2]
+    often = 0.15 * level**2
+    begins = often / (4 * (1 - often))
+    swapped = np.zeros((count, frames), np.bool_)
+    swapped[:, 0] = rng.random(count) < often
+    for frame in range(1, frames):
+        stays = rng.random(count) < 0.75
+        comes = rng.random(count) < begins
+        swapped[:, frame] = np.where(swapped[:, frame - 1], stays, comes)
+    kind = rng.integers(0, 3, count)
+    members = np.zeros((3, _J), np.bool_)
+    members[0, _LEGS] = members[1, _ARMS] = members[2, _LEGS + _ARMS] = True
+    where = swapped[:, :, None] & members[kind][:, None]
+    return np.where(where[..., None], xy[:, :, MIRROR], xy)
+
+
+def mask(score: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Hide a run of frames, a limb for the whole window, or nothing: training sees all three.
+
+    Design choice: 12 % of windows lose 2 to 7 successive frames, 10 % lose the joints of an arm or
+    a leg throughout, 10 % keep a random half of their joints.
+
+    Args:
+        score: (N, F, J).
+        rng: source of the choice.
+
+    Returns:
+        (N, F, J), a new array.
+    """
+    out = score.copy()
+    count, frames, joints = score.shape
+    limbs = (_LEGS[:3], _LEGS[3:], _ARMS[:3], _ARMS[3:], _LEGS)
+    for index in range(count):
+        draw = rng.random()
+        if draw < 0.12:
+            length = int(rng.integers(2, 8))
+            begin = int(rng.integers(0, frames - length + 1))
+            out[index, begin : begin + length] = 0
+        elif draw < 0.22:
+            out[index][:, limbs[int(rng.integers(len(limbs)))]] = 0
+        elif draw < 0.32:
+            out[index][:, rng.random(joints) < 0.5] = 0
+    return out

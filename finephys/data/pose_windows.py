@@ -1,0 +1,245 @@
+"""Batches of 2D windows with their 3D truth, cut from moving bodies and seen by random cameras."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.data.detections import Views, as_detector_sees, degrade, mask, random_views, views
+from finephys.skeleton import FRAMES, JOINTS, MIRROR, PARENTS, limb_lengths
+from finephys.types import Bool, Float, WorldMotion
+
+_J = len(JOINTS)
+TRUSTED = 0.06
+"""Scores of `detections.degrade` up to this mark missing joints."""
+
+_REFERENCE_HEIGHT = 1.7
+"""Metres of the body at which the noise of `detections.degrade` is stated."""
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How windows are drawn.
+
+    Attributes:
+        simulated: share of windows cut from simulated motions, when there are both kinds.
+        level: range of detection noise, uniform; see `detections.degrade`.
+        span: range of seconds covered by 16 frames, log-uniform.
+        augment: mirror, time reversal, proportions, masks, flat scores, moving cameras, and the
+            detectors' own head points in 40 % of windows. False: as the motion is, noise alone.
+    """
+
+    simulated: float = 0.3
+    level: tuple[float, float] = (0.0, 1.0)
+    span: tuple[float, float] = (0.4, 3.0)
+    augment: bool = True
+
+
+@dataclass(frozen=True)
+class PoseBatch:
+    """One batch; N windows, F frames, J joints. Camera axes: x right, y down, z away.
+
+    Attributes:
+        xy: (N, F, J, 2) pixels, detections.
+        score: (N, F, J).
+        dt: (N,) seconds.
+        size: (width, height) pixels.
+        ballistic: (N,), 0 where the camera moved in a way that was not removed.
+        height: (N,) metres, of the body.
+        body: (N, F, J, 3) metres, root-relative truth.
+        root: (N, F, 3) metres, path of the pelvis in the image at constant pixels per metre about
+            the window's first frame; z is 0.
+        true_xy: (N, F, J, 2) pixels.
+        pixels_per_metre: (N,) at the mean depth of the pelvis.
+        inverse_distance: (N,) 1/metre, of the pelvis' mean depth.
+        flight: (N, F), 1 where no part of the body touches anything, else 0.
+        action: (N,) FineGym class, 0 for none.
+        motion: (N,) index of the motion each window was cut from.
+    """
+
+    xy: Float
+    score: Float
+    dt: Float
+    size: tuple[int, int]
+    ballistic: Float
+    height: Float
+    body: Float
+    root: Float
+    true_xy: Float
+    pixels_per_metre: Float
+    inverse_distance: Float
+    flight: Float
+    action: npt.NDArray[np.int64]
+    motion: npt.NDArray[np.int64]
+
+
+class WindowSampler:
+    """Draws batches from captured and simulated motions."""
+
+    def __init__(
+        self,
+        captured: Sequence[WorldMotion],
+        simulated: Sequence[WorldMotion],
+        settings: WindowSettings,
+    ) -> None:
+        self.motions = [*captured, *simulated]
+        if not self.motions:
+            raise ValueError("no motion to draw windows from; pass captured or simulated motions.")
+        self.settings = settings
+        share = settings.simulated if captured and simulated else float(not captured)
+        seconds = np.array([len(motion.joints) / motion.fps for motion in self.motions])
+        # Long clips repeat themselves: the power keeps them from drowning the short ones.
+        weight = np.maximum(seconds - 1.0, 0.5) ** 0.6
+        weight[: len(captured)] *= (1 - share) / max(weight[: len(captured)].sum(), 1e-9)
+        weight[len(captured) :] *= share / max(weight[len(captured) :].sum(), 1e-9)
+        self.weight = weight / weight.sum()
+
+    def draw(self, count: int, rng: np.random.Generator) -> PoseBatch:
+        """`count` windows of motions drawn by their weights."""
+        return self.windows(rng.choice(len(self.motions), count, p=self.weight), rng)
+
+    def windows(self, which: npt.NDArray[np.int64], rng: np.random.Generator) -> PoseBatch:
+        """One window of each of these motions (indices into `motions`)."""
+        settings = self.settings
+        count = len(which)
+        joints = np.empty((count, FRAMES, _J, 3))
+        flight = np.empty((count, FRAMES), np.bool_)
+        dt = np.empty(count)
+        low, high = np.log(settings.span)
+        for row, index in enumerate(which):
+            motion = self.motions[index]
+            length = (len(motion.joints) - 1) / motion.fps
+            span = min(float(np.exp(rng.uniform(low, high))), length)
+            begin = rng.uniform(0, length - span)
+            dt[row] = span / (FRAMES - 1)
+            times = begin + dt[row] * np.arange(FRAMES)
+            joints[row], flight[row] = sample_motion(motion, times)
+        if settings.augment:
+            joints, flight = _vary(joints, flight, rng)
+        height = np.median(limb_lengths(joints).sum(-1), 1) / LIMB_LENGTHS_PER_HEIGHT.sum()
+        seen_by = random_views(joints, height, rng)
+        truth = _truth(seen_by, dt, height, flight)
+        seen = truth.true_xy.astype(np.float64)
+        unit = truth.pixels_per_metre.astype(np.float64)
+        truth = replace(
+            truth,
+            action=np.array([self.motions[index].action or 0 for index in which], np.int64),
+            motion=np.asarray(which, np.int64),
+        )
+        if settings.augment:
+            other = rng.random(count) < 0.4
+            seen[other] = seen_by.project(as_detector_sees(seen_by.points, rng))[other]
+            moves = rng.random(count) < 0.12
+            path = _camera_path(count, rng) * (unit * height * moves)[:, None, None]
+            seen = seen + path[:, :, None]
+            root = truth.root.copy()
+            root[..., :2] += (path - path[:, :1]) / unit[:, None, None]
+            truth = replace(
+                truth,
+                ballistic=(~moves).astype(np.float32),
+                true_xy=(truth.true_xy + path[:, :, None]).astype(np.float32),
+                root=root,
+            )
+        level = rng.uniform(*settings.level, count)
+        xy, score = degrade(seen, unit * height / _REFERENCE_HEIGHT, level, rng)
+        if settings.augment:
+            flat = rng.random(count) < 0.35
+            certain = np.where(score > TRUSTED, rng.uniform(0.5, 1, score.shape), score)
+            score = np.where(flat[:, None, None], certain, score).astype(np.float32)
+            score = mask(score, rng)
+        return replace(truth, xy=xy, score=score)
+
+
+def seen_clean(joints: npt.NDArray[np.float64], dt: float, yaw: float) -> PoseBatch:
+    """One window (F, J, 3) seen without error from 8 body heights, turned by `yaw` radians."""
+    window = joints[None]
+    height = np.median(limb_lengths(window).sum(-1), 1) / LIMB_LENGTHS_PER_HEIGHT.sum()
+    angles = (np.array([yaw]), np.array([np.deg2rad(5)]), np.zeros(1))
+    camera = views(window, height, angles, 8 * height, np.zeros((1, 2)), np.array([200.0]))
+    return _truth(camera, np.array([dt]), height, np.zeros((1, FRAMES), np.bool_))
+
+
+def _truth(
+    camera: Views, dt: npt.NDArray[np.float64], height: npt.NDArray[np.float64], flight: Bool
+) -> PoseBatch:
+    """Windows that are seen perfectly: xy is the truth and every score 1."""
+    points = camera.points
+    true_xy = camera.project().astype(np.float32)
+    unit = camera.pixels_per_metre
+    root = np.zeros((len(points), FRAMES, 3), np.float32)
+    root[..., :2] = (true_xy[:, :, 0] - true_xy[:, :1, 0]) / unit[:, None, None]
+    return PoseBatch(
+        xy=true_xy,
+        score=np.ones(points.shape[:-1], np.float32),
+        dt=dt.astype(np.float32),
+        size=camera.size,
+        ballistic=np.ones(len(points), np.float32),
+        height=height.astype(np.float32),
+        body=(points - points[:, :, :1]).astype(np.float32),
+        root=root,
+        true_xy=true_xy,
+        pixels_per_metre=unit.astype(np.float32),
+        inverse_distance=(1 / points[:, :, 0, 2].mean(1)).astype(np.float32),
+        flight=flight.astype(np.float32),
+        action=np.zeros(len(points), np.int64),
+        motion=np.zeros(len(points), np.int64),
+    )
+
+
+def sample_motion(
+    motion: WorldMotion, times: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], Bool]:
+    """Joints (F, J, 3) and flight (F,) of a motion at `times` in seconds, by cubic interpolation.
+
+    Catmull-Rom between the motion's own frames; flight of the nearest frame.
+    """
+    last = len(motion.joints) - 1
+    place = np.clip(times * motion.fps, 0, last)
+    index = np.minimum(place.astype(np.int64), max(last - 1, 0))
+    share = (place - index)[:, None, None]
+    before, here, after, beyond = (
+        motion.joints[np.clip(index + step, 0, last)].astype(np.float64) for step in (-1, 0, 1, 2)
+    )
+    cubic = 3 * (here - after) + beyond - before
+    square = 2 * before - 5 * here + 4 * after - beyond
+    out = here + 0.5 * share * (after - before + share * (square + share * cubic))
+    return out, motion.flight[np.rint(place).astype(np.int64)]
+
+
+def _vary(
+    joints: npt.NDArray[np.float64], flight: Bool, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], Bool]:
+    """Mirror half of the windows, reverse 30 % in time, change limb lengths by up to 7 %."""
+    count = len(joints)
+    mirrored = rng.random(count) < 0.5
+    joints = np.where(
+        mirrored[:, None, None, None], joints[:, :, MIRROR] * np.array([1, -1, 1]), joints
+    )
+    reversed_ = rng.random(count) < 0.3
+    joints = np.where(reversed_[:, None, None, None], joints[:, ::-1], joints)
+    flight = np.where(reversed_[:, None], flight[:, ::-1], flight)
+    return _reproportion(joints, rng), flight
+
+
+def _reproportion(
+    joints: npt.NDArray[np.float64], rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Scale each limb's length by its own factor, the same on both sides, keeping directions."""
+    factor = rng.uniform(0.93, 1.07, (len(joints), _J))
+    factor = (factor + factor[:, MIRROR]) / 2
+    out = joints.copy()
+    for joint in range(1, _J):
+        parent = PARENTS[joint]
+        limb = joints[:, :, joint] - joints[:, :, parent]
+        out[:, :, joint] = out[:, :, parent] + limb * factor[:, joint, None, None]
+    return out
+
+
+def _camera_path(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Smooth image motion of a camera that pans (N, F, 2), in body heights."""
+    time = np.linspace(-0.5, 0.5, FRAMES)
+    speed = rng.normal(0, 1.0, (count, 1, 2))
+    bend = rng.normal(0, 1.5, (count, 1, 2))
+    return speed * time[None, :, None] + bend * time[None, :, None] ** 2

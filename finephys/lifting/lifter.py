@@ -1,0 +1,162 @@
+"""The lifter as the pipeline calls it: pixels in, metres out."""
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finephys.actions import ACTIONS
+from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.checkpoints import checkpoint_path, load_module, read_config
+from finephys.errors import RequestError
+from finephys.lifting.inputs import normalise
+from finephys.lifting.network import LiftingNetwork, LiftingSize
+from finephys.skeleton import LIMBS
+from finephys.types import BodyWindows, Float, PoseWindows
+from finephys.windows import window_tensors
+
+CHUNK = 64
+"""Windows lifted at once: enough for speed, little memory."""
+
+_PARENT = [parent for parent, _ in LIMBS]
+_CHILD = [child for _, child in LIMBS]
+
+PROMPT_OF_ACTION = {action.id: index + 1 for index, action in enumerate(ACTIONS)}
+"""Row of each class in the prompt and prior buffers; row 0 is for no class."""
+
+
+def limb_sum(body: Tensor) -> Tensor:
+    """Sum of the 16 limb lengths in each frame: (N, F, J, 3) -> (N, F), unit of `body`."""
+    limbs: Tensor = body[..., _CHILD, :] - body[..., _PARENT, :]
+    length: Tensor = torch.linalg.vector_norm(limbs, dim=-1)
+    return length.sum(-1)
+
+
+def metres_per_unit(body: Tensor, body_height: Tensor) -> Tensor:
+    """Metres of one unit of `body`, from its limb lengths and the body's height.
+
+    Design choice: the median over frames of the sum of predicted limb lengths is that of an average
+    body of this height (de Leva's proportions); one frame lifted badly does not change the scale.
+
+    Args:
+        body: (N, F, J, 3) in any unit.
+        body_height: (N,) metres.
+
+    Returns:
+        (N, 1, 1, 1).
+    """
+    target = float(LIMB_LENGTHS_PER_HEIGHT.sum()) * body_height
+    return (target / limb_sum(body).median(1).values.clamp(min=1e-3))[:, None, None, None]
+
+
+def lift_tensors(
+    network: LiftingNetwork,
+    windows: tuple[Tensor, Tensor, Tensor],
+    body_height: Tensor,
+    contexts: list[list[Tensor]],
+    prior: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Lift one batch.
+
+    Args:
+        network: with its prompts read.
+        windows: xy (N, F, J, 2) pixels, score (N, F, J), dt (N,) seconds.
+        body_height: (N,) metres.
+        contexts: the prompt of each window, see `LiftingNetwork.read_prompts`.
+        prior: (J, 3) of a body 1 m tall, for windows without any detection.
+
+    Returns:
+        Root-relative body (N, F, J, 3) and root path (N, F, 3), metres.
+    """
+    inputs = normalise(*windows)
+    output = network(inputs.features, inputs.path, contexts)
+    scaled = output * metres_per_unit(output, body_height)
+    body = scaled - scaled[:, :, :1]
+    root = scaled[:, :, 0] - scaled[:, :1, 0]
+    root = torch.cat([root[..., :2], torch.zeros_like(root[..., 2:])], -1)
+    still = (prior * body_height[:, None, None])[:, None].expand_as(body)
+    seen = inputs.seen[:, None, None]
+    return torch.where(seen[..., None], body, still), torch.where(seen, root, 0.0)
+
+
+class Lifter:
+    """S_dd: lifts windows of 2D joints with a prompt pair of the action's class."""
+
+    def __init__(self, network: LiftingNetwork) -> None:
+        self._network = network.eval()
+        self._device = network.mean_pose.device
+        self._read: dict[int, list[list[Tensor]]] = {}
+
+    @classmethod
+    def load(cls, tier: str, device: str = "cpu") -> "Lifter":
+        """The lifter of a tier ("tiny" or "sd15") on a torch device.
+
+        Raises:
+            WeightsMissingError: when its weights are not there.
+            WeightsError: when they do not fit.
+        """
+        path = checkpoint_path(tier, "lifting")
+        network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
+        load_module(network, path)
+        return cls(network.to(device))
+
+    def lift(self, windows: PoseWindows, action: int | None = None) -> BodyWindows:
+        """Lift windows to 3D (supplement A.3).
+
+        A window in which no joint was found becomes the motionless pose prior. Design choice: the
+        root's path in x and y follows the pelvis in the image at constant pixels per metre, and z
+        is 0: change of apparent size cannot be told from change of shape without the focal length.
+
+        Args:
+            windows: the 2D joints.
+            action: FineGym class 6 to 40 whose prompt pair is read; None: the general one.
+
+        Returns:
+            Body and root path in metres, camera axes.
+
+        Raises:
+            RequestError: when the class does not exist.
+        """
+        row = self._row(action)
+        count = len(windows.xy)
+        xyz = np.empty((*windows.xy.shape[:-1], 3), np.float32)
+        root = np.empty((count, windows.xy.shape[1], 3), np.float32)
+        xy, score, dt = window_tensors(windows, str(self._device))
+        for begin in range(0, count, CHUNK):
+            part = slice(begin, begin + CHUNK)
+            with torch.inference_mode():
+                body, path = self._lift(xy[part], score[part], dt[part], windows.body_height, row)
+            xyz[part], root[part] = body.cpu().numpy(), path.cpu().numpy()
+        return BodyWindows(xyz, root)
+
+    def prior(self, action: int | None) -> Float:
+        """The pose that is assumed when nothing is seen: (17, 3) metres for a body 1 m tall.
+
+        Root-relative, camera axes, seen from the front and side. Of a class: the middle of the
+        simulated motion that is its prompt.
+        """
+        prior: Float = self._network.priors[self._row(action)].cpu().numpy()
+        return prior
+
+    def _row(self, action: int | None) -> int:
+        if action is None:
+            return 0
+        if action not in PROMPT_OF_ACTION:
+            raise RequestError(f"action {action} does not exist; choose a class id from 6 to 40.")
+        return PROMPT_OF_ACTION[action]
+
+    def _lift(
+        self, xy: Tensor, score: Tensor, dt: Tensor, body_height: float, row: int
+    ) -> tuple[Tensor, Tensor]:
+        network = self._network
+        if row not in self._read:
+            self._read[row] = network.read_prompts(network.prompt_features[row : row + 1])
+        contexts = [[t.expand(len(xy), -1, -1) for t in block] for block in self._read[row]]
+        height = torch.full((len(xy),), body_height, device=xy.device)
+        return lift_tensors(network, (xy, score, dt), height, contexts, network.priors[row])
+
+
+def lifting_config(network: LiftingNetwork) -> dict[str, object]:
+    """Plain values that rebuild a network, for its checkpoint."""
+    return {"size": asdict(network.size)}

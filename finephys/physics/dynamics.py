@@ -1,0 +1,154 @@
+"""Euler-Lagrange dynamics of the body: M(q) qddot = J - C (Eqs. 35 and 41).
+
+Coordinates q (N, 51): the 17 joints, joint-major, x y z each, metres in camera axes. M is per unit
+body mass, so that J and C are in N/kg.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finephys.anthropometry import center_of_mass_weights, consistent_mass_matrix
+from finephys.skeleton import JOINTS
+
+_J = len(JOINTS)
+COORDINATES = 3 * _J
+"""Generalised coordinates."""
+
+_LEAST_MASS = 0.004
+"""Fraction of body mass on every joint. Design choice: keeps M definite where the tables of
+segments leave a joint (the neck) massless."""
+
+
+def joint_masses() -> Tensor:
+    """Body mass lumped on the joints, (17,), summing to 1."""
+    masses = center_of_mass_weights() + _LEAST_MASS
+    return torch.from_numpy(masses / masses.sum()).float()
+
+
+def coriolis_of(
+    momentum: Callable[[Tensor, Tensor], Tensor], q: Tensor, velocity: Tensor
+) -> Tensor:
+    """C(q, qdot) of any mass matrix, by automatic differentiation of Eq. 40.
+
+    C = Mdot qdot - grad_q (1/2 qdot^T M(q) qdot), the terms of Eqs. 38 and 39 without M qddot.
+
+    Args:
+        momentum: M(q) v of (q, v), each (N, K).
+        q: (N, K).
+        velocity: (N, K).
+
+    Returns:
+        (N, K), differentiable when gradients are on.
+    """
+    keep = torch.is_grad_enabled()
+    # Inference mode records nothing to differentiate; leaving it needs ordinary tensors.
+    with torch.inference_mode(False), torch.enable_grad():
+        q = (q.clone() if keep else q.detach().clone()).requires_grad_()
+        velocity = velocity.clone() if keep else velocity.detach().clone()
+        probe = torch.zeros_like(velocity, requires_grad=True)
+        carried = momentum(q, velocity)
+        (slope,) = torch.autograd.grad((carried * probe).sum(), q, create_graph=True)
+        (mass_rate,) = torch.autograd.grad(
+            (slope * velocity).sum(), probe, create_graph=keep, retain_graph=True
+        )
+        energy = 0.5 * (velocity * carried).sum()
+        (gradient,) = torch.autograd.grad(energy, q, create_graph=keep)
+        out: Tensor = mass_rate - gradient
+    return out if keep else out.detach()
+
+
+def _joints(values: Tensor) -> Tensor:
+    """(N, 51) -> (N, 17, 3)."""
+    return values.reshape(-1, _J, 3)
+
+
+class LearnedDynamics(nn.Module):
+    """The paper's: M(q) = diagonal + low rank, learned; C by autograd from Eq. 40.
+
+    M depends on the body's shape only: q enters relative to its mean and in body heights.
+    """
+
+    rank = 6
+
+    def __init__(self, hidden: int = 96) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(COORDINATES, hidden)
+        self.output = nn.Linear(hidden, COORDINATES * (1 + self.rank))
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+        masses = joint_masses().repeat_interleave(3)
+        self.register_buffer("masses", masses)
+
+    def factors(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Diagonal (N, 51), positive, and low-rank factor (N, 51, rank) of M(q)."""
+        masses: Tensor = self.get_buffer("masses")
+        shape = _joints(q)
+        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
+        out = self.output(torch.tanh(self.hidden(2.0 * shape)))
+        # softplus(0.5413) = 1: a fresh network starts at the lumped masses of the body.
+        diagonal = masses * (0.05 + functional.softplus(out[:, :COORDINATES] + 0.5413))
+        low = out[:, COORDINATES:].reshape(-1, COORDINATES, self.rank)
+        return diagonal, low * masses.sqrt()[:, None]
+
+    def momentum(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """M(q) qdot, (N, 51)."""
+        diagonal, low = self.factors(q)
+        return diagonal * velocity + (low @ (low.mT @ velocity[..., None]))[..., 0]
+
+    def coriolis(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """C(q, qdot) (N, 51), N/kg."""
+        return coriolis_of(self.momentum, q, velocity)
+
+    def acceleration(self, q: Tensor, force: Tensor) -> Tensor:
+        """M(q)^-1 force (N, 51) by the Woodbury identity."""
+        diagonal, low = self.factors(q)
+        scaled = low / diagonal[..., None]
+        inner = torch.eye(self.rank, dtype=q.dtype, device=q.device) + low.mT @ scaled
+        correction: Tensor = torch.linalg.solve(inner, scaled.mT @ force[..., None])
+        return force / diagonal - (scaled @ correction)[..., 0]
+
+    def matrix(self, q: Tensor) -> Tensor:
+        """M(q), (N, 51, 51)."""
+        diagonal, low = self.factors(q)
+        return torch.diag_embed(diagonal) + low @ low.mT
+
+
+class AnthropometricDynamics(nn.Module):
+    """Constant mass matrix of the body's segments, so that C = 0 in these coordinates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        masses = consistent_mass_matrix() + _LEAST_MASS * np.eye(_J)
+        joint = torch.from_numpy(masses / masses.sum())
+        self.register_buffer("joint_matrix", joint.float(), persistent=False)
+        self.register_buffer("joint_inverse", torch.linalg.inv(joint).float(), persistent=False)
+
+    def momentum(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """M qdot, (N, 51)."""
+        out: Tensor = self.get_buffer("joint_matrix") @ _joints(velocity)
+        return out.flatten(1)
+
+    def coriolis(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """0: the kinetic energy does not depend on q."""
+        return torch.zeros_like(velocity)
+
+    def acceleration(self, q: Tensor, force: Tensor) -> Tensor:
+        """M^-1 force, (N, 51)."""
+        out: Tensor = self.get_buffer("joint_inverse") @ _joints(force)
+        return out.flatten(1)
+
+    def matrix(self, q: Tensor) -> Tensor:
+        """M, (N, 51, 51), the same for every q."""
+        whole: Tensor = torch.kron(self.get_buffer("joint_matrix"), torch.eye(3, device=q.device))
+        return whole.expand(len(q), -1, -1)
+
+
+DYNAMICS: dict[str, Callable[[], LearnedDynamics | AnthropometricDynamics]] = {
+    "euler-lagrange": LearnedDynamics,
+    "anthropometric": AnthropometricDynamics,
+}
+"""Dynamics by name; a checkpoint offers those it was trained with."""

@@ -1,0 +1,213 @@
+"""S_re-proj: the learned 2D projection of a 3D body onto the clip (supplement A.4).
+
+Design choice: the camera is a perspective one, fitted in closed form to the detections with trust
+that a small network gives each of them; the network also estimates the camera's distance. What is
+left between projection and a trusted detection is closed by a learned share, so that a good
+detection is never made worse.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.checkpoints import checkpoint_path, load_module
+from finephys.skeleton import JOINTS, limb_lengths
+from finephys.types import BodyWindows, Float, PoseWindows
+from finephys.windows import (
+    confidence_of,
+    fill_missing,
+    fit_image_scale,
+    perspective_evidence,
+    weighted_mean,
+    window_tensors,
+)
+
+CHUNK = 64
+"""Windows projected at once."""
+
+_J = len(JOINTS)
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What the network makes of a batch.
+
+    Attributes:
+        xy: (N, F, J, 2) pixels, S_re-proj.
+        camera_xy: (N, F, J, 2) pixels, the fitted camera's projection alone.
+        inverse_distance: (N,) 1/metre.
+        scale: (N, 1, 1, 1) pixels per metre at the pelvis.
+    """
+
+    xy: Tensor
+    camera_xy: Tensor
+    inverse_distance: Tensor
+    scale: Tensor
+
+
+class ProjectionNetwork(nn.Module):
+    """Trust in each detection, distance of the camera, share of the residual to close."""
+
+    _inputs = 8
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        self.joint_code = nn.Parameter(torch.zeros(_J, width))
+        self.embed = nn.Linear(self._inputs, width)
+        self.embed_residual = nn.Linear(4, width)
+        self.mix = nn.Sequential(nn.GELU(), nn.Linear(width, width), nn.GELU())
+        self.trust = nn.Linear(width, 1)
+        self.share = nn.Linear(2 * width, 1)
+        last = nn.Linear(32, 1)
+        self.distance = nn.Sequential(nn.Linear(width + 4, 32), nn.GELU(), last)
+        self.follow = nn.Parameter(torch.zeros(()))
+        for layer in (self.trust, self.share, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, points: Tensor, xy: Tensor, score: Tensor, center: Tensor, height: Tensor
+    ) -> Projected:
+        """Project a batch.
+
+        Args:
+            points: (N, F, J, 3) metres, root path included, z relative to the pelvis.
+            xy: (N, F, J, 2) pixels, detections.
+            score: (N, F, J).
+            center: (2,) pixels, the image's centre.
+            height: (N,) metres.
+        """
+        confidence = confidence_of(score)
+        filled = fill_missing(xy, confidence)
+        scale, offset = fit_image_scale(points, filled, confidence)
+        evidence = perspective_evidence(points, filled, confidence, scale, offset, center)
+        unit = scale * height[:, None, None, None]
+        hidden = self._hidden(points, filled, confidence, scale, offset, height)
+        window = weighted_mean(hidden, 0.05 + confidence, (1, 2))[:, 0, 0]
+        distance = 0.3 * torch.sigmoid(self.distance(torch.cat([window, evidence], -1))[:, 0] - 2.0)
+        weight = confidence * torch.exp(self.trust(hidden)[..., 0].clamp(-6, 3))
+        camera = self._camera(points, filled, weight, scale, offset, center, distance)
+        residual = (filled - camera) / unit
+        rough = residual.norm(dim=-1, keepdim=True)
+        # The second look sees how far the fitted camera is from each detection.
+        inputs = torch.cat([rough, residual, confidence[..., None]], -1).clamp(-1, 1)
+        second = self.mix(self.embed_residual(inputs) + self.joint_code)
+        share = torch.sigmoid(self.share(torch.cat([hidden, second], -1))) * confidence[..., None]
+        return Projected(camera + share * residual * unit, camera, distance, scale)
+
+    def _hidden(
+        self,
+        points: Tensor,
+        filled: Tensor,
+        confidence: Tensor,
+        scale: Tensor,
+        offset: Tensor,
+        height: Tensor,
+    ) -> Tensor:
+        """Features (N, F, J, width) of each joint from its confidence, residual and neighbours."""
+        unit = scale * height[:, None, None, None]
+        residual = ((filled - scale * points[..., :2] - offset) / unit).clamp(-1, 1)
+        known = (confidence > 0)[..., None].to(residual.dtype)
+        residual = residual * known
+        local = residual - weighted_mean(residual, confidence, (2,))
+        past = torch.cat([local[:, :1], local[:, :-1]], 1)
+        jump = (local - past).norm(dim=-1, keepdim=True)
+        depth = points[..., 2:] / height[:, None, None, None]
+        size = local.norm(dim=-1, keepdim=True)
+        inputs = torch.cat([size, local, confidence[..., None], jump, depth, residual], -1)
+        hidden: Tensor = self.mix(self.embed(inputs) + self.joint_code)
+        return hidden
+
+    def _camera(
+        self,
+        points: Tensor,
+        xy: Tensor,
+        weight: Tensor,
+        scale: Tensor,
+        offset: Tensor,
+        center: Tensor,
+        distance: Tensor,
+    ) -> Tensor:
+        """Fit scale and each frame's translation, then project: (N, F, J, 2) pixels.
+
+        A joint's pixels are center + (pelvis + scale xy) / (1 + k z), with pelvis the frame's
+        translation in pixels; it follows the detections of its frame as far as there are any and
+        the root path of S_pp otherwise.
+        """
+        nearer = 1 / (1 + distance[:, None, None, None] * points[..., 2:]).clamp(min=0.2)
+        flat = points[..., :2]
+        pixels = (xy - center) / nearer  # of a parallel projection
+        strong = weight * nearer[..., 0] ** 2
+        for _ in range(2):
+            scale, offset = fit_image_scale(flat, pixels, strong)
+        base = scale * flat + offset
+        follow = torch.exp(self.follow)
+        total = strong.sum(2, keepdim=True)
+        shift = (strong[..., None] * (pixels - base)).sum(2, keepdim=True)
+        shift = shift / (total + follow)[..., None]
+        return center + (base + shift) * nearer
+
+
+class Projection:
+    """S_re-proj: lays a 3D body over the clip it came from."""
+
+    def __init__(self, network: ProjectionNetwork) -> None:
+        self._network = network.eval()
+        self._device = network.joint_code.device
+
+    @classmethod
+    def load(cls, tier: str, device: str = "cpu") -> "Projection":
+        """The projection module of a tier.
+
+        Raises:
+            WeightsMissingError: when its weights are not there.
+            WeightsError: when they do not fit.
+        """
+        network = ProjectionNetwork()
+        load_module(network, checkpoint_path(tier, "projection"))
+        return cls(network.to(device))
+
+    def project(self, windows: PoseWindows, body: BodyWindows) -> Float:
+        """Project bodies onto the images of their windows.
+
+        Args:
+            windows: 2D joints that the bodies were made of.
+            body: fused S_dd and S_pp.
+
+        Returns:
+            (N, F, J, 2) pixels. A window without any detection is drawn at its image's centre, as
+            tall as four fifths of the image's height.
+        """
+        xy, score, _ = window_tensors(windows, str(self._device))
+        center = torch.tensor(windows.size, dtype=torch.float32, device=self._device) / 2
+        out = np.empty(windows.xy.shape, np.float32)
+        for begin in range(0, len(xy), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            with torch.inference_mode():
+                points, height = placed_points(
+                    torch.from_numpy(body.xyz[part]).to(self._device),
+                    torch.from_numpy(body.root[part]).to(self._device),
+                )
+                made = self._network(points, xy[part], score[part], center, height).xy
+                drawn = _unseen(points, height, windows.size)
+                seen = (confidence_of(score[part]) > 0).flatten(1).any(1)
+                out[part] = torch.where(seen[:, None, None, None], made, drawn).cpu().numpy()
+        return out
+
+
+def placed_points(body: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+    """Points with the root path in x and y (N, F, J, 3), and body heights (N,), metres."""
+    points = body.clone()
+    points[..., :2] += root[:, :, None, :2]
+    total = torch.from_numpy(limb_lengths(body.cpu().numpy()).sum(-1)).to(body).median(1).values
+    return points, (total / float(LIMB_LENGTHS_PER_HEIGHT.sum())).clamp(min=0.1)
+
+
+def _unseen(points: Tensor, height: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pixels of a body of which no detection says where it is."""
+    center = torch.tensor(size, dtype=points.dtype, device=points.device) / 2
+    flat = points[..., :2] - points[..., :2].mean((1, 2), keepdim=True)
+    return center + flat * (0.8 * size[1] / height)[:, None, None, None]

@@ -1,0 +1,240 @@
+"""Training of S_pp (PhysNet) and of the 2D projection, on what the trained lifter makes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finephys.checkpoints import load_module, read_config, save_module
+from finephys.data.pose_windows import WindowSettings
+from finephys.lifting.lifter import PROMPT_OF_ACTION, lift_tensors
+from finephys.lifting.network import LiftingNetwork, LiftingSize
+from finephys.physics.dynamics import DYNAMICS, joint_masses
+from finephys.physics.network import PhysNetwork, PhysOutput, PhysState
+from finephys.physics.physnet import body_and_root, phys_state
+from finephys.projection import ProjectionNetwork, placed_points
+from finephys.skeleton import LIMBS
+from finephys.training.lifting import PromptedWindows
+from finephys.training.loop import LoopSettings, train
+from finephys.training.poses import PoseData
+
+PHYSNET_LOOP = LoopSettings(steps=2000, learning_rate=1e-3)
+"""How the shipped weights were trained, for each dynamics."""
+
+PROJECTION_LOOP = LoopSettings(steps=1000, learning_rate=2e-3)
+"""How the shipped weights were trained."""
+
+_PARENT = [parent for parent, _ in LIMBS]
+_CHILD = [child for _, child in LIMBS]
+
+
+class LiftedWindows:
+    """Draws windows and lifts them as the pipeline does: with the stored prompts."""
+
+    def __init__(self, data: PoseData, settings: WindowSettings, lifting: Path) -> None:
+        self.windows = PromptedWindows(data, settings)
+        self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
+        load_module(self.network, lifting)
+        self.network.requires_grad_(False)
+        self.tokens = self.network.read_prompts(self.network.prompt_features)
+
+    def draw(
+        self, count: int, rng: np.random.Generator
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Batch, and S_dd of it: body (N, F, J, 3) and root (N, F, 3) metres.
+
+        Half of the simulated windows are read with their class's prompt, all others with the
+        general one.
+        """
+        batch = self.windows.draw_batch(count, rng)
+        known = rng.random(count) < 0.5
+        action = batch["action"].tolist()
+        rows = [
+            PROMPT_OF_ACTION.get(kind, 0) if told else 0
+            for kind, told in zip(action, known, strict=True)
+        ]
+        contexts = [[tokens[rows] for tokens in block] for block in self.tokens]
+        body, root = lift_tensors(
+            self.network,
+            (batch["xy"], batch["score"], batch["dt"]),
+            batch["height"],
+            contexts,
+            self.network.priors[0],
+        )
+        return batch, body, root
+
+
+def state_of(batch: dict[str, Tensor], body: Tensor, root: Tensor) -> tuple[PhysState, Tensor]:
+    """PhysNet's state of a lifted batch, and the true path in its coordinates (N, F, J, 3)."""
+    center = torch.tensor([320.0, 240.0])
+    state, scale, origin = phys_state(
+        batch["xy"], batch["score"], batch["dt"], batch["ballistic"], center, body, root
+    )
+    pelvis = (batch["true_xy"][:, :, :1] - origin) / scale
+    truth = batch["body"].clone()
+    truth[..., :2] += pelvis
+    masses = joint_masses()
+    truth[..., 2] -= (truth[..., 2] * masses).sum(-1, keepdim=True)
+    return state, truth
+
+
+def physics_losses(
+    out: PhysOutput, truth: Tensor, state: PhysState, batch: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Losses of PhysNet, metres and metres a frame squared.
+
+    Position, root-relative pose, velocity and acceleration of the path; acceleration that the
+    forces give; flight; distance of the camera; constancy of limb lengths.
+    """
+    used = (state.confidence > 0).flatten(1).any(1).float()
+    weight = (used / used.sum().clamp(min=1))[:, None, None]
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * weight).mean((1, 2)).sum()
+
+    path = out.path
+    error = path - truth
+    position = mean(error.norm(dim=-1))
+    pose = mean((error - error[:, :, :1]).norm(dim=-1))
+    velocity = mean(error.diff(dim=1).norm(dim=-1))
+    acceleration = mean(error.diff(n=2, dim=1).norm(dim=-1))
+    step = out.acceleration[:, 1:-1] * (state.dt**2)[:, None, None, None]
+    force = mean((step - truth.diff(n=2, dim=1)).norm(dim=-1))
+    limbs = (path[..., _CHILD, :] - path[..., _PARENT, :]).norm(dim=-1)
+    rigid = mean((limbs - limbs.mean(1, keepdim=True)).abs())
+    on = weight[..., 0] * state.ballistic[:, None]
+    flight = functional.binary_cross_entropy_with_logits(
+        out.flight, batch["flight"], reduction="none"
+    )
+    flight = (flight * on).mean(1).sum()
+    distance = (out.inverse_distance - batch["inverse_distance"]).abs().mean()
+    total = 0.5 * position + pose + 0.3 * velocity + 0.3 * acceleration
+    total = total + 0.1 * force + 0.15 * rigid + 0.01 * flight + 0.1 * distance
+    return {
+        "total": total,
+        "position": position,
+        "pose": pose,
+        "velocity": velocity,
+        "acceleration": acceleration,
+        "force": force,
+        "rigid": rigid,
+        "flight": flight,
+        "distance": distance,
+    }
+
+
+def train_physnet(
+    run: Path,
+    out: Path,
+    data: PoseData,
+    settings: LoopSettings,
+    lifting: Path,
+    dynamics: tuple[str, ...] = tuple(DYNAMICS),
+    default: str = "euler-lagrange",
+    batch_size: int = 64,
+) -> int:
+    """Train S_pp with each kind of dynamics on the same windows and write one checkpoint.
+
+    Args:
+        run: folder of the resumable states and logs, one a dynamics.
+        out: the .safetensors file.
+        data: motions.
+        settings: of the loop, for each dynamics.
+        lifting: checkpoint of the trained lifter.
+        dynamics: names to train.
+        default: the one that is loaded when none is asked for.
+        batch_size: windows a step.
+
+    Returns:
+        The last step.
+    """
+    windows = LiftedWindows(data, WindowSettings(), lifting)
+    networks: dict[str, nn.Module] = {}
+    last = 0
+    for name in dynamics:
+        torch.manual_seed(settings.seed)
+        network = PhysNetwork(name)
+
+        def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
+            draw = np.random.default_rng([settings.seed, 3, step])
+            with torch.no_grad():
+                batch, body, root = windows.draw(batch_size, draw)
+                state, truth = state_of(batch, body, root)
+            return physics_losses(model(state), truth, state, batch)
+
+        def on_save(model: nn.Module, step: int, name: str = name) -> None:
+            kept = PhysNetwork(name)
+            kept.load_state_dict(model.state_dict())
+            bank = nn.ModuleDict(networks | {name: kept})
+            chosen = default if default in bank else name
+            save_module(bank, out, {"dynamics": list(bank), "default": chosen, "step": step})
+            if step >= settings.steps:
+                networks[name] = kept
+
+        last = train(network, loss_of_step, settings, run / name, on_save)
+    return last
+
+
+def train_projection(
+    run: Path,
+    out: Path,
+    data: PoseData,
+    settings: LoopSettings,
+    lifting: Path,
+    physnet: Path,
+    batch_size: int = 64,
+) -> int:
+    """Train S_re-proj against true 2D joints and write its checkpoint.
+
+    Design choice: six in ten bodies are S_pp, three the average of S_dd and S_pp, one S_dd, so that
+    the module serves every fusion.
+
+    Args:
+        run: folder of the resumable state and log.
+        out: the .safetensors file.
+        data: motions.
+        settings: of the loop.
+        lifting: checkpoint of the trained lifter.
+        physnet: checkpoint of the trained PhysNet; its default dynamics are used.
+        batch_size: windows a step.
+
+    Returns:
+        The last step.
+    """
+    windows = LiftedWindows(data, WindowSettings(), lifting)
+    config = read_config(physnet)
+    networks = {name: PhysNetwork(name) for name in config["dynamics"]}
+    load_module(nn.ModuleDict(networks), physnet)
+    physics = networks[config["default"]]
+    physics.requires_grad_(False)
+    torch.manual_seed(settings.seed)
+    network = ProjectionNetwork()
+    center = torch.tensor([320.0, 240.0])
+
+    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
+        draw = np.random.default_rng([settings.seed, 4, step])
+        with torch.no_grad():
+            batch, body, root = windows.draw(batch_size, draw)
+            state, _ = state_of(batch, body, root)
+            other_body, other_root = body_and_root(physics(state).path, root)
+            pick = torch.from_numpy(draw.choice([1.0, 0.5, 0.0], len(body), p=[0.6, 0.3, 0.1]))
+            share = pick.float()[:, None, None]
+            body = body + share[..., None] * (other_body - body)
+            root = root + share * (other_root - root)
+            points, height = placed_points(body, root)
+        made = model(points, batch["xy"], batch["score"], center, height)
+        used = (state.confidence > 0).flatten(1).any(1).float()
+        unit = batch["pixels_per_metre"] * batch["height"]
+        weight = (used / used.sum().clamp(min=1) / unit)[:, None, None]
+        xy = ((made.xy - batch["true_xy"]).norm(dim=-1) * weight).mean((1, 2)).sum()
+        camera = ((made.camera_xy - batch["true_xy"]).norm(dim=-1) * weight).mean((1, 2)).sum()
+        distance = (made.inverse_distance - batch["inverse_distance"]).abs().mean()
+        total = xy + 0.5 * camera + 0.1 * distance
+        return {"total": total, "xy": xy, "camera": camera, "distance": distance}
+
+    def on_save(model: nn.Module, step: int) -> None:
+        save_module(model, out, {"step": step})
+
+    return train(network, loss_of_step, settings, run, on_save)

@@ -1,0 +1,169 @@
+"""The stages of training, declared once: what trains, on what, from what, and by which function.
+
+Source: supplement A.1; the tiny tier trains the same parts on data that can be had by anyone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finephys.checkpoints import checkpoints_root
+from finephys.errors import RequestError
+
+if TYPE_CHECKING:
+    from finephys.training.poses import PoseData
+
+DEFAULT_LIBRARY = Path("runs/simulation/library.npz")
+"""Simulated motions; `python -m finephys.motion.library` makes them."""
+
+
+@dataclass(frozen=True)
+class StagePaths:
+    """Where a stage reads and writes.
+
+    Attributes:
+        run: folder of the resumable state and log.
+        out: the checkpoint to write; what the stage starts from is read beside it.
+        capture: folder of motion capture, None when it was not given.
+        library: simulated motions.
+    """
+
+    run: Path
+    out: Path
+    capture: Path | None
+    library: Path = DEFAULT_LIBRARY
+
+    def beside(self, name: str) -> Path:
+        """Another stage's checkpoint."""
+        return self.out.with_name(f"{name}.safetensors")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One entry of the table.
+
+    Attributes:
+        name: of the checkpoint that it writes.
+        step: number of the paper's training step (supplement A.1); 0 for what the paper took ready.
+        trains: exact module names.
+        starts_from: checkpoints that must be there; their modules are frozen.
+        data: what it is trained on.
+        losses: names as they stand in the log.
+        function: trains from nothing or goes on with an interrupted run.
+    """
+
+    name: str
+    step: int
+    trains: tuple[str, ...]
+    starts_from: tuple[str, ...]
+    data: str
+    losses: tuple[str, ...]
+    function: Callable[[StagePaths], None]
+
+
+def _pose_data(paths: StagePaths) -> "PoseData":
+    from finephys.training.poses import load_pose_data
+
+    if paths.capture is None:
+        raise RequestError(
+            "the pose stages train on motion capture; name its folder with --capture FOLDER."
+        )
+    return load_pose_data(paths.capture, paths.library)
+
+
+def _lifting(paths: StagePaths) -> None:
+    from finephys.training.lifting import LIFTING_LOOP, train_lifting
+
+    train_lifting(paths.run, paths.out, _pose_data(paths), LIFTING_LOOP)
+
+
+def _physnet(paths: StagePaths) -> None:
+    from finephys.training.physics import PHYSNET_LOOP, train_physnet
+
+    lifting = paths.beside("lifting")
+    train_physnet(paths.run, paths.out, _pose_data(paths), PHYSNET_LOOP, lifting)
+
+
+def _projection(paths: StagePaths) -> None:
+    from finephys.training.physics import PROJECTION_LOOP, train_projection
+
+    lifting, physnet = paths.beside("lifting"), paths.beside("physnet")
+    train_projection(paths.run, paths.out, _pose_data(paths), PROJECTION_LOOP, lifting, physnet)
+
+
+_POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            name="lifting",
+            step=2,
+            trains=("lifting.network.LiftingNetwork",),
+            starts_from=(),
+            data=_POSE_DATA,
+            losses=("position", "pose", "velocity"),
+            function=_lifting,
+        ),
+        Stage(
+            name="physnet",
+            step=2,
+            trains=("physics.network.PhysNetwork",),
+            starts_from=("lifting",),
+            data=_POSE_DATA,
+            losses=(
+                "position",
+                "pose",
+                "velocity",
+                "acceleration",
+                "force",
+                "rigid",
+                "flight",
+                "distance",
+            ),
+            function=_physnet,
+        ),
+        Stage(
+            name="projection",
+            step=3,
+            trains=("projection.ProjectionNetwork",),
+            starts_from=("lifting", "physnet"),
+            data=_POSE_DATA,
+            losses=("xy", "camera", "distance"),
+            function=_projection,
+        ),
+    )
+}
+"""Stages by name."""
+
+
+def train_stage(
+    name: str, run: Path | None = None, out: Path | None = None, capture: Path | None = None
+) -> None:
+    """Train one stage, resuming an interrupted run.
+
+    Args:
+        name: a key of STAGES.
+        run: folder of the resumable state and log; None: runs/NAME.
+        out: the checkpoint to write; None: the tiny tier's own.
+        capture: folder of motion capture, for the stages that need it.
+
+    Raises:
+        RequestError: when the stage does not exist or something it starts from is missing.
+    """
+    if name not in STAGES:
+        raise RequestError(f"stage {name!r} does not exist; choose one of {', '.join(STAGES)}.")
+    stage = STAGES[name]
+    paths = StagePaths(
+        run=run or Path("runs") / name,
+        out=out or checkpoints_root() / "tiny" / f"{name}.safetensors",
+        capture=capture,
+    )
+    for needed in stage.starts_from:
+        if not paths.beside(needed).is_file():
+            raise RequestError(
+                f"stage {name} starts from {paths.beside(needed)}, which is missing; run "
+                f"`python -m finephys train {needed}` first."
+            )
+    stage.function(paths)
