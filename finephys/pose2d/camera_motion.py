@@ -5,23 +5,28 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
 from finephys.skeleton import FRAMES
 from finephys.types import Bool, Bytes, CameraMotion, Float, Pose2D, VideoClip
+
+Homography = npt.NDArray[np.float64]
 
 _WORKING_SIDE = 640  # pixels of the longer side when following points: finer gains nothing
 _POINTS = 400
 _FEWEST_INLIERS = 20
 _LEAST_INLIER_SHARE = 0.4
 _REPROJECTION = 1.5  # working pixels within which a background point follows the homography
-_STILL = 0.35  # working pixels: a background that moves less than this stands still
+_STILL = 0.5  # working pixels: a background that moves less than this stands still
 _LOST_TRACK = 1.0  # working pixels a point may miss its origin by when followed there and back
+_TRAVELS = 0.01  # share of the longer side that a turning, zooming camera leaves unexplained
 
 STILL_NOTE = "The camera stands still."
-MOVING_NOTE = "The camera moves; its motion was measured on the background and removed."
+MOVING_NOTE = "The camera turns or zooms; its motion was measured on the background and removed."
 UNKNOWN_NOTE = (
-    "The camera's motion could not be measured ({reason}), so flight and falling are not "
-    "computed from the path of the body; a clip from a fixed camera gives more."
+    "The camera's motion could not be removed ({reason}), so flight and falling are not judged by "
+    "the path of the body; a clip from a camera that keeps its place gives more."
 )
 
 
@@ -29,36 +34,42 @@ def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     """Estimate the homography from each of the 16 poses' frames to the first.
 
     Corners outside the person's box are followed from frame to frame by pyramidal Lucas-Kanade
-    flow, forth and back; RANSAC fits a homography; the steps are composed. Design choice: the
-    paper does not treat moving cameras, but a path that holds the camera's own hides gravity.
+    flow, forth and back; RANSAC fits a homography; the steps are composed and corrected against the
+    first frame where it can still be seen. Design choice: the paper does not treat moving cameras,
+    but a path that holds the camera's own hides gravity. A homography removes the turning and
+    zooming of a camera that keeps its place; one that travels moves the person against the
+    background, which nothing in the background tells, so that it counts as not known.
 
     Args:
-        clip: N frames.
+        clip: N >= 2 frames.
         pose: S_detect of it, in its pixels.
 
     Returns:
         `known` with exact identities when the background stands still, `known` with homographies
         when every step could be measured, else not `known` with identities.
     """
-    frames = len(clip.frames)
+    count = len(clip.frames)
     scale = min(1.0, _WORKING_SIDE / max(clip.size))
     pictures = [_working_picture(frame, scale) for frame in clip.frames]
-    pose_of_frame = np.round(np.linspace(0, FRAMES - 1, frames)).astype(int)
+    pose_of_frame = np.round(np.linspace(0, FRAMES - 1, count)).astype(int)
     masks = [
         _background(pictures[frame].shape, pose, pose_of_frame[frame], scale)
-        for frame in range(frames)
+        for frame in range(count)
     ]
     if _stands_still(pictures, masks):
         return CameraMotion(np.tile(np.eye(3), (FRAMES, 1, 1)), True, STILL_NOTE)
     to_first = [np.eye(3)]
-    for frame in range(1, frames):
+    for frame in range(1, count):
         step, reason = _step(pictures[frame], pictures[frame - 1], masks[frame], masks[frame - 1])
         if step is None:
             return unknown_camera(reason)
-        to_first.append(to_first[-1] @ step)
+        composed = to_first[-1] @ step
+        to_first.append(_corrected(composed, pictures[frame], pictures[0], masks[frame], masks[0]))
     grow = np.diag([scale, scale, 1.0])
-    full = np.array([np.linalg.inv(grow) @ matrix @ grow for matrix in to_first])
+    full = np.linalg.inv(grow) @ np.array(to_first) @ grow
     full /= full[:, 2:, 2:]
+    if turning_residual(full[np.unique([count // 3, 2 * count // 3, -1])], clip.size) > _TRAVELS:
+        return unknown_camera("it travels, so that near and far move differently")
     return CameraMotion(_to_poses(full), True, MOVING_NOTE)
 
 
@@ -68,12 +79,53 @@ def unknown_camera(reason: str) -> CameraMotion:
     return CameraMotion(np.tile(np.eye(3), (FRAMES, 1, 1)), False, note)
 
 
+def turning_residual(to_first: Homography, size: tuple[int, int]) -> float:
+    """How far homographies are from those of a camera that keeps its place, turns and zooms.
+
+    Such a camera gives H = K(f0) R K(f)^-1 with a rotation R and focal lengths f (Hartley and
+    Zisserman, Multiple View Geometry, 8.4.2); f0 is shared by all frames, the principal point is
+    taken as the middle of the frame.
+
+    Args:
+        to_first: (n, 3, 3) pixel homographies to one frame.
+        size: (width, height) in pixels.
+
+    Returns:
+        Largest distance, over a grid of points, as a share of the frame's longer side.
+    """
+    side, count = max(size), len(to_first)
+    steps = np.linspace(-0.5, 0.5, 5)
+    grid = np.stack(np.meshgrid(steps * size[0], steps * size[1]), -1).reshape(-1, 2) / side
+    middle = np.array([[side, 0, size[0] / 2], [0, side, size[1] / 2], [0, 0, 1.0]])
+    points = np.c_[grid, np.ones(len(grid))]
+    mapped = points @ (np.linalg.inv(middle) @ to_first @ middle).transpose(0, 2, 1)
+    target = mapped[..., :2] / mapped[..., 2:]
+
+    def miss(values: Homography) -> Homography:
+        focal, turns = np.exp(values[0]), values[1:].reshape(count, 4)
+        rays = np.tile(points, (count, 1, 1))
+        rays[..., :2] /= (focal * np.exp(turns[:, 3]))[:, None, None]
+        rays = rays @ Rotation.from_rotvec(turns[:, :3]).as_matrix().transpose(0, 2, 1)
+        away: Homography = rays[..., :2] / np.maximum(rays[..., 2:], 1e-3) * focal - target
+        return away.ravel()
+
+    fits = []
+    for focal in (0.7, 2.0):
+        first = np.r_[np.log(focal), np.zeros(4 * count)]
+        low = np.r_[np.log(0.4), np.full(4 * count, -np.pi)]
+        high = np.r_[np.log(8.0), np.full(4 * count, np.pi)]
+        fits.append(least_squares(miss, first, bounds=(low, high), max_nfev=100))
+    best = min(fits, key=lambda fit: float(fit.cost))
+    return float(np.linalg.norm(miss(best.x).reshape(-1, 2), axis=-1).max())
+
+
 def _working_picture(frame: Bytes, scale: float) -> Bytes:
+    """Grey, small, with local contrast raised: dark halls have corners too."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(grey, np.uint8)
+    return np.asarray(cv2.createCLAHE(3.0, (8, 8)).apply(grey), np.uint8)
 
 
 def _background(shape: tuple[int, ...], pose: Pose2D, index: int, scale: float) -> Bytes:
@@ -128,30 +180,43 @@ def _stands_still(pictures: list[Bytes], masks: list[Bytes]) -> bool:
 
 def _step(
     picture: Bytes, before: Bytes, mask: Bytes, mask_before: Bytes
-) -> tuple[npt.NDArray[np.float64] | None, str]:
+) -> tuple[Homography | None, str]:
     """Homography from a frame to the one before it, or None and why not."""
     start, end = _follow(picture, before, mask, mask_before)
     if len(start) < _FEWEST_INLIERS:
-        return None, f"only {len(start)} background points can be followed"
+        return None, f"only {len(start)} points of the background can be followed"
+    cv2.setRNGSeed(0)
     matrix, inliers = cv2.findHomography(
         start, end, cv2.RANSAC, _REPROJECTION, maxIters=2000, confidence=0.999
     )
     if matrix is None or not np.isfinite(matrix).all():
-        return None, "the background points fit no single motion"
+        return None, "the points of the background fit no single motion"
     share = float(inliers.mean())
     if inliers.sum() < _FEWEST_INLIERS or share < _LEAST_INLIER_SHARE:
-        return None, f"only {share:.0%} of the background points move together"
+        return None, f"only {share:.0%} of the background's points move together"
     return np.asarray(matrix, np.float64), ""
 
 
-def _to_poses(
-    to_first: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
+def _corrected(
+    composed: Homography, picture: Bytes, first: Bytes, mask: Bytes, first_mask: Bytes
+) -> Homography:
+    """Take out the drift of composed steps where the frame still overlaps the first."""
+    height, width = first.shape
+    there = cv2.warpPerspective(picture, composed, (width, height))
+    seen = cv2.warpPerspective(mask, composed, (width, height), flags=cv2.INTER_NEAREST)
+    seen = cv2.erode(seen, np.ones((9, 9), np.uint8))
+    step, _ = _step(np.asarray(there), first, np.asarray(seen), first_mask)
+    if step is None:
+        return composed
+    return step @ composed
+
+
+def _to_poses(to_first: Homography) -> Homography:
     """Homographies at the 16 poses from those of N frames, linear in between."""
     if len(to_first) == FRAMES:
         return to_first
     at = np.linspace(0, len(to_first) - 1, FRAMES)
     before = np.minimum(at.astype(int), len(to_first) - 2)
     part = (at - before)[:, None, None]
-    between: npt.NDArray[np.float64] = (1 - part) * to_first[before] + part * to_first[before + 1]
+    between: Homography = (1 - part) * to_first[before] + part * to_first[before + 1]
     return between

@@ -14,6 +14,7 @@ from finephys.types import Bool, Float, Pose2D, VideoClip
 INTERPOLATED = 0.7
 """Factor on the score of a pose half-way between two detected ones. Design choice."""
 
+_LARGE_BODY = 0.28  # share of the frame's longer side above which a closer look shows no more
 _SEEN_JOINTS = 4  # trusted joints in a frame that shows a person
 
 NOBODY = (
@@ -74,11 +75,12 @@ def detect_twice(
     if not found.any():
         return np.zeros_like(xy), np.zeros_like(score)
     boxes = person_boxes(xy, found)
-    closer, closer_score = look_closer(clip.frames, boxes, detector, False, stop)
-    better = closer_score.max(-1) > 0
-    xy[better], score[better] = closer[better], closer_score[better]
+    if np.median(boxes[found, 2]) < _LARGE_BODY * max(clip.size) or not found.all():
+        closer, closer_score = look_closer(clip.frames, boxes, detector, False, stop)
+        better = closer_score.max(-1) > 0
+        xy[better], score[better] = closer[better], closer_score[better]
+        boxes = person_boxes(xy, score.max(-1) > 0)
     first = score.max(-1) > 0
-    boxes = person_boxes(xy, first)
     back, back_score = look_closer(clip.frames, boxes, detector, True, stop)
     second = back_score.max(-1) > 0
     factor = plausibility.agreement(xy, back, first & second)

@@ -15,9 +15,9 @@ from finephys.video import LONGEST_SPAN, VideoInfo, read_frames
 LONGEST_SEARCHED = 600.0
 """Seconds of a clip that are searched for motion; a longer clip needs a start."""
 
-_LOOKS = 48  # frames detected in the search
+_LOOKS = 36  # frames detected in the search
 _PAIR = 0.125  # seconds between the two frames of a look at motion
-_EVEN_UP_TO = _LOOKS * _PAIR * 2  # clips up to here are looked at evenly, longer ones in pairs
+_EVEN_UP_TO = _LOOKS * 0.25  # clips up to here are looked at evenly, longer ones in pairs
 _SEARCH_SIDE = 480  # pixels of the longer side in the search
 _TIE = 0.05  # share of the most motion that a more central span may lack
 
@@ -27,8 +27,8 @@ def choose_span(
 ) -> tuple[float, float, tuple[str, ...]]:
     """Choose at most 2.5 s of a clip, those in which the body moves most.
 
-    Design choice: the detector looks at no more than 48 small frames, evenly spread over clips of
-    up to 12 s and in pairs 1/8 s apart in longer ones. Motion is the mean speed of the limbs
+    Design choice: the detector looks at no more than 36 small frames, evenly spread over clips of
+    up to 9 s and in pairs 1/8 s apart in longer ones. Motion is the mean speed of the limbs
     relative to the pelvis plus a part of the pelvis's own, in body sizes a second; a frame without
     a person is left out. Spans within 5 % of the most motion are ties, won by the most central.
 
