@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from finephys import outputs
 from finephys.types import Result
@@ -27,7 +28,7 @@ FILES = {
 """Download -> (file name, media type, what the person reads)."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """One press of Generate.
 
@@ -36,12 +37,14 @@ class Run:
         folder: its own folder; the folder's random name is the only way to its files.
         stop: set to end the run at its next step.
         made: monotonic seconds when it began.
+        shown: what the viewer was last sent.
     """
 
     session: str
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
     made: float = field(default_factory=time.monotonic)
+    shown: dict[str, Any] | None = None
 
 
 class Runs:
@@ -88,13 +91,14 @@ class Runs:
             key: f"files/results/{run.folder.name}/{name}" for key, (name, _, _) in FILES.items()
         }
 
-    def stop(self, session: str) -> int:
-        """Ask every run of a session to stop; how many were asked."""
+    def stop(self, session: str) -> list[Run]:
+        """Ask every run of a session that has not ended to stop; those that were asked."""
         with self._lock:
             runs = [run for run in self._runs.values() if run.session == session]
-        for run in runs:
+        asked = [run for run in runs if not run.stop.is_set()]
+        for run in asked:
             run.stop.set()
-        return len(runs)
+        return asked
 
     def forget(self, session: str) -> None:
         """Stop a session's runs and delete their files: its page was closed."""

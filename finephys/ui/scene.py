@@ -10,6 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from finephys.skeleton import JOINTS, LIMBS
+
 STAGES: dict[str, tuple[str, str, bool]] = {
     "detected": ("S_detect", "#d97706", True),
     "data_driven": ("S_dd", "#2563eb", True),
@@ -21,6 +23,9 @@ STAGES: dict[str, tuple[str, str, bool]] = {
 
 FRONT = {"eye": {"x": 0.9, "y": -1.7, "z": 0.45}, "up": {"x": 0, "y": 0, "z": 1}}
 """Camera of a fresh scene: in front of the body, a little to the right and above."""
+
+POINTS_PER_LIMB = 3
+"""Parent, child, and a gap before the next limb."""
 
 SIDE_BY_SIDE = ("detected", "data_driven", "physics", "reprojected")
 
@@ -59,10 +64,18 @@ def _skeleton(stage: str, scene: str) -> go.Scatter3d:
         meta=stage,
         scene=scene,
         visible=shown,
-        line={"color": color, "width": 7},
-        marker={"color": color, "size": 2.6},
+        line={"color": _shades(color), "width": 7},
+        marker={"color": _shades(color), "size": 2.6},
         hoverinfo="name",
     )
+
+
+def _shades(color: str) -> list[str]:
+    """The colour of every point of a skeleton's line: limbs of the left side are lighter."""
+    red, green, blue = (int(color[index : index + 2], 16) for index in (1, 3, 5))
+    light = "#" + "".join(f"{(part + 2 * 255) // 3:02x}" for part in (red, green, blue))
+    shades = [light if JOINTS[child].startswith("left") else color for _, child in LIMBS]
+    return [shade for shade in shades for _ in range(POINTS_PER_LIMB)]
 
 
 def _plane(scene: str) -> go.Scatter3d:

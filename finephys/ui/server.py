@@ -83,7 +83,7 @@ def own_folder() -> Path:
 
 
 def routes(runs: Runs) -> list[Route | Mount]:
-    """Our own addresses under /files (Gradio has /assets): the viewer's files, plotly, example clips, and results by token."""
+    """Our own addresses, under /files: the viewer, plotly, example clips, results by token."""
 
     def result(request: HttpRequest) -> Response:
         path = runs.file(request.path_params["token"], request.path_params["name"])

@@ -21,6 +21,11 @@
     return plotlyLoading;
   }
 
+  function whenIdle(work) {
+    if (window.requestIdleCallback) window.requestIdleCallback(work);
+    else setTimeout(work, 1000);
+  }
+
   function hasWebGL() {
     const canvas = document.createElement("canvas");
     return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
@@ -200,6 +205,8 @@
       const fresh = !before || before.run !== value.run;
       if (fresh) {
         this.pictures = {};
+        if (this.webgl && this.find(".fp-plot").data) window.Plotly.purge(this.find(".fp-plot"));
+        this.linked = false;
         this.frame = 0;
         this.camera = null;
         this.still = false;
@@ -216,6 +223,11 @@
       this.show(this.frame);
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       if (fresh && !calm) this.play(true);
+      // On a phone the results lie below all the controls.
+      const top = this.root.getBoundingClientRect().top;
+      if (fresh && before !== value && top > window.innerHeight * 0.8) {
+        document.querySelector("#fp-status").scrollIntoView({ behavior: calm ? "auto" : "smooth" });
+      }
     }
 
     take(name, sources) {
@@ -511,8 +523,13 @@
       if (!points) return axes;
       const score = this.value[stage].score;
       for (const [parent, child] of this.props.limbs) {
-        if (score && Math.min(score[this.frame][parent], score[this.frame][child]) <= 0) continue;
+        // A limb nobody saw keeps its place in the line, so that colours stay with their limbs.
+        const unseen = score && Math.min(score[this.frame][parent], score[this.frame][child]) <= 0;
         for (const joint of [parent, child]) {
+          if (unseen) {
+            axes.x.push(null); axes.y.push(null); axes.z.push(null);
+            continue;
+          }
           axes.x.push(points[joint][0]); axes.y.push(points[joint][2]); axes.z.push(-points[joint][1]);
         }
         axes.x.push(null); axes.y.push(null); axes.z.push(null);
@@ -522,7 +539,11 @@
 
     // Draw the Plotly scene; `whole` makes it anew (other mode, other bounds), else traces move.
     plot(whole) {
-      if (!this.value || !this.value.plane) return;
+      if (!this.value) return;
+      if (!this.value.plane) {
+        this.find(".fp-hint").textContent = "Appears with S_dd.";
+        return;
+      }
       this.find(".fp-hint").textContent = this.webgl
         ? "Drag to turn, scroll to come closer. The 2D stages lie on the image plane."
         : "This browser has no WebGL: drawn flat. Drag to turn.";
@@ -555,13 +576,13 @@
       const div = this.find(".fp-plot");
       if (this.plotWhole || !div.data) {
         this.plotWhole = false;
-        const name = this.side ? (div.clientWidth < 640 ? "two" : "four") : "together";
+        const name = this.side ? (div.clientWidth < 900 ? "two" : "four") : "together";
         const figure = structuredClone(this.props.figures[name]);
         for (const trace of figure.data) {
           Object.assign(trace, this.trace(trace.meta));
           if (!this.side) trace.visible = this.visible(trace.meta);
         }
-        this.frameScenes(figure.layout);
+        this.frameScenes(figure.layout, div);
         await Plotly.react(div, figure.data, figure.layout, {
           displayModeBar: false, responsive: true, scrollZoom: true,
         });
@@ -584,7 +605,7 @@
       return this.shown.has(stage);
     }
 
-    frameScenes(layout) {
+    frameScenes(layout, div) {
       const { low, high } = this.bounds(this.stageNames());
       const span = low.map((v, axis) => high[axis] - v);
       const longest = Math.max(...span);
@@ -593,7 +614,10 @@
       for (const key of Object.keys(layout).filter((name) => name.startsWith("scene"))) {
         const scene = layout[key];
         scene.aspectmode = "manual";
-        const size = 1.25;
+        // Plotly fits the height of a scene; one that is narrower than high is drawn smaller.
+        const width = (scene.domain.x[1] - scene.domain.x[0]) * div.clientWidth;
+        const height = (scene.domain.y[1] - scene.domain.y[0]) * div.clientHeight;
+        const size = 1.7 * Math.min(1, width / height);
         scene.aspectratio = {
           x: (size * span[0]) / longest, y: (size * span[2]) / longest, z: (size * span[1]) / longest,
         };
@@ -661,6 +685,7 @@
   window.FinePhysViewer = {
     attach(element, props, watch) {
       let viewer = new Viewer(element, props);
+      if (viewer.webgl) whenIdle(loadPlotly);
       watch("value", () => {
         // Gradio draws the template again on some updates; then the new elements are taken over.
         if (!viewer.root.isConnected) viewer = new Viewer(element, props);
