@@ -36,6 +36,20 @@ SHARD = 128
 PLAIN_CAPTION = "A person moves across the floor."
 """Caption of a motion that is of no class and has no description."""
 
+_PLAIN_CAPTIONS = (
+    ("climb", "A person climbs, swings and sits."),
+    ("jump", "A person jumps."),
+    ("run", "A person runs across the floor."),
+    ("soccer", "A person runs up and kicks a ball."),
+    ("walk", "A person walks across the floor."),
+    ("punch", "A person strikes out with both fists."),
+    ("sword", "A person swings one arm as with a sword."),
+    ("bend", "A person bends down, rises and lifts an arm."),
+    ("dance", "A person dances and whirls."),
+    ("traffic", "A person stands and points with both arms."),
+)
+"""A word of a capture's description -> its caption; the first that fits."""
+
 
 @dataclass(frozen=True)
 class RenderedClip:
@@ -77,6 +91,34 @@ class RenderedDataset:
     prompt: list[str]
     action: npt.NDArray[np.int64]
     span: Float
+
+
+def plain_caption(description: str) -> str:
+    """A sentence for a capture described in a few words, e.g. "forward jumps, turn around"."""
+    for word, caption in _PLAIN_CAPTIONS:
+        if word in description.lower():
+            return caption
+    return PLAIN_CAPTION
+
+
+def capture_captions(folder: Path, motions: Sequence[WorldMotion]) -> list[str | None]:
+    """Captions for `render_dataset` of a mixture of simulation and motion capture.
+
+    Args:
+        folder: holds the captures' npz files, each with the text `action`.
+        motions: those of no class have a `source` that begins with their file's name and a colon.
+
+    Returns:
+        A plain sentence for motion capture, None for motions of a class.
+    """
+    captions: list[str | None] = []
+    for motion in motions:
+        caption = None
+        if motion.action is None:
+            with np.load(folder / f"{motion.source.split(':')[0]}.npz") as data:
+                caption = plain_caption(str(data["action"]))
+        captions.append(caption)
+    return captions
 
 
 def core(motion: WorldMotion) -> tuple[float, float]:

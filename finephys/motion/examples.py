@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from finephys.motion.cameras import frame_body
+from finephys.motion.cameras import Camera, frame_body
+from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.looks import Look
 from finephys.motion.render import render
 from finephys.motion.simulation import simulate
@@ -32,7 +33,7 @@ class Example:
     Attributes:
         name: file name without its ending.
         action: FineGym class.
-        seed: of the simulation.
+        seed: of the simulation, one that no weights were trained on.
         seconds: first and last moment of the simulated motion.
         yaw: degrees from the heading at the start to the camera, counter-clockwise from above.
         look: clothes, place and light.
@@ -50,7 +51,7 @@ EXAMPLES = (
     Example(
         "switch_leap",
         10,
-        0,
+        HELD_OUT_SEED,
         (0.45, 2.1),
         50.0,
         Look("red", "fair", "dark brown", "bright gym hall", "blue floor"),
@@ -58,7 +59,7 @@ EXAMPLES = (
     Example(
         "double_turn",
         20,
-        0,
+        HELD_OUT_SEED,
         (0.1, 2.3),
         40.0,
         Look("blue", "tan", "black", "white training hall", "beige floor"),
@@ -66,7 +67,7 @@ EXAMPLES = (
     Example(
         "double_back_tucked",
         38,
-        0,
+        HELD_OUT_SEED,
         (0.2, 2.5),
         70.0,
         Look("orange", "fair", "brown", "dark arena", "blue floor"),
@@ -75,14 +76,13 @@ EXAMPLES = (
 """The shipped clips."""
 
 
-def film(
-    motion: WorldMotion, look: Look, yaw: float, size: int = SIZE, distance: float = 9.0
-) -> VideoClip:
-    """A whole motion from a still camera that keeps all of it on the canvas.
+def still_camera(
+    motion: WorldMotion, yaw: float, size: int = SIZE, distance: float = 9.0
+) -> Camera:
+    """A camera at eye level that keeps all of a motion on its canvas.
 
     Args:
-        motion: frames of the clip.
-        look: clothes, place and light.
+        motion: what to film.
         yaw: degrees from the x axis to the camera, counter-clockwise from above.
         size: side of the frames in pixels.
         distance: metres from the camera to the middle of the motion.
@@ -92,8 +92,21 @@ def film(
     angle = np.radians(yaw)
     position = middle + distance * np.array([np.cos(angle), np.sin(angle), 0.0])
     position[2] = EYE
-    camera = frame_body(motion.joints, position, middle[None], size)
-    frames, _ = render(motion.joints, camera, look, size)
+    return frame_body(motion.joints, position, middle[None], size)
+
+
+def example_motion(example: Example) -> WorldMotion:
+    """The moments of an example's simulated motion that are shown."""
+    whole = simulate(example.action, example.seed, FPS)
+    shown = slice(*(round(FPS * second) for second in example.seconds))
+    return replace(whole, joints=whole.joints[shown], flight=whole.flight[shown])
+
+
+def film(example: Example) -> VideoClip:
+    """Render one example."""
+    motion = example_motion(example)
+    camera = still_camera(motion, example.yaw)
+    frames, _ = render(motion.joints, camera, example.look, SIZE)
     return VideoClip(frames, motion.fps)
 
 
@@ -102,11 +115,8 @@ def write_examples(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for example in EXAMPLES:
-        whole = simulate(example.action, example.seed, FPS)
-        shown = slice(*(round(FPS * second) for second in example.seconds))
-        motion = replace(whole, joints=whole.joints[shown], flight=whole.flight[shown])
         path = folder / f"{example.name}.mp4"
-        write_video(path, film(motion, example.look, example.yaw))
+        write_video(path, film(example))
         logger.info("wrote %s", path)
         paths.append(path)
     return paths

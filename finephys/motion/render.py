@@ -93,13 +93,14 @@ def _pool(array: Float, samples: int) -> Float:
 
 
 def _rays(rotation: npt.NDArray[np.float64], across: Float, down: Float) -> Float:
-    """World directions (F, h, w, 3) of camera rays (x, y, 1)."""
-    turn = rotation.astype(np.float32)[:, None, None]
-    return (
-        across[None, None, :, None] * turn[..., 0, :]
-        + down[None, :, None, None] * turn[..., 1, :]
-        + turn[..., 2, :]
-    )
+    """World directions (3, F, h, w) of camera rays (x, y, 1)."""
+    turn = rotation.astype(np.float32)
+    out = np.empty((3, len(turn), len(down), len(across)), np.float32)
+    for axis in range(3):
+        x = turn[:, 0, axis, None] * across
+        y = turn[:, 1, axis, None] * down + turn[:, 2, axis, None]
+        np.add(x[:, None, :], y[:, :, None], out=out[axis])
+    return out
 
 
 def _backdrop(camera: Camera, start: int, stop: int, place: Place, look: Look) -> Float:
@@ -113,11 +114,11 @@ def _backdrop(camera: Camera, start: int, stop: int, place: Place, look: Look) -
     middle = rotation[len(rotation) // 2]
     grid = _grid(camera.size, SAMPLES, camera.focal)
     seen = _rays(rotation @ middle.T, grid, grid)
-    x, y = seen[..., 0] / seen[..., 2], seen[..., 1] / seen[..., 2]
+    x, y = seen[0] / seen[2], seen[1] / seen[2]
     step = 1 / (camera.focal * FINE)
     columns, rows = np.rint((x - x.min()) / step), np.rint((y - y.min()) / step)
     width, height = int(columns.max()) + 1, int(rows.max()) + 1
-    if seen[..., 2].min() < 0.2 or width * height > x.size:
+    if seen[2].min() < 0.2 or width * height > x.size:
         rays = _rays(rotation, grid, grid)
         step = 1 / (camera.focal * SAMPLES)
         return _pool(paint(rays, camera.position, step, place, look), SAMPLES)
@@ -386,12 +387,12 @@ def _shadow(joints: Float, rotation: npt.NDArray[np.float64], camera: Camera, lo
     out = np.ones((len(joints), camera.size, camera.size), np.float32)
     grid = _grid(camera.size, 1, camera.focal)
     for frame in range(len(joints)):
-        rays = _rays(rotation[frame : frame + 1], grid, grid)[0]
-        down = rays[..., 2]
-        below = down < -1e-3
-        far = -camera.position[2] / np.where(below, down, -1.0)
-        x = (camera.position[0] + far * rays[..., 0]).astype(np.float32)
-        y = (camera.position[1] + far * rays[..., 1]).astype(np.float32)
+        if frame == 0 or not camera.still:
+            ahead, left, up = _rays(rotation[frame : frame + 1], grid, grid)[:, 0]
+            below = up < -1e-3
+            far = np.float32(-camera.position[2]) / np.where(below, up, np.float32(-1))
+            x = np.float32(camera.position[0]) + far * ahead
+            y = np.float32(camera.position[1]) + far * left
         low = (fall[frame] - 2.5 * width[frame, :, None]).min(0)
         high = (fall[frame] + 2.5 * width[frame, :, None]).max(0)
         near = below & (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])

@@ -72,7 +72,7 @@ def paint(
     """Colours seen along rays.
 
     Args:
-        rays: (..., 3) world directions of any length.
+        rays: (3, ...) world directions of any length.
         position: (3,) world metres they start from, z > 0.
         pixel: angle between neighbouring rays in radians, for smoothing of fine detail.
         place: the room.
@@ -85,9 +85,9 @@ def paint(
     offset = position[:2] - place.center
     start_x = float(cosine * offset[0] + sine * offset[1])
     start_y = float(-sine * offset[0] + cosine * offset[1])
-    ray_x = cosine * rays[..., 0] + sine * rays[..., 1]
-    ray_y = -sine * rays[..., 0] + cosine * rays[..., 1]
-    ray_z = rays[..., 2]
+    ray_x = cosine * rays[0] + sine * rays[1]
+    ray_y = -sine * rays[0] + cosine * rays[1]
+    ray_z = rays[2]
     tiny = np.float32(1e-6)
     to_x = (np.sign(ray_x) * place.half - start_x) / np.where(np.abs(ray_x) < tiny, tiny, ray_x)
     to_y = (np.sign(ray_y) * place.half - start_y) / np.where(np.abs(ray_y) < tiny, tiny, ray_y)
@@ -96,7 +96,7 @@ def paint(
     outdoors = look.background == "outdoor sky"
     on_floor = to_floor < (60.0 if outdoors else far)
 
-    out = np.empty(rays.shape, np.float32)
+    out = np.empty((*ray_z.shape, 3), np.float32)
     depth = to_floor[on_floor]
     ahead = place.stage - position[:2]
     out[on_floor] = _floor(

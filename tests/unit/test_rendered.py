@@ -1,0 +1,148 @@
+"""Rendered training clips: the right moment, the whole truth, the same for the same seed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finephys.data import rendered
+from finephys.data.rendered import (
+    PLAIN_CAPTION,
+    capture_captions,
+    core,
+    read_dataset,
+    render_clip,
+    render_dataset,
+    resample,
+    sample_window,
+)
+from finephys.errors import RequestError
+from finephys.types import WorldMotion
+
+
+def _motion(action: int | None = 25, frames: int = 90, fps: float = 30.0) -> WorldMotion:
+    """A body turning on the spot and leaving the floor from 1.0 s to 1.6 s."""
+    rng = np.random.default_rng(3)
+    body = rng.uniform([-0.4, -0.3, 0.1], [0.4, 0.3, 1.6], (17, 3))
+    angle = np.linspace(0, 3, frames)
+    turn = np.zeros((frames, 3, 3))
+    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+    turn[:, 1, 0] = np.sin(angle)
+    turn[:, 0, 1] = -np.sin(angle)
+    turn[:, 2, 2] = 1
+    joints = np.einsum("fij,nj->fni", turn, body).astype(np.float32)
+    flight = np.zeros(frames, np.bool_)
+    flight[round(fps) : round(1.6 * fps)] = action is not None
+    return WorldMotion(joints, fps, flight, action, f"a turning body of class {action}")
+
+
+def test_windows_hold_the_flight() -> None:
+    """Catches a random window that shows the run-up only, under the caption of a salto."""
+    motion = _motion()
+    assert core(motion) == pytest.approx((1.0, 1.6))
+    for seed in range(40):
+        start, span = sample_window(motion, np.random.default_rng(seed))
+        assert 1.0 <= span <= 2.5
+        assert start <= 1.0 + 1e-9
+        assert start + span >= 1.6 - 1e-9
+        assert start >= 0
+        assert start + span <= 89 / 30 + 1e-9
+
+
+def test_the_core_of_a_turn_is_where_the_body_moves() -> None:
+    """Catches a core that ignores motion when nothing leaves the floor."""
+    motion = _motion(20)
+    joints = motion.joints.copy()
+    joints[:30], joints[60:] = joints[30], joints[60]
+    start, stop = core(
+        WorldMotion(joints, 30.0, np.zeros(90, np.bool_), 20, "a turn in the middle second")
+    )
+    assert start >= 1.0 - 1 / 30
+    assert stop <= 2.0 + 1 / 30
+    assert stop - start == pytest.approx(0.8, abs=0.1)
+
+
+def test_a_short_motion_is_shown_whole() -> None:
+    """Catches a window that runs over the end of the motion."""
+    start, span = sample_window(_motion(None, frames=20), np.random.default_rng(0))
+    assert (start, span) == pytest.approx((0.0, 19 / 30))
+
+
+def test_resampling_passes_through_frames_and_keeps_a_turning_body_rigid() -> None:
+    """Catches linear interpolation, which shrinks limbs of a fast body between frames."""
+    motion = _motion(fps=10.0, frames=30)
+    at_frames = resample(motion, 0.5, 1.5, 16)
+    assert at_frames == pytest.approx(motion.joints[5:21], abs=1e-5)
+    between = resample(motion, 0.55, 1.5, 16)
+    length = np.linalg.norm(between[:, 3] - between[:, 8], axis=-1)
+    true = np.linalg.norm(motion.joints[0, 3] - motion.joints[0, 8])
+    assert length == pytest.approx(np.full(16, true), rel=3e-5)
+
+
+def test_a_clip_carries_its_whole_truth() -> None:
+    """Catches frames, silhouette and joints of different views, and a prompt of another look."""
+    clip = render_clip(_motion(), np.random.default_rng(5))
+    assert clip.frames.shape == (16, 64, 64, 3)
+    assert clip.silhouette.shape == (16, 64, 64)
+    assert clip.action == 25
+    assert 1.0 <= clip.span <= 2.5
+    assert clip.prompt.startswith("A person jumps and rotates forward")
+    assert " leotard, " in clip.prompt
+    same = render_clip(_motion(), np.random.default_rng(5))
+    assert (clip.frames == same.frames).all()
+    assert clip.prompt == same.prompt
+    plain = render_clip(_motion(None), np.random.default_rng(5), caption="A person walks.")
+    assert plain.prompt.startswith("A person walks. A")
+    assert plain.action is None
+
+
+def test_captures_get_a_sentence_for_what_they_show(tmp_path: Path) -> None:
+    """Catches captures and simulations that swap captions."""
+    np.savez(tmp_path / "cmu_1.npz", action=np.array("forward jumps, turn around"))
+    np.savez(tmp_path / "cmu_2.npz", action=np.array("something unheard of"))
+    motions = [
+        WorldMotion(_motion().joints, 30.0, _motion().flight, action, source)
+        for action, source in ((None, "cmu_1: CMU"), (25, "simulation"), (None, "cmu_2: CMU"))
+    ]
+    assert capture_captions(tmp_path, motions) == ["A person jumps.", None, PLAIN_CAPTION]
+
+
+def test_a_single_frame_cannot_be_filmed() -> None:
+    """Catches an index error instead of a sentence."""
+    with pytest.raises(RequestError, match="1 frame"):
+        render_clip(_motion(None, frames=1), np.random.default_rng(0))
+
+
+def test_a_dataset_resumes_and_does_not_depend_on_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches lost or repeated clips after a stop, and seeds that depend on the process."""
+    motions = [_motion(25), _motion(None)]
+    render_dataset(motions, 130, 1, tmp_path / "one", size=16)
+    whole = read_dataset(tmp_path / "one")
+    assert whole.frames.shape == (130, 16, 16, 16, 3)
+    assert len(whole.prompt) == 130
+    share = (whole.action == 0).mean()
+    assert 0.12 < share < 0.40
+    shards = sorted((tmp_path / "one").glob("*.npz"))
+    assert len(shards) == 2
+    kept = shards[0].stat().st_mtime_ns
+    shards[1].unlink()
+    with pytest.raises(RequestError, match="lacks 1 of 2 shards"):
+        read_dataset(tmp_path / "one")
+    render_dataset(motions, 130, 1, tmp_path / "one", size=16)
+    assert shards[0].stat().st_mtime_ns == kept
+    assert (read_dataset(tmp_path / "one").frames == whole.frames).all()
+
+    monkeypatch.setattr(rendered, "SHARD", 3)
+    render_dataset(motions, 6, 1, tmp_path / "two", size=16, processes=2)
+    assert (read_dataset(tmp_path / "two").frames == whole.frames[:6]).all()
+
+
+def test_another_recipe_does_not_mix_into_a_dataset(tmp_path: Path) -> None:
+    """Catches shards of two seeds in one folder."""
+    render_dataset([_motion()], 1, 1, tmp_path, size=16)
+    with pytest.raises(RequestError, match="another recipe"):
+        render_dataset([_motion()], 1, 2, tmp_path, size=16)
+    with pytest.raises(RequestError, match="0 motions"):
+        render_dataset([], 1, 1, tmp_path / "other")
