@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from finephys.errors import FinePhysError
@@ -32,4 +32,5 @@ def whole_file(path: Path) -> Iterator[Path]:
         )
         raise OutputError(f"{path} was not written: {reason} and try again.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            partial.unlink(missing_ok=True)

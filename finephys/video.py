@@ -27,8 +27,12 @@ LONGEST_SPAN = 2.5
 MAX_SIDE = 1280
 """Pixels of the longer side kept when reading; larger frames are scaled down, 8K included."""
 
+_LONG_SPAN_NOTE = (
+    f"The span of {{span:.1f}} s is longer than {LONGEST_SPAN} s: {{count}} frames are then too "
+    "far apart for fast movements and the physics is less certain."
+)
 _ACCEPTED = "give an mp4, mov, mkv, webm or gif with at least 2 frames"
-_LARGE_FRAME = 3840 * 2160  # above this one decoding thread, so that memory stays bounded
+_LARGE_FRAME = 3840 * 2160  # above this frames are decoded one by one, which bounds memory
 _BLIND_SEEK = 5.0  # seconds ahead worth a seek in files without an index of key frames
 
 
@@ -147,29 +151,17 @@ def read_span(
         raise ClipError(
             f"span is {span:g} s; choose more than 0 s, at most {LONGEST_SPAN} s is best."
         )
-    notes = []
-    if span > LONGEST_SPAN * 1.01:
+    notes = [_LONG_SPAN_NOTE.format(span=span, count=count)] if span > LONGEST_SPAN * 1.01 else []
+    if start + span > info.duration + 0.05:
         notes.append(
-            f"The span of {span:.1f} s is longer than {LONGEST_SPAN} s: {count} frames are then "
-            "too far apart for fast movements and the physics is less certain."
+            f"The clip ends {info.duration - start:.2f} s after the start; the span ends there."
         )
-    start = min(round(start * info.fps) / info.fps, info.last)
-    if start + span > info.last + 1.5 / info.fps:
-        notes.append(
-            f"The clip ends {info.last - start:.2f} s after the start; the span ends there."
-        )
-    span = min(span, info.last - start)
-    stride = math.floor(span * info.fps / (count - 1) + 0.05)
-    step = (
-        stride / info.fps if stride / info.fps * (count - 1) >= 0.9 * span else span / (count - 1)
-    )
-    times, frames, damaged = read_frames(
-        info, [start + step * index for index in range(count)], max_side, stop
-    )
+    wanted = _even(_frame_times(info, start, start + span), count)
+    times, frames, damaged = read_frames(info, wanted, max_side, stop)
     if len(frames) < 2:
         raise ClipError(
-            f"only {len(frames)} frame of {info.path.name} can be decoded from {start:.2f} to "
-            f"{start + span:.2f} s; choose another start or a longer span."
+            f"{info.path.name} has {len(frames)} frames that can be decoded from {start:.2f} to "
+            f"{start + span:.2f} s and 2 are needed; choose another start or a longer span."
         )
     if damaged:
         notes.append("Part of the file is damaged; frames that cannot be decoded were left out.")
@@ -212,8 +204,7 @@ def read_frames(
         could not be decoded.
 
     Raises:
-        ClipError: the file cannot be opened.
-        StoppedError: `stop` said so.
+        ClipError, StoppedError: the file cannot be opened; `stop` said so.
     """
     times: list[float] = []
     pictures: list[Bytes] = []
@@ -287,6 +278,40 @@ def write_video(path: Path, clip: VideoClip) -> None:
             raise OSError(error.errno, error.strerror) from error
 
 
+def _frame_times(info: VideoInfo, start: float, end: float) -> list[float]:
+    """Times of all frames of a span, half a frame more at either end, without decoding any."""
+    half = min(0.5 / info.fps, 0.05)
+    times = set()
+    with _open(info.path) as (container, stream):
+        if start > 0:
+            _seek(container, stream, start + info.offset)
+        for packet in _packets(container, stream, []):
+            if packet.pts is None or packet.dts is None:
+                continue
+            time = float(packet.pts * packet.time_base) - info.offset
+            if max(start - half, -1e-3) <= time <= end + half:
+                times.add(time)
+            if float(packet.dts * packet.time_base) - info.offset > end + 1:
+                break
+    if times:
+        return sorted(times)
+    first, last = (math.ceil(edge * info.fps - 0.5) for edge in (start, end))  # no time stamps
+    return [index / info.fps for index in range(first, last + 1)]
+
+
+def _even(times: list[float], count: int) -> list[float]:
+    """`count` of some frame times, as even as can be (see `read_span`); all if there are fewer."""
+    if len(times) <= count:
+        return times
+    stride = (len(times) - 1) // (count - 1)
+    gaps = np.diff(times)
+    if stride * (count - 1) >= 0.9 * (len(times) - 1) and gaps.max() < 1.5 * gaps.min():
+        return times[: stride * (count - 1) + 1 : stride]
+    targets = np.linspace(times[0], times[-1], count)
+    nearest = np.abs(np.array(times)[:, None] - targets).argmin(0)
+    return [times[index] for index in np.unique(nearest)]
+
+
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file at its first real video stream (a cover picture of a song is none)."""
@@ -312,28 +337,28 @@ def _decode(
     container: InputContainer, stream: VideoStream, damage: list[str] | None = None
 ) -> Iterator[VideoFrame]:
     """Frames of a stream from where it stands, going on after packets that cannot be decoded."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError as error:
-            if damage is not None:
-                damage.append(str(error))
-            return
+    damage = [] if damage is None else damage
+    for packet in _packets(container, stream, damage):
         try:
             frames = packet.decode()
         except av.FFmpegError as error:
-            if damage is not None:
-                damage.append(str(error))
+            damage.append(str(error))
             continue
         for frame in frames:
             if frame.is_corrupt:
-                if damage is not None:
-                    damage.append("corrupt frame")
-                continue
-            yield frame
+                damage.append("corrupt frame")
+            else:
+                yield frame
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, damage: list[str]
+) -> Iterator[av.Packet]:
+    """Packets of a stream from where it stands up to its end or damage that cannot be passed."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError as error:
+        damage.append(str(error))
 
 
 def _duration(container: InputContainer, stream: VideoStream, fps: float) -> float:
@@ -350,9 +375,9 @@ def _duration(container: InputContainer, stream: VideoStream, fps: float) -> flo
 
 def _picture(frame: VideoFrame, info: VideoInfo, max_side: int) -> Bytes:
     """RGB with square pixels as shown: scaled while converting, then turned."""
-    width, height = max(1, round(frame.width * info.aspect)), frame.height
-    shrink = min(1.0, max_side / max(width, height))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    width = frame.width * info.aspect
+    shrink = min(1.0, max_side / max(width, frame.height))
+    size = max(1, round(width * shrink)), max(1, round(frame.height * shrink))
     pixels = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
     return np.ascontiguousarray(np.rot90(pixels, info.rotation // 90))
 

@@ -18,7 +18,7 @@ _LARGE_BODY = 0.28  # share of the frame's longer side above which a closer look
 _SEEN_JOINTS = 4  # trusted joints in a frame that shows a person
 
 NOBODY = (
-    "nobody was found in these {count} frames; choose a clip, or a start in it, where one whole "
+    "nobody was made out in these {count} frames; choose a clip, or a start in it, where one whole "
     "person is seen, or go on with the pose prior of an action (--prior, or its tick box)."
 )
 
