@@ -12,7 +12,8 @@ from finephys.motion.cameras import Camera
 from finephys.motion.figure import Figure, Material, build_figure
 from finephys.motion.looks import HAIRS, LEOTARDS, SKINS, Look
 from finephys.motion.scenery import LIGHTS, Light, Place, paint, place_around
-from finephys.skeleton import JOINT, JOINTS, LIMBS
+from finephys.motion.shadow import shade_floor
+from finephys.skeleton import JOINTS
 from finephys.types import Bool, Bytes, Float, Pose2D
 
 Index = npt.NDArray[np.int64]
@@ -66,7 +67,10 @@ def render(joints: Float, camera: Camera, look: Look, size: int) -> tuple[Bytes,
         rotation = np.broadcast_to(camera.rotation, (len(joints), 3, 3))[start:stop]
         color, cover = _draw_figure(figure, start, stop, rotation, camera, look)
         behind = _backdrop(camera, start, stop, place, look) if still is None else still
-        behind = behind * _shadow(joints[start:stop], rotation, camera, look)[..., None]
+        grid = _grid(size, 1, camera.focal)
+        rays = _rays(rotation[:1] if camera.still else rotation, grid, grid)
+        light = shade_floor(joints[start:stop], rays, camera.position, look.light)
+        behind = behind * light[..., None]
         image = color + (1 - cover)[..., None] * behind
         frames.append((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
         silhouettes.append(cover >= 0.5)
@@ -358,46 +362,3 @@ def _creases(depth: Float) -> Float:
         step = depth - beside
         shade -= np.where((depth < _FAR) & (step > 0.04), np.float32(0.22), np.float32(0))
     return np.maximum(shade, 0.5)
-
-
-_SHADOW_POINTS: tuple[tuple[str, str, float], ...] = tuple(
-    (JOINTS[parent], JOINTS[child], share)
-    for parent, child in LIMBS
-    if JOINTS[child] not in ("right_hip", "left_hip", "left_shoulder", "right_shoulder", "neck")
-    for share in (0.5, 1.0)
-)
-
-
-def _shadow(joints: Float, rotation: npt.NDArray[np.float64], camera: Camera, look: Look) -> Float:
-    """What is left of the light on the floor below a body: (F, S, S) in (0, 1]."""
-    light = np.asarray(look.light)
-    points = np.stack(
-        [
-            joints[:, JOINT[parent]] * (1 - share) + joints[:, JOINT[child]] * share
-            for parent, child, share in _SHADOW_POINTS
-        ],
-        1,
-    )
-    height = np.maximum(points[..., 2], 0)
-    # Many lamps hang above: the shadow leans away from the main one by half its slant.
-    fall = points[..., :2] - 0.5 * height[..., None] * light[:2] / light[2]
-    width = 0.13 + 0.22 * height
-    strength = 0.16 * (0.13 / width) ** 1.3
-
-    out = np.ones((len(joints), camera.size, camera.size), np.float32)
-    grid = _grid(camera.size, 1, camera.focal)
-    for frame in range(len(joints)):
-        if frame == 0 or not camera.still:
-            ahead, left, up = _rays(rotation[frame : frame + 1], grid, grid)[:, 0]
-            below = up < -1e-3
-            far = np.float32(-camera.position[2]) / np.where(below, up, np.float32(-1))
-            x = np.float32(camera.position[0]) + far * ahead
-            y = np.float32(camera.position[1]) + far * left
-        low = (fall[frame] - 2.5 * width[frame, :, None]).min(0)
-        high = (fall[frame] + 2.5 * width[frame, :, None]).max(0)
-        near = below & (x > low[0]) & (x < high[0]) & (y > low[1]) & (y < high[1])
-        gap = (x[near][:, None] - fall[frame, :, 0].astype(np.float32)) ** 2
-        gap += (y[near][:, None] - fall[frame, :, 1].astype(np.float32)) ** 2
-        dark = strength[frame] * np.exp(-gap / (2 * width[frame] ** 2).astype(np.float32))
-        out[frame][near] = np.maximum(np.exp(-dark.sum(1)), 0.45)
-    return out
