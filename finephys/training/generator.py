@@ -21,6 +21,7 @@ from transformers import CLIPTokenizer
 
 from finephys.checkpoints import save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
+from finephys.data.rendered import render_dataset
 from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
@@ -30,9 +31,16 @@ from finephys.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
 from finephys.training.loop import LoopSettings, train
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import Bool, Bytes, Float
+from finephys.types import Bool, Bytes, Float, WorldMotion
 
 logger = logging.getLogger(__name__)
+
+
+GENERATOR_LOOP = LoopSettings(steps=3600, learning_rate=1.5e-3, save_seconds=240)
+"""How the shipped weights were trained."""
+
+TRAINING_CLIPS = 4736
+"""Rendered clips that the shipped weights were trained on."""
 
 
 class ClipBatch(NamedTuple):
@@ -80,8 +88,8 @@ class GeneratorTraining:
 
     still_steps: int = 1400
     still_every: int = 4
-    stills: int = 64
-    clips: int = 4
+    stills: int = 32
+    clips: int = 3
     drop_text: float = 0.1
     drop_skeleton: float = 0.1
     figure_weight: float = 10.0
@@ -267,6 +275,12 @@ class RenderedClips:
             )
         frames, figure, canvas, prompts = zip(*parts, strict=True)
         return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
+
+
+def render_training_clips(motions: Sequence[WorldMotion], folder: Path) -> None:
+    """Film `TRAINING_CLIPS` clips of the motions at the tiny tier's size; resumes."""
+    logger.info("rendering %d clips into %s", TRAINING_CLIPS, folder)
+    render_dataset(motions, TRAINING_CLIPS, 3, folder, processes=2, size=TINY_GENERATOR.size)
 
 
 def train_generator(

@@ -26,7 +26,7 @@ from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData, tensors_of
 from finephys.types import Float, WorldMotion
 
-LIFTING_LOOP = LoopSettings(steps=6000, learning_rate=1e-3, weight_decay=0.02)
+LIFTING_LOOP = LoopSettings(steps=4500, learning_rate=1e-3, weight_decay=0.02)
 """How the shipped weights were trained."""
 
 _GENERAL_PROMPT = 12

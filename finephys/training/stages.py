@@ -92,11 +92,38 @@ def _projection(paths: StagePaths) -> None:
     train_projection(paths.run, paths.out, _pose_data(paths), PROJECTION_LOOP, lifting, physnet)
 
 
+def _generator(folders: StageFolders) -> None:
+    from finephys.training.generator import (
+        GENERATOR_LOOP,
+        render_training_clips,
+        train_generator,
+    )
+    from finephys.training.poses import load_pose_data
+
+    data = load_pose_data(folders.capture, folders.library)
+    clips = folders.run / "rendered"
+    render_training_clips([*data.captured, *data.simulated], clips)
+    train_generator(folders.run, folders.out, clips, GENERATOR_LOOP)
+
+
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
+        Stage(
+            name="generator",
+            step=0,
+            trains=(
+                "generator.text_encoder",
+                "generator.skeleton_encoder",
+                "generator.unet",
+            ),
+            starts_from=(),
+            data="renders of CMU motion capture and simulated gymnastics",
+            losses=("still", "clip", "change"),
+            function=_generator,
+        ),
         Stage(
             name="lifting",
             step=2,

@@ -1,0 +1,242 @@
+"""Lifter, PhysNet and projection as the pipeline calls them, with weights made for the test."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.checkpoints import ROOT_VARIABLE, save_module
+from finephys.errors import RequestError, WeightsError
+from finephys.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.lifting import Lifter
+from finephys.lifting.inputs import normalise
+from finephys.lifting.lifter import lifting_config
+from finephys.lifting.network import LiftingNetwork, LiftingSize
+from finephys.physics import PhysNet
+from finephys.physics.dynamics import DYNAMICS
+from finephys.physics.network import PhysNetwork
+from finephys.projection import Projection, ProjectionNetwork
+from finephys.skeleton import FRAMES, JOINTS, MIRROR, limb_lengths
+from finephys.types import BodyWindows, PoseWindows, Request
+
+J = len(JOINTS)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tier "test" whose networks are fresh: shapes and arithmetic are real, skill is not."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    torch.manual_seed(0)
+    size = LiftingSize(joint_width=8, frame_width=16, blocks=2, layers=1)
+    lifting = LiftingNetwork(size)
+    lifting.mean_pose.copy_(torch.randn(J, 3))
+    lifting.priors.copy_(torch.randn_like(lifting.priors) * 0.3)
+    lifting.priors -= lifting.priors[:, :1].clone()
+    save_module(lifting, tmp_path / "test" / "lifting.safetensors", lifting_config(lifting))
+    bank = nn.ModuleDict({name: PhysNetwork(name) for name in DYNAMICS})
+    config = {"dynamics": list(bank), "default": "euler-lagrange"}
+    save_module(bank, tmp_path / "test" / "physnet.safetensors", config)
+    save_module(ProjectionNetwork(), tmp_path / "test" / "projection.safetensors", {})
+    return tmp_path
+
+
+def make_windows(count: int = 3, dt: float = 0.1, height: float = 1.6) -> PoseWindows:
+    """Windows of a jittering figure in the middle of an image."""
+    rng = np.random.default_rng(0)
+    xy = rng.normal(0, 40, (count, 1, J, 2)) + rng.normal(0, 4, (count, FRAMES, J, 2)) + [320, 240]
+    return PoseWindows(
+        xy.astype(np.float32),
+        rng.uniform(0.3, 1, (count, FRAMES, J)).astype(np.float32),
+        (640, 480),
+        np.full(count, dt, np.float32),
+        height,
+        np.ones(count, np.float32),
+    )
+
+
+def run_all(windows: PoseWindows) -> tuple[BodyWindows, BodyWindows, np.ndarray]:
+    lifted = Lifter.load("test").lift(windows)
+    motion = PhysNet.load("test").update(windows, lifted)
+    fused = FUSIONS[DEFAULT_FUSION](lifted, motion)
+    return lifted, fused, Projection.load("test").project(windows, fused)
+
+
+def damaged(kind: str) -> PoseWindows:
+    windows = make_windows()
+    score, xy = windows.score.copy(), windows.xy.copy()
+    if kind == "nothing seen":
+        score[:] = 0
+    elif kind == "one joint":
+        score[:] = 0
+        score[:, 4, 7] = 0.9
+    elif kind == "one frame":
+        score[:, 1:] = 0
+    elif kind == "frames missing":
+        score[:, 3:9] = 0
+        xy[:, 3:9] = 0
+    elif kind == "a point":
+        xy[:] = 100
+    elif kind == "far outside":
+        xy[:, :, 5] = 1e6
+    return replace(windows, score=score, xy=xy)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["nothing seen", "one joint", "one frame", "frames missing", "a point", "far outside", "none"],
+)
+def test_damaged_windows_give_finite_bodies(weights: Path, kind: str) -> None:
+    """Catches divisions by an empty sum; BodyWindows refuses what is not finite."""
+    windows = damaged(kind)
+    lifted, fused, xy = run_all(windows)
+    assert np.isfinite(xy).all()
+    assert np.abs(lifted.xyz).max() < 5
+    assert np.abs(fused.xyz).max() < 10
+
+
+@pytest.mark.parametrize("dt", [1 / 240, 1 / 30, 0.25, 1.0])
+def test_any_time_step_gives_bounded_bodies(weights: Path, dt: float) -> None:
+    """Catches gravity or forces that blow up with dt^2."""
+    lifted, fused, _ = run_all(make_windows(dt=dt))
+    assert np.abs(fused.xyz - lifted.xyz).max() < 1.0
+
+
+def test_nothing_seen_is_the_motionless_prior(weights: Path) -> None:
+    """Catches motion invented where nothing was detected."""
+    lifter = Lifter.load("test")
+    windows = damaged("nothing seen")
+    lifted, fused, _ = run_all(windows)
+    prior = lifter.prior(None) * windows.body_height
+    np.testing.assert_allclose(lifted.xyz, np.broadcast_to(prior, lifted.xyz.shape), atol=1e-5)
+    np.testing.assert_allclose(fused.xyz, lifted.xyz, atol=1e-3)
+    assert np.abs(lifted.root).max() == 0
+    of_class = lifter.lift(windows, action=24)
+    expected = lifter.prior(24) * windows.body_height
+    np.testing.assert_allclose(of_class.xyz[0, 3], expected, atol=1e-5)
+
+
+def test_limbs_scale_with_body_height(weights: Path) -> None:
+    """Catches metres that do not come from the body height."""
+    small, _, _ = run_all(make_windows(height=1.0))
+    tall, _, _ = run_all(make_windows(height=2.0))
+    np.testing.assert_allclose(tall.xyz, 2 * small.xyz, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tall.root, 2 * small.root, rtol=1e-4, atol=1e-5)
+    total = np.median(limb_lengths(small.xyz).sum(-1), 1)
+    np.testing.assert_allclose(total, LIMB_LENGTHS_PER_HEIGHT.sum(), rtol=0.03)
+
+
+def test_batches_do_not_mix_windows(weights: Path) -> None:
+    """Catches statistics taken over the batch, and chunks put back in the wrong place."""
+    windows = make_windows(count=70)
+    _, fused, xy = run_all(windows)
+    pick = slice(67, 69)
+    alone = replace(
+        windows,
+        xy=windows.xy[pick],
+        score=windows.score[pick],
+        dt=windows.dt[pick],
+        ballistic=windows.ballistic[pick],
+    )
+    _, other, other_xy = run_all(alone)
+    np.testing.assert_allclose(fused.xyz[pick], other.xyz, atol=1e-4)
+    np.testing.assert_allclose(xy[pick], other_xy, atol=0.1)
+
+
+def test_place_and_size_in_the_image_do_not_change_the_body(weights: Path) -> None:
+    """Catches inputs that keep pixels."""
+    windows = make_windows()
+    moved = replace(windows, xy=(windows.xy * 1.7 + 55).astype(np.float32))
+    first = Lifter.load("test").lift(windows)
+    second = Lifter.load("test").lift(moved)
+    np.testing.assert_allclose(first.xyz, second.xyz, atol=1e-4)
+
+
+def test_mirrored_pixels_mirror_the_inputs() -> None:
+    """Catches left and right treated differently before the network."""
+    windows = make_windows()
+    xy, score = torch.from_numpy(windows.xy), torch.from_numpy(windows.score)
+    dt = torch.from_numpy(windows.dt)
+    flipped = xy[:, :, MIRROR] * torch.tensor([-1.0, 1.0]) + torch.tensor([640.0, 0.0])
+    plain = normalise(xy, score, dt)
+    mirrored = normalise(flipped, score[:, :, MIRROR], dt)
+    sign = torch.tensor([-1.0, 1, 1, -1, 1, 1])
+    torch.testing.assert_close(
+        mirrored.features, plain.features[:, :, MIRROR] * sign, rtol=1e-4, atol=1e-4
+    )
+    torch.testing.assert_close(mirrored.size, plain.size)
+
+
+def test_unknown_class_dynamics_and_shapes_are_refused(weights: Path) -> None:
+    """Catches a silent fallback."""
+    with pytest.raises(RequestError, match="6 to 40"):
+        Lifter.load("test").lift(make_windows(), action=99)
+    with pytest.raises(RequestError, match="euler-lagrange"):
+        PhysNet.load("test", dynamics="magic")
+    wrong = LiftingNetwork(LiftingSize(joint_width=16, frame_width=16))
+    config = {"size": lifting_config(LiftingNetwork(LiftingSize(8, 16, 2, 1)))["size"]}
+    save_module(wrong, weights / "test" / "lifting.safetensors", config)
+    with pytest.raises(WeightsError, match="does not fit"):
+        Lifter.load("test")
+
+
+def test_mass_matrix_comes_only_when_asked_for_and_units_fit(weights: Path) -> None:
+    """Catches M of other windows or an M that does not carry the acceleration shown."""
+    windows = make_windows()
+    lifted = Lifter.load("test").lift(windows)
+    for name in DYNAMICS:
+        physics = PhysNet.load("test", dynamics=name)
+        assert physics.update(windows, lifted).mass_matrix is None
+        motion = physics.update(windows, lifted, mass_matrix=True)
+        assert motion.mass_matrix is not None
+        assert motion.dynamics == name
+        flat = (*motion.acceleration.shape[:2], 3 * J)
+        carried = np.einsum("nfij,nfj->nfi", motion.mass_matrix, motion.acceleration.reshape(flat))
+        pushed = (motion.force - motion.coriolis).reshape(flat)
+        np.testing.assert_allclose(carried, pushed, atol=2e-3)
+
+
+def test_projection_finds_a_known_camera(weights: Path) -> None:
+    """Catches a wrong principal point, scale or sign of depth: the true body is laid on its pixels.
+
+    The camera alone is judged, without the learned share of the residual.
+    """
+    rng = np.random.default_rng(3)
+    body = rng.normal(0, 0.35, (1, FRAMES, J, 3))
+    body -= body[:, :, :1]
+    path = np.cumsum(rng.normal(0, 0.03, (1, FRAMES, 1, 3)), 1) * [1, 1, 0]
+    place = body + path + [0.4, 0.1, 6.0]
+    pixels = 900 * place[..., :2] / place[..., 2:] + [320, 240]
+    network = ProjectionNetwork()
+    torch.nn.init.constant_(network.distance[-1].bias, float(np.log((1 / 6) / (0.3 - 1 / 6))) + 2)
+    points = torch.from_numpy(body + path - path[:, :1]).float()
+    with torch.no_grad():
+        made = network(
+            points,
+            torch.from_numpy(pixels).float(),
+            torch.ones(1, FRAMES, J),
+            torch.tensor([320.0, 240.0]),
+            torch.tensor([1.6]),
+        )
+    error = (made.camera_xy - torch.from_numpy(pixels)).norm(dim=-1)
+    assert abs(float(made.scale) / 150 - 1) < 0.05
+    assert error.mean() < 3.0
+    flat = points * torch.tensor([1.0, 1.0, 0.0])
+    with torch.no_grad():
+        other = network(
+            flat,
+            torch.from_numpy(pixels).float(),
+            torch.ones(1, FRAMES, J),
+            torch.tensor([320.0, 240.0]),
+            torch.tensor([1.6]),
+        )
+    assert (other.camera_xy - torch.from_numpy(pixels)).norm(dim=-1).mean() > 2 * error.mean()
+
+
+def test_request_asks_for_the_default_fusion() -> None:
+    """Catches two defaults drifting apart."""
+    assert Request().fusion == DEFAULT_FUSION
+    assert "average" in FUSIONS

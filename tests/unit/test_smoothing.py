@@ -1,0 +1,60 @@
+"""Both passes of PhysNet and the path they make together."""
+
+import torch
+from torch import Tensor
+
+from finephys.physics.smoothing import combine_passes, pass_backward, pass_forward, smooth
+from finephys.skeleton import FRAMES
+
+
+def problem(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random measurements, weights, stiffness and steps of 20 coordinates."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    weight = draw(20, FRAMES).exp()
+    stiffness = draw(20, FRAMES - 2).exp() * 10
+    return draw(20, FRAMES, 2), weight, stiffness, draw(20, FRAMES - 2, 2)
+
+
+def test_both_passes_combined_are_the_smoothed_path() -> None:
+    """Catches a measurement counted twice and an acceleration left out of one pass."""
+    arguments = problem()
+    assert (combine_passes(*arguments) - smooth(*arguments)).abs().max() < 1e-9
+    single = problem(torch.float32)
+    assert (combine_passes(*single) - smooth(*single)).abs().max() < 5e-3
+
+
+def test_the_pair_is_reversible_in_time() -> None:
+    """Catches backward differences, which make the passes unlike each other."""
+    measured, weight, stiffness, step = problem()
+    flipped = (measured.flip(1), weight.flip(1), stiffness.flip(1), step.flip(1))
+    torch.testing.assert_close(
+        pass_backward(measured, weight, stiffness, step), pass_forward(*flipped).flip(1)
+    )
+    torch.testing.assert_close(smooth(measured, weight, stiffness, step), smooth(*flipped).flip(1))
+
+
+def test_the_forward_pass_knows_only_the_past() -> None:
+    """Catches a pass that looks ahead."""
+    measured, weight, stiffness, step = problem()
+    before = pass_forward(measured, weight, stiffness, step)
+    changed = measured.clone()
+    changed[:, 9:] += 5
+    after = pass_forward(changed, weight, stiffness, step)
+    torch.testing.assert_close(after[:, :9], before[:, :9])
+    assert (after[:, 9] - before[:, 9]).abs().min() > 1e-3
+
+
+def test_a_parabola_measured_without_error_comes_back_exactly() -> None:
+    """Catches a wrong factor of dt^2 qddot: the path of a falling body is not changed."""
+    dt, g = 0.1, 9.81
+    time = torch.arange(FRAMES, dtype=torch.float64) * dt
+    fall = (0.5 * g * time**2)[None, :, None]
+    weight = torch.full((1, FRAMES), 1e-3, dtype=torch.float64)
+    stiffness = torch.full((1, FRAMES - 2), 100.0, dtype=torch.float64)
+    step = torch.full((1, FRAMES - 2, 1), g * dt**2, dtype=torch.float64)
+    for run in (smooth, pass_forward, pass_backward):
+        torch.testing.assert_close(run(fall, weight, stiffness, step), fall, atol=1e-6, rtol=0)
