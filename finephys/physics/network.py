@@ -280,6 +280,17 @@ class PhysNetwork(nn.Module):
         return measured, weight, stiffness
 
 
+class PhysBank(nn.ModuleDict):
+    """One network for each kind of dynamics, as they are trained and stored together."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__({name: PhysNetwork(name) for name in names})
+
+    def forward(self, state: PhysState) -> dict[str, PhysOutput]:
+        """What each of them says of a batch."""
+        return {name: network(state) for name, network in self.items()}
+
+
 def _time_feature(dt: Tensor) -> Tensor:
     """Logarithm of the time step about 1/8 s, bounded."""
     return (dt / 0.125).log().clamp(-2.0, 1.0)

@@ -1,13 +1,15 @@
 """PhysNet as the pipeline calls it."""
 
+from typing import cast
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
 from finephys.physics.dynamics import joint_masses
-from finephys.physics.network import PhysNetwork, PhysOutput, PhysState
+from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState
 from finephys.physics.smoothing import pass_backward, pass_forward
 from finephys.skeleton import limb_lengths
 from finephys.types import BodyWindows, MotionWindows, PoseWindows
@@ -99,9 +101,9 @@ class PhysNet:
             raise RequestError(
                 f"the {tier} weights hold no {chosen!r} dynamics; choose one of {', '.join(names)}."
             )
-        networks = {name: PhysNetwork(name) for name in names}
-        load_module(nn.ModuleDict(networks), path)
-        return cls(networks[chosen].to(device), chosen)
+        bank = PhysBank(tuple(names))
+        load_module(bank, path)
+        return cls(cast(PhysNetwork, bank.to(device)[chosen]), chosen)
 
     def update(
         self, windows: PoseWindows, lifted: BodyWindows, *, mass_matrix: bool = False

@@ -12,7 +12,7 @@ from finephys.data.pose_windows import WindowSettings
 from finephys.lifting.lifter import PROMPT_OF_ACTION, lift_tensors
 from finephys.lifting.network import LiftingNetwork, LiftingSize
 from finephys.physics.dynamics import DYNAMICS, joint_masses
-from finephys.physics.network import PhysNetwork, PhysOutput, PhysState
+from finephys.physics.network import PhysBank, PhysOutput, PhysState
 from finephys.physics.physnet import body_and_root, phys_state
 from finephys.projection import ProjectionNetwork, placed_points
 from finephys.skeleton import LIMBS
@@ -21,7 +21,7 @@ from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData
 
 PHYSNET_LOOP = LoopSettings(steps=1200, learning_rate=1e-3)
-"""How the shipped weights were trained, for each dynamics."""
+"""How the shipped weights were trained."""
 
 PROJECTION_LOOP = LoopSettings(steps=600, learning_rate=2e-3)
 """How the shipped weights were trained."""
@@ -137,11 +137,14 @@ def train_physnet(
 ) -> int:
     """Train S_pp with each kind of dynamics on the same windows and write one checkpoint.
 
+    Design choice: the networks share batches and optimiser steps, and nothing else but the bound on
+    the norm of their gradients.
+
     Args:
-        run: folder of the resumable states and logs, one a dynamics.
+        run: folder of the resumable state and log.
         out: the .safetensors file.
         data: motions.
-        settings: of the loop, for each dynamics.
+        settings: of the loop.
         lifting: checkpoint of the trained lifter.
         dynamics: names to train.
         default: the one that is loaded when none is asked for.
@@ -151,30 +154,25 @@ def train_physnet(
         The last step.
     """
     windows = LiftedWindows(data, WindowSettings(), lifting)
-    networks: dict[str, nn.Module] = {}
-    last = 0
-    for name in dynamics:
-        torch.manual_seed(settings.seed)
-        network = PhysNetwork(name)
+    torch.manual_seed(settings.seed)
+    bank = PhysBank(dynamics)
 
-        def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
-            draw = np.random.default_rng([settings.seed, 3, step])
-            with torch.no_grad():
-                batch, body, root = windows.draw(batch_size, draw)
-                state, truth = state_of(batch, body, root)
-            return physics_losses(model(state), truth, state, batch)
+    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
+        draw = np.random.default_rng([settings.seed, 3, step])
+        with torch.no_grad():
+            batch, body, root = windows.draw(batch_size, draw)
+            state, truth = state_of(batch, body, root)
+        losses = {
+            f"{name} {kind}": value
+            for name, out in model(state).items()
+            for kind, value in physics_losses(out, truth, state, batch).items()
+        }
+        return losses | {"total": torch.stack([losses[f"{name} total"] for name in dynamics]).sum()}
 
-        def on_save(model: nn.Module, step: int, name: str = name) -> None:
-            kept = PhysNetwork(name)
-            kept.load_state_dict(model.state_dict())
-            bank = nn.ModuleDict(networks | {name: kept})
-            chosen = default if default in bank else name
-            save_module(bank, out, {"dynamics": list(bank), "default": chosen, "step": step})
-            if step >= settings.steps:
-                networks[name] = kept
+    def on_save(model: nn.Module, step: int) -> None:
+        save_module(model, out, {"dynamics": list(dynamics), "default": default, "step": step})
 
-        last = train(network, loss_of_step, settings, run / name, on_save)
-    return last
+    return train(bank, loss_of_step, settings, run, on_save)
 
 
 def train_projection(
@@ -205,9 +203,9 @@ def train_projection(
     """
     windows = LiftedWindows(data, WindowSettings(), lifting)
     config = read_config(physnet)
-    networks = {name: PhysNetwork(name) for name in config["dynamics"]}
-    load_module(nn.ModuleDict(networks), physnet)
-    physics = networks[config["default"]]
+    bank = PhysBank(tuple(config["dynamics"]))
+    load_module(bank, physnet)
+    physics = bank.get_submodule(config["default"])
     physics.requires_grad_(False)
     torch.manual_seed(settings.seed)
     network = ProjectionNetwork()

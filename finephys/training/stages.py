@@ -92,18 +92,17 @@ def _projection(paths: StagePaths) -> None:
     train_projection(paths.run, paths.out, _pose_data(paths), PROJECTION_LOOP, lifting, physnet)
 
 
-def _generator(folders: StageFolders) -> None:
+def _generator(paths: StagePaths) -> None:
     from finephys.training.generator import (
         GENERATOR_LOOP,
         render_training_clips,
         train_generator,
     )
-    from finephys.training.poses import load_pose_data
 
-    data = load_pose_data(folders.capture, folders.library)
-    clips = folders.run / "rendered"
+    data = _pose_data(paths)
+    clips = paths.run / "rendered"
     render_training_clips([*data.captured, *data.simulated], clips)
-    train_generator(folders.run, folders.out, clips, GENERATOR_LOOP)
+    train_generator(paths.run, paths.out.parent, clips, GENERATOR_LOOP)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"

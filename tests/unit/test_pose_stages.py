@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.checkpoints import ROOT_VARIABLE, save_module
@@ -18,7 +17,7 @@ from finephys.lifting.lifter import lifting_config
 from finephys.lifting.network import LiftingNetwork, LiftingSize
 from finephys.physics import PhysNet
 from finephys.physics.dynamics import DYNAMICS
-from finephys.physics.network import PhysNetwork
+from finephys.physics.network import PhysBank
 from finephys.projection import Projection, ProjectionNetwork
 from finephys.skeleton import FRAMES, JOINTS, MIRROR, limb_lengths
 from finephys.types import BodyWindows, PoseWindows, Request
@@ -37,7 +36,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lifting.priors.copy_(torch.randn_like(lifting.priors) * 0.3)
     lifting.priors -= lifting.priors[:, :1].clone()
     save_module(lifting, tmp_path / "test" / "lifting.safetensors", lifting_config(lifting))
-    bank = nn.ModuleDict({name: PhysNetwork(name) for name in DYNAMICS})
+    bank = PhysBank(tuple(DYNAMICS))
     config = {"dynamics": list(bank), "default": "euler-lagrange"}
     save_module(bank, tmp_path / "test" / "physnet.safetensors", config)
     save_module(ProjectionNetwork(), tmp_path / "test" / "projection.safetensors", {})
