@@ -25,7 +25,7 @@ class GeneratorConfig:
         text_heads: attention heads of the text encoder.
         text_length: tokens a prompt may have, with its start and end token.
         text_vocabulary: size of the tokenizer's vocabulary.
-        text_in_time: also add the mean text feature to the time embedding.
+        text_in_time: also add the sum of the text features to the time embedding.
         prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
         default_steps: denoising steps.
@@ -71,7 +71,7 @@ TINY_GENERATOR = GeneratorConfig(
     autoencoder="pixels",
     patch=4,
     latent_channels=48,
-    channels=(64, 96, 96),
+    channels=(48, 80, 96),
     attention=(False, True, True),
     layers=1,
     heads=4,
@@ -82,7 +82,7 @@ TINY_GENERATOR = GeneratorConfig(
     text_width=96,
     text_layers=2,
     text_heads=4,
-    text_length=77,
+    text_length=56,
     text_vocabulary=1024,
     text_in_time=True,
     prediction="sample",

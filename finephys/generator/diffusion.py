@@ -1,7 +1,7 @@
 """The diffusion generator of both tiers: `Generator.load("tiny")`, then `denoise`."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -114,9 +114,9 @@ class Generator:
 
     def denoise_batch(
         self,
-        heatmaps: list[LimbHeatmaps | None],
-        prompts: list[str],
-        seeds: list[int],
+        heatmaps: Sequence[LimbHeatmaps | None],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
         steps: int,
         guidance_scale: float,
         stop: Callable[[], bool] = never,
@@ -154,9 +154,9 @@ class Generator:
 
     def _check(
         self,
-        heatmaps: list[LimbHeatmaps | None],
-        prompts: list[str],
-        seeds: list[int],
+        heatmaps: Sequence[LimbHeatmaps | None],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
         steps: int,
         guidance_scale: float,
     ) -> None:
@@ -181,11 +181,11 @@ class Generator:
                     f"heatmaps have levels {sides}; this generator reads {self.heatmap_levels}."
                 )
 
-    def _encode_text(self, prompts: list[str]) -> TextFeatures:
+    def _encode_text(self, prompts: Sequence[str]) -> TextFeatures:
         ids, mask = tokenize(self._tokenizer, prompts, self.config.text_length)
         return self._network.encode_text(ids.to(self._device), mask.to(self._device))
 
-    def _encode_skeleton(self, heatmaps: list[LimbHeatmaps | None]) -> Guidance:
+    def _encode_skeleton(self, heatmaps: Sequence[LimbHeatmaps | None]) -> Guidance:
         levels = []
         for index, side in enumerate(self.heatmap_levels):
             shape = (FRAMES, len(LIMBS), side, side)
@@ -196,7 +196,7 @@ class Generator:
             levels.append(torch.from_numpy(np.stack(stack)).to(self._device))
         return self._network.encode_skeleton(levels)
 
-    def _noise(self, seeds: list[int]) -> torch.Tensor:
+    def _noise(self, seeds: Sequence[int]) -> torch.Tensor:
         side = self.config.size // self.config.patch
         shape = (self.config.latent_channels, FRAMES, side, side)
         clips = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]

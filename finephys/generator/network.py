@@ -111,7 +111,7 @@ class VideoNetwork(nn.Module):
             added["down_block_additional_residuals"] = guidance.skips
             added["mid_block_additional_residual"] = guidance.middle
         if self.config.text_in_time:
-            added["timestep_cond"] = text.mean
+            added["timestep_cond"] = text.whole
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=text.tokens.repeat_interleave(frames, 0), **added
         ).sample

@@ -7,7 +7,7 @@ sixteen times as many places; text and skeleton are each dropped in a tenth of t
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -290,25 +290,28 @@ def train_generator(
     settings: LoopSettings,
     plan: GeneratorTraining | None = None,
     config: GeneratorConfig = TINY_GENERATOR,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Train the generator of a configuration, resuming what `run` holds.
 
     Args:
         run: folder of the optimiser's state, the log and contact sheets.
-        out: folder that gets generator.safetensors (averaged weights) and tokenizer/ at each save.
+        out: checkpoint that gets the averaged weights at each save, with tokenizer/ beside it.
         data: folder of rendered clips; new shards are taken up as they appear.
         settings: of the loop.
         plan: what is drawn and how errors weigh.
         config: sizes.
+        should_stop: asked before each step; True ends the run after saving.
 
     Returns:
         The last step reached.
     """
     plan = plan or GeneratorTraining()
     source = RenderedClips(data)
-    if not (out / "tokenizer" / "tokenizer.json").is_file():
-        train_tokenizer(config.text_vocabulary).save_pretrained(out / "tokenizer")
-    tokenizer = load_tokenizer(out / "tokenizer", "python -m finephys train generator")
+    vocabulary = out.parent / "tokenizer"
+    if not (vocabulary / "tokenizer.json").is_file():
+        train_tokenizer(config.text_vocabulary).save_pretrained(vocabulary)
+    tokenizer = load_tokenizer(vocabulary, "python -m finephys train generator")
     torch.manual_seed(settings.seed)
     network = VideoNetwork(config, tokenizer.eos_token_id)
     scheduler = make_scheduler(config, "dpm++")
@@ -323,8 +326,8 @@ def train_generator(
         return generator_losses(model, scheduler, prepared, tokenizer, plan, random)
 
     def on_save(model: nn.Module, step: int) -> None:
-        save_module(model, out / "generator.safetensors", plain_config(config))
+        save_module(model, out, plain_config(config))
         logger.info("saved step %d to %s", step, out)
         source.refresh()
 
-    return train(network, loss_of_step, settings, run, on_save)
+    return train(network, loss_of_step, settings, run, on_save, should_stop)

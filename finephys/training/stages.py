@@ -67,7 +67,7 @@ def _pose_data(paths: StagePaths) -> "PoseData":
 
     if paths.capture is None:
         raise RequestError(
-            "the pose stages train on motion capture; name its folder with --capture FOLDER."
+            "this stage trains on motion capture; name its folder with --capture FOLDER."
         )
     return load_pose_data(paths.capture, paths.library)
 
@@ -102,7 +102,7 @@ def _generator(paths: StagePaths) -> None:
     data = _pose_data(paths)
     clips = paths.run / "rendered"
     render_training_clips([*data.captured, *data.simulated], clips)
-    train_generator(paths.run, paths.out.parent, clips, GENERATOR_LOOP)
+    train_generator(paths.run, paths.out, clips, GENERATOR_LOOP)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"

@@ -1,0 +1,72 @@
+"""What every generator must do, over the table; one without weights must say what brings them."""
+
+import numpy as np
+import pytest
+
+from finephys.errors import RequestError, StoppedError, WeightsMissingError
+from finephys.generator.protocol import GENERATORS, VideoGenerator, load_generator
+from finephys.skeleton import FRAMES, LIMBS
+from finephys.types import LimbHeatmaps, VideoClip
+
+_loaded: dict[str, VideoGenerator] = {}
+
+
+@pytest.fixture(params=sorted(GENERATORS))
+def generator(request: pytest.FixtureRequest) -> VideoGenerator:
+    name = request.param
+    if name not in _loaded:
+        try:
+            _loaded[name] = load_generator(name)
+        except WeightsMissingError as error:
+            if name == "tiny" or f"python -m finephys fetch {name}" not in str(error):
+                raise  # shipped weights are missing, or the text does not help
+            pytest.skip(str(error))
+    return _loaded[name]
+
+
+def stick_figure(generator: VideoGenerator) -> LimbHeatmaps:
+    levels = []
+    for side in generator.heatmap_levels:
+        level = np.zeros((FRAMES, len(LIMBS), side, side), np.float32)
+        level[:, :, side // 4 : 3 * side // 4, side // 2] = 1
+        levels.append(level)
+    return LimbHeatmaps(tuple(levels))
+
+
+def clips(generator: VideoGenerator, seed: int = 3) -> list[VideoClip]:
+    return list(generator.denoise(stick_figure(generator), "A red leotard.", seed, 2, 1.0, 8.0))
+
+
+def test_frames_size_and_count(generator: VideoGenerator) -> None:
+    made = clips(generator)
+    assert len(made) == 2
+    assert made[-1].frames.shape == (FRAMES, generator.size, generator.size, 3)
+    assert made[-1].fps == 8.0
+    assert made[-1].frames.std() > 1  # an empty picture
+
+
+def test_same_seed_same_frames(generator: VideoGenerator) -> None:
+    assert np.array_equal(clips(generator)[-1].frames, clips(generator)[-1].frames)
+    assert not np.array_equal(clips(generator)[-1].frames, clips(generator, 4)[-1].frames)
+
+
+def test_stop_ends_it(generator: VideoGenerator) -> None:
+    with pytest.raises(StoppedError):
+        list(generator.denoise(None, "", 0, 2, 1.0, 8.0, stop=lambda: True))
+
+
+def test_defaults_are_accepted(generator: VideoGenerator) -> None:
+    assert 1 <= generator.default_steps <= 100
+    assert 1 <= generator.default_guidance <= 20
+    assert generator.cut_prompt("") is None
+    assert generator.cut_prompt("word " * 3000) is not None
+
+
+def test_impossible_steps_are_refused(generator: VideoGenerator) -> None:
+    with pytest.raises(RequestError):
+        list(generator.denoise(None, "", 0, 0, 1.0, 8.0))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(RequestError, match="tiny"):
+        load_generator("huge")

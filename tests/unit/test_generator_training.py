@@ -1,0 +1,207 @@
+"""Training of the generator: what is drawn, mirrored, dropped and minimised."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finephys.checkpoints import read_config
+from finephys.config import TINY_GENERATOR
+from finephys.errors import RequestError
+from finephys.generator.diffusion import plain_config
+from finephys.generator.network import VideoNetwork
+from finephys.generator.sampling import make_scheduler
+from finephys.heatmaps import heatmap_level
+from finephys.skeleton import FRAMES, JOINTS, LIMBS, MIRROR
+from finephys.training.generator import (
+    ClipBatch,
+    GeneratorTraining,
+    RenderedClips,
+    draw_times,
+    generator_losses,
+    prepare,
+    train_generator,
+)
+from finephys.training.loop import LoopSettings
+from finephys.training.vocabulary import END, caption_corpus, train_tokenizer
+
+CONFIG = replace(
+    TINY_GENERATOR,
+    size=16,
+    channels=(8, 8),
+    attention=(False, True),
+    groups=4,
+    heads=2,
+    skeleton_channels=(8, 8),
+    guidance_channels=4,
+    text_width=16,
+    text_layers=1,
+    text_heads=2,
+    text_vocabulary=560,
+)
+CALM = GeneratorTraining(drop_text=0, drop_skeleton=0, joint_noise=0, low_score=0)
+PROMPT = "A person jumps. A red leotard, a brick wall, a blue floor."
+
+
+def batch(count: int = 4, length: int = FRAMES, seed: int = 0) -> ClipBatch:
+    """A bright square where the figure is, on a dark ground."""
+    rng = np.random.default_rng(seed)
+    frames = np.full((count, length, 16, 16, 3), 40, np.uint8)
+    figure = np.zeros((count, length, 16, 16), np.bool_)
+    canvas = np.zeros((count, length, len(JOINTS), 2), np.float32)
+    for index in range(count):
+        x, y = rng.integers(0, 9), rng.integers(0, 9)
+        figure[index, :, y : y + 6, x : x + 3] = True
+        canvas[index] = (np.array([x, y]) + rng.uniform(0, (3, 6), (len(JOINTS), 2))) / 16
+    frames[figure] = (220, 60, 60)
+    return ClipBatch(frames, figure, canvas, [PROMPT] * count)
+
+
+def write_shard(folder: Path, name: str, count: int = 4, seed: int = 0) -> None:
+    drawn = batch(count, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        folder / name,
+        frames=drawn.frames,
+        silhouette=drawn.figure,
+        xy=drawn.canvas * 16,
+        prompt=np.array(drawn.prompts),
+    )
+
+
+def test_mirrored_clips_keep_picture_and_skeleton_together() -> None:
+    drawn = batch(40)
+    prepared = prepare(drawn, CONFIG, CALM, np.random.default_rng(0))
+    truth = prepare(drawn, CONFIG, CALM, FirstHalfRandom(0.9))
+    mirrored = [i for i in range(40) if not torch.equal(prepared.frames[i], truth.frames[i])]
+    assert 5 < len(mirrored) < 35
+    i = mirrored[0]
+    torch.testing.assert_close(prepared.frames[i], truth.frames[i].flip(-1))
+    torch.testing.assert_close(prepared.weight[i], truth.weight[i].flip(-1))
+    counterpart = [LIMBS.index((MIRROR[a], MIRROR[b])) for a, b in LIMBS]
+    expected = truth.heatmaps[0][i][:, counterpart].flip(-1)  # left limbs drawn as right ones
+    torch.testing.assert_close(prepared.heatmaps[0][i], expected, atol=1e-4, rtol=1e-3)
+
+
+class FirstHalfRandom(np.random.Generator):
+    """Draws one number always: 0.9 mirrors and drops nothing."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.value = value
+
+    def random(self, size: object = None, *_: object, **__: object) -> object:  # type: ignore[override]
+        return self.value if size is None else np.full(size, self.value)
+
+
+def test_heatmaps_lie_on_the_figure() -> None:
+    prepared = prepare(batch(3), CONFIG, CALM, np.random.default_rng(1))
+    seen = prepared.heatmaps[0].amax(2)
+    figure = (prepared.weight[:, :, 0] > 1).float()
+    near = torch.nn.functional.max_pool2d(figure, 4, stride=2, padding=1)
+    assert (seen * near).sum() / seen.sum() > 0.75  # x for y, or pixels for shares
+
+
+def test_dropping_empties_about_the_asked_share() -> None:
+    plan = replace(CALM, drop_text=0.5, drop_skeleton=0.5)
+    prepared = prepare(batch(200, 1), CONFIG, plan, np.random.default_rng(2))
+    empty_skeletons = sum(not level.any() for level in prepared.heatmaps[0])
+    assert 70 < empty_skeletons < 130
+    assert 70 < prepared.prompts.count("") < 130
+    both = sum(
+        not level.any() and not prompt
+        for level, prompt in zip(prepared.heatmaps[0], prepared.prompts, strict=True)
+    )
+    assert both < 90  # dropped always together: then neither can be guided alone
+
+
+def test_prompts_are_whole_sentences_or_empty() -> None:
+    prepared = prepare(batch(300, 1), CONFIG, GeneratorTraining(), np.random.default_rng(3))
+    first, second = "A person jumps.", "A red leotard, a brick wall, a blue floor."
+    assert set(prepared.prompts) == {"", first, second, PROMPT}
+
+
+def test_time_steps_cover_the_schedule() -> None:
+    times = draw_times(20_000, torch.Generator().manual_seed(0))
+    assert times.min() >= 0
+    assert times.max() == 999
+    assert (times > 500).float().mean() == pytest.approx(1 - 0.5**1.5, abs=0.02)
+
+
+def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more() -> None:
+    tokenizer = train_tokenizer(CONFIG.text_vocabulary)
+    network = VideoNetwork(CONFIG, tokenizer.eos_token_id)
+    prepared = prepare(batch(2), CONFIG, CALM, np.random.default_rng(4))
+    clean = network.autoencoder.encode(prepared.frames.flatten(0, 1))
+    clean = clean.reshape(2, FRAMES, *clean.shape[1:]).transpose(1, 2)
+
+    def loss(error: torch.Tensor) -> float:
+        network.forward = lambda *_: clean + error
+        random = torch.Generator().manual_seed(0)
+        scheduler = make_scheduler(CONFIG, "dpm++")
+        found = generator_losses(network, scheduler, prepared, tokenizer, CALM, random)
+        return found["total"].item()
+
+    weight = network.autoencoder.encode(prepared.weight.flatten(0, 1).expand(-1, 3, -1, -1))
+    on_figure = (weight > 1).float().reshape(2, FRAMES, *clean.shape[1:2], *clean.shape[-2:])
+    on_figure = on_figure.transpose(1, 2)
+    share = on_figure.mean()
+    assert loss(torch.zeros_like(clean)) == 0
+    figure = loss(on_figure / share.sqrt())
+    ground = loss((1 - on_figure) / (1 - share).sqrt())
+    assert figure == pytest.approx(CALM.figure_weight * ground, rel=0.01)
+
+
+def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
+    write_shard(tmp_path / "data" / "a", "clips_000000.npz", 8)
+    settings = LoopSettings(steps=30, learning_rate=3e-3, warmup=5, average_decay=0, log_every=10)
+    plan = replace(GeneratorTraining(), still_steps=20, stills=8, clips=2)
+    run, out = tmp_path / "run", tmp_path / "out" / "generator.safetensors"
+    torch.manual_seed(0)
+    train_generator(run, out, tmp_path / "data", settings, plan, CONFIG)
+    rows = [eval(line) for line in (run / "log.jsonl").read_text().splitlines()]  # noqa: S307
+    assert rows[1]["still"] < 0.7 * rows[0]["still"]  # nothing learned
+    assert read_config(out) == plain_config(CONFIG)
+    longer = replace(settings, steps=32)
+    assert train_generator(run, out, tmp_path / "data", longer, plan, CONFIG) == 32
+    assert (out.parent / "tokenizer" / "tokenizer.json").is_file()
+
+
+def test_new_shards_are_taken_up(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no rendered clips"):
+        RenderedClips(tmp_path)
+    write_shard(tmp_path, "clips_000000.npz", 3)
+    source = RenderedClips(tmp_path)
+    assert len(source) == 3
+    write_shard(tmp_path / "more", "clips_000000.npz", 5, seed=1)
+    source.refresh()
+    assert len(source) == 8
+    drawn = source.clips(np.random.default_rng(0), 8)
+    assert len({place.tobytes() for place in drawn.canvas}) == 8  # every clip once
+    still = source.stills(np.random.default_rng(0), 4)
+    assert still.frames.shape == (4, 1, 16, 16, 3)
+    joints = (still.canvas[:, 0].mean(1) * 16).astype(int)
+    assert all(still.figure[i, 0, y, x] for i, (x, y) in enumerate(joints))  # rows mixed up
+
+
+def test_vocabulary_writes_any_text_and_ends_with_the_end_token() -> None:
+    tokenizer = train_tokenizer(TINY_GENERATOR.text_vocabulary)
+    assert len(tokenizer) == TINY_GENERATOR.text_vocabulary
+    assert tokenizer.eos_token_id == len(tokenizer) - 1
+    for text in ("zebra übermäßig 🤸 漢字", "!?#", "a"):
+        ids = tokenizer(text)["input_ids"]
+        assert ids.count(tokenizer.eos_token_id) == 1  # an unknown byte would become the end
+    longest = max(len(tokenizer(text)["input_ids"]) for text in caption_corpus())
+    assert longest < TINY_GENERATOR.text_length - 12  # no room for what is worn
+    assert END not in tokenizer.decode(tokenizer("a person")["input_ids"], skip_special_tokens=True)
+
+
+def test_heatmap_of_the_mirrored_skeleton_is_the_mirrored_heatmap() -> None:
+    canvas = torch.rand(len(JOINTS), 2)
+    there = heatmap_level(canvas, torch.ones(len(JOINTS)), 16)
+    flipped = canvas[list(MIRROR)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
+    back = heatmap_level(flipped, torch.ones(len(JOINTS)), 16)
+    counterpart = [LIMBS.index((MIRROR[a], MIRROR[b])) for a, b in LIMBS]
+    torch.testing.assert_close(back, there[counterpart].flip(-1), atol=1e-4, rtol=1e-3)
