@@ -50,6 +50,7 @@ def _scene(x: tuple[float, float], y: tuple[float, float]) -> dict[str, Any]:
         "aspectmode": "data",
         "camera": FRONT,
         "dragmode": "turntable",
+        "hovermode": False,
     }
 
 
@@ -66,7 +67,7 @@ def _skeleton(stage: str, scene: str) -> go.Scatter3d:
         visible=shown,
         line={"color": _shades(color), "width": 7},
         marker={"color": _shades(color), "size": 2.6},
-        hoverinfo="name",
+        hoverinfo="skip",
     )
 
 

@@ -49,6 +49,7 @@
       );
       this.webgl = hasWebGL();
       this.plotBusy = false;
+      this.plotInSight = false;
       this.clock = 0;
       this.wire();
       this.chips();
@@ -80,6 +81,10 @@
       document.addEventListener("keydown", (event) => this.key(event));
       for (const canvas of this.root.querySelectorAll("canvas.fp-turn")) this.turnable(canvas);
       new ResizeObserver(() => this.draw()).observe(this.root);
+      new IntersectionObserver((entries) => {
+        this.plotInSight = entries.at(-1).isIntersecting;
+        if (this.plotInSight) this.plot(false);
+      }).observe(this.find(".fp-plot"));
       new MutationObserver(() => this.retheme()).observe(document.body, {
         attributes: true,
         attributeFilter: ["class"],
@@ -550,11 +555,10 @@
       this.root.classList.toggle("fp-flat", !this.webgl);
       if (!this.webgl) return;
       this.plotWhole = this.plotWhole || whole;
-      if (this.plotBusy) {
-        this.plotAgain = true;
-        return;
-      }
+      this.plotAgain = this.plotBusy;
+      if (this.plotBusy || !this.plotInSight) return;
       this.plotBusy = true;
+      const began = performance.now();
       this.plotNow()
         .catch((error) => {
           console.error(error);
@@ -563,11 +567,12 @@
           this.draw();
         })
         .finally(() => {
-          this.plotBusy = false;
-          if (this.plotAgain) {
-            this.plotAgain = false;
-            requestAnimationFrame(() => this.plot(false));
-          }
+          // On a machine that draws slowly the scene takes half of the time, not all of it.
+          const rest = performance.now() - began;
+          setTimeout(() => {
+            this.plotBusy = false;
+            if (this.plotAgain) requestAnimationFrame(() => this.plot(false));
+          }, rest);
         });
     }
 
@@ -630,16 +635,16 @@
       layout.uirevision = `${this.value.run} ${this.side} ${this.camera ? "" : "fresh"}`;
     }
 
-    // Turning one scene turns them all.
+    // Turning one scene turns them all. The turned one is set too: otherwise the next drawing would
+    // put back the camera its layout still holds.
     follow(Plotly, div, change) {
       const key = Object.keys(change).find((name) => name.endsWith(".camera"));
       if (!key || this.following) return;
       this.camera = change[key];
-      const others = Object.keys(div.layout)
-        .filter((name) => /^scene\d*$/.test(name) && `${name}.camera` !== key);
-      if (!others.length) return;
+      const scenes = Object.keys(div.layout).filter((name) => /^scene\d*$/.test(name));
+      if (scenes.length < 2) return;
       this.following = true;
-      Plotly.relayout(div, Object.fromEntries(others.map((name) => [`${name}.camera`, this.camera])))
+      Plotly.relayout(div, Object.fromEntries(scenes.map((name) => [`${name}.camera`, this.camera])))
         .finally(() => { this.following = false; });
     }
 

@@ -1,0 +1,81 @@
+"""What a person does and sees on the page, for the browser tests."""
+
+import re
+
+from playwright.sync_api import Locator, Page, expect
+
+PATIENCE = 120_000
+"""Milliseconds a slow machine may take over one run."""
+
+STAGES = ("detected", "data_driven", "physics", "reprojected", "video")
+
+
+def start_from(page: Page, kind: str) -> None:
+    page.locator("#fp-source").get_by_label(kind, exact=True).check()
+    shown = {"Upload": "#fp-upload", "Example": "#fp-example"}.get(kind)
+    if shown:
+        expect(page.locator(shown)).to_be_visible()
+    else:
+        expect(page.locator("#fp-example")).to_be_hidden()
+
+
+def choose_action(page: Page, words: str) -> None:
+    """Type into the action box as a person would, and take the first class offered."""
+    box = page.locator("#fp-action input")
+    box.click()
+    box.fill(words)
+    page.get_by_role("option").filter(has_text=words).first.click()
+
+
+def fill(page: Page, control: str, number: int) -> None:
+    box = page.locator(f"{control} input[type=number]")
+    box.fill(str(number))
+    box.press("Tab")
+
+
+def generate(page: Page, steps: int = 2, seed: int = 0) -> None:
+    fill(page, "#fp-steps", steps)
+    fill(page, "#fp-seed", seed)
+    page.locator("#fp-generate").click()
+
+
+def viewer(page: Page) -> Locator:
+    return page.locator(".fp")
+
+
+def wait_for_stage(page: Page, stage: str) -> None:
+    expect(viewer(page)).to_have_attribute(
+        "data-stages", re.compile(rf"\b{stage}\b"), timeout=PATIENCE
+    )
+
+
+def wait_until_done(page: Page) -> None:
+    expect(viewer(page)).to_have_attribute("data-done", "true", timeout=PATIENCE)
+
+
+def expect_status(page: Page, words: str) -> None:
+    expect(page.locator("#fp-status")).to_contain_text(words, timeout=PATIENCE)
+
+
+def pause(page: Page) -> None:
+    if viewer(page).get_attribute("data-playing") == "true":
+        page.locator("[data-do=play]").click()
+    expect(viewer(page)).to_have_attribute("data-playing", "false")
+
+
+def show_frame(page: Page, frame: int) -> None:
+    slider = page.get_by_label("Frame", exact=True)
+    slider.fill(str(frame))
+    expect(viewer(page)).to_have_attribute("data-frame", str(frame))
+
+
+def picture(page: Page, card: str) -> str:
+    """What a card shows now, as a data URI."""
+    return page.locator(f'[data-card="{card}"] canvas').evaluate("canvas => canvas.toDataURL()")
+
+
+def traces(page: Page) -> dict[str, list[float | None]]:
+    """Depths of every trace in the 3D scene."""
+    return page.locator(".fp-plot").evaluate(
+        "div => Object.fromEntries((div.data || []).map(t => [t.meta, [...t.x, ...t.y, ...t.z]]))"
+    )

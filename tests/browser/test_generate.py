@@ -1,0 +1,226 @@
+"""The page in Chromium: every stage arrives and moves, from an example and from an action alone."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from steps import (
+    STAGES,
+    choose_action,
+    expect_status,
+    generate,
+    pause,
+    picture,
+    show_frame,
+    start_from,
+    traces,
+    viewer,
+    wait_for_stage,
+    wait_until_done,
+)
+
+from finephys.skeleton import FRAMES
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def finished(module_tabs, browser: Browser) -> Page:
+    """A tab in which the first example has been generated."""
+    page = module_tabs.open(browser, viewport={"width": 1400, "height": 1000})
+    generate(page, seed=3)
+    for stage in ("clip", *STAGES):
+        wait_for_stage(page, stage)
+    wait_until_done(page)
+    return page
+
+
+def wait_for_traces(page: Page) -> None:
+    page.locator(".fp-plot").scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => (document.querySelector('.fp-plot').data || []).some(t => t.x.length)"
+    )
+
+
+def test_every_card_is_drawn_and_changes_from_frame_to_frame(finished: Page) -> None:
+    """A card that stayed empty, or showed one frame for ever, would look done."""
+    pause(finished)
+    show_frame(finished, 0)
+    first = {card: picture(finished, card) for card in ("clip", *STAGES)}
+    show_frame(finished, 9)
+    for card, before in first.items():
+        assert picture(finished, card) != before, card
+
+
+def test_the_slider_moves_the_skeletons_in_space(finished: Page) -> None:
+    """Plotly frames that never reach the scene would leave the traces where they were."""
+    pause(finished)
+    wait_for_traces(finished)
+    show_frame(finished, 1)
+    finished.wait_for_timeout(800)
+    before = traces(finished)
+    show_frame(finished, 12)
+    finished.wait_for_function(
+        "old => { const all = document.querySelector('.fp-plot').data;"
+        " const t = all.find(t => t.meta === 'physics');"
+        " return JSON.stringify([...t.x, ...t.y, ...t.z]) !== JSON.stringify(old); }",
+        arg=before["physics"],
+    )
+    finished.wait_for_timeout(800)
+    after = traces(finished)
+    for stage in ("detected", "data_driven", "physics", "reprojected", "fused"):
+        assert before[stage], stage
+        assert before[stage] != after[stage], stage
+    assert before["plane"] == after["plane"]
+
+
+def test_stages_differ_from_each_other(finished: Page) -> None:
+    """The same array drawn under four names would pass for four stages."""
+    drawn = [json.dumps(points) for name, points in traces(finished).items() if name != "plane"]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_skeleton_can_be_switched_off_and_on(finished: Page) -> None:
+    wait_for_traces(finished)
+    visible = (
+        "wanted => document.querySelector('.fp-plot').data"
+        ".find(t => t.meta === 'data_driven').visible === wanted"
+    )
+    chip = finished.locator(".fp-chips [data-stage=data_driven]")
+    chip.click()
+    finished.wait_for_function(visible, arg=False)
+    chip.click()
+    finished.wait_for_function(visible, arg=True)
+
+
+def test_side_by_side_has_linked_cameras(finished: Page) -> None:
+    """Turning one of the four scenes must turn the other three."""
+    wait_for_traces(finished)
+    finished.locator("[data-do=side]").click()
+    finished.wait_for_function(
+        "() => document.querySelector('.fp-plot')._fullLayout?.scene4 !== undefined"
+    )
+    finished.wait_for_timeout(1500)
+    box = finished.locator(".fp-plot").bounding_box()
+    assert box is not None
+    finished.locator(".fp-plot").scroll_into_view_if_needed()
+    box = finished.locator(".fp-plot").bounding_box()
+    x, y = box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.25
+    eyes = (
+        "() => { const l = document.querySelector('.fp-plot').layout;"
+        " return ['scene', 'scene2', 'scene3', 'scene4'].map(s => l[s].camera.eye); }"
+    )
+    before = finished.evaluate(eyes)
+    finished.mouse.move(x, y)
+    finished.mouse.down()
+    finished.mouse.move(x + 90, y + 15, steps=6)
+    finished.mouse.up()
+    finished.wait_for_function(
+        "old => { const l = document.querySelector('.fp-plot').layout;"
+        " const eyes = ['scene', 'scene2', 'scene3', 'scene4'].map(s => l[s].camera.eye);"
+        " return Math.abs(eyes[0].x - old.x) > 0.05"
+        " && eyes.every(e => Math.abs(e.x - eyes[0].x) < 1e-6); }",
+        arg=before[0],
+    )
+    finished.locator("[data-do=side]").click()
+    finished.wait_for_function(
+        "() => document.querySelector('.fp-plot')._fullLayout?.scene4 === undefined"
+    )
+
+
+def test_keyboard_plays_pauses_and_steps(finished: Page) -> None:
+    pause(finished)
+    show_frame(finished, 4)
+    viewer(finished).focus()
+    finished.keyboard.press("ArrowRight")
+    expect(viewer(finished)).to_have_attribute("data-frame", "5")
+    finished.keyboard.press("ArrowLeft")
+    finished.keyboard.press("ArrowLeft")
+    expect(viewer(finished)).to_have_attribute("data-frame", "3")
+    finished.keyboard.press("Space")
+    expect(viewer(finished)).to_have_attribute("data-playing", "true")
+    expect(viewer(finished)).not_to_have_attribute("data-frame", "3")
+    finished.keyboard.press("Space")
+    expect(viewer(finished)).to_have_attribute("data-playing", "false")
+
+
+def test_typing_a_prompt_does_not_play(finished: Page) -> None:
+    """Space in a text box must stay a space."""
+    pause(finished)
+    box = finished.locator("#fp-prompt textarea")
+    box.click()
+    box.press("End")
+    box.press("Space")
+    expect(viewer(finished)).to_have_attribute("data-playing", "false")
+
+
+def test_downloads_are_what_they_say(finished: Page, tmp_path) -> None:
+    from finephys.video import probe, read_span
+
+    files = {}
+    for link in finished.locator(".fp-downloads a").all():
+        with finished.expect_download() as waiting:
+            link.click()
+        path = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        files[path.name] = path
+    assert set(files) == {"video.mp4", "poses.npz", "poses.mp4", "request.json"}
+    assert probe(files["video.mp4"]).frames == FRAMES
+    assert probe(files["poses.mp4"]).frames == FRAMES
+    assert np.ptp(read_span(files["video.mp4"], 0.0, 10.0).frames) > 100  # not one flat colour
+    with np.load(io.BytesIO(files["poses.npz"].read_bytes())) as poses:
+        assert poses["detected_xy"].shape == (FRAMES, 17, 2)
+        assert poses["physics"].dtype == np.float32
+    record = json.loads(files["request.json"].read_text(encoding="utf-8"))
+    assert record["request"]["seed"] == 3
+    assert record["request"]["steps"] == 2
+    assert record["seconds"]
+
+
+def test_an_action_needs_no_clip(tabs, browser: Browser) -> None:
+    page = tabs.open(browser)
+    start_from(page, "Action only")
+    choose_action(page, "Salto 30")
+    expect(page.locator("#fp-prompt textarea")).to_have_value(
+        re.compile("body held straight and lands on both feet")
+    )
+    generate(page)
+    wait_until_done(page)
+    expect_status(page, "Done")
+    pause(page)
+    show_frame(page, 0)
+    before = {stage: picture(page, stage) for stage in STAGES}
+    show_frame(page, 8)
+    assert all(picture(page, stage) != before[stage] for stage in STAGES)
+    expect(page.locator('[data-card="clip"]')).to_contain_text("No clip")
+
+
+def test_without_webgl_the_scene_is_drawn_flat(tabs, browser_without_webgl: Browser) -> None:
+    page = tabs.open(browser_without_webgl)
+    start_from(page, "Action only")
+    generate(page)
+    wait_for_stage(page, "reprojected")
+    expect(page.locator(".fp-hint")).to_contain_text("no WebGL")
+    canvas = page.locator(".fp-plot-flat")
+    expect(canvas).to_be_visible()
+    pause(page)
+    show_frame(page, 0)
+    before = canvas.evaluate("canvas => canvas.toDataURL()")
+    show_frame(page, 8)
+    assert canvas.evaluate("canvas => canvas.toDataURL()") != before
+    wait_until_done(page)
+
+
+def test_a_phone_needs_no_sideways_scrolling(tabs, browser: Browser) -> None:
+    page = tabs.open(
+        browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    start_from(page, "Action only")
+    generate(page)
+    wait_until_done(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # The person pressed Generate far above the results and is taken to them.
+    expect(viewer(page)).to_be_in_viewport()
