@@ -88,7 +88,7 @@ class VideoNetwork(nn.Module):
         text: TextFeatures,
         guidance: Guidance | None,
     ) -> torch.Tensor:
-        """Predict the clean latent or the noise, whichever the configuration says.
+        """The U-Net's output, which `sampling.predict_clean` turns into the clean latent.
 
         Args:
             noisy: (B, C, F, h, w) latents.

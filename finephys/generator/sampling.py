@@ -19,6 +19,9 @@ from finephys.generator.text import TextFeatures
 TIME_STEPS = 1000
 """Steps of the noise schedule (supplement A.1)."""
 
+DEVIATION = 0.5
+"""Standard deviation of clean pixels in [-1, 1]; measured 0.47 on the training renders."""
+
 
 class SchedulerStep(Protocol):
     """What a scheduler of diffusers returns from a step."""
@@ -54,13 +57,13 @@ def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
     then drew every background light.
 
     Args:
-        config: what the U-Net predicts, and whether the betas are rescaled.
+        config: says whether the betas are rescaled.
         sampler: "dpm++" (second order, few steps) or "ddim".
     """
     common = {
         **_BETAS,
         "num_train_timesteps": TIME_STEPS,
-        "prediction_type": config.prediction,
+        "prediction_type": "sample",  # `predict_clean` turns every prediction into that
         "rescale_betas_zero_snr": config.zero_terminal_snr,
         "timestep_spacing": "trailing",
     }
@@ -85,18 +88,39 @@ def signal_and_noise(
     return kept.sqrt(), (1 - kept).sqrt()
 
 
-def clean_latent(
-    config: GeneratorConfig,
+def predict_clean(
+    network: VideoNetwork,
     scheduler: Scheduler,
     noisy: torch.Tensor,
-    predicted: torch.Tensor,
     time: torch.Tensor,
+    text: TextFeatures,
+    guidance: Guidance | None,
 ) -> torch.Tensor:
-    """The clean latent that a prediction stands for."""
-    if config.prediction == "sample":
-        return predicted
+    """The clean latent that the network sees behind a noisy one.
+
+    A preconditioned network (Karras et al. 2022, Table 1, for x_t = a x_0 + s noise) gives
+    x_0 = d^2 a / v x_t + d s / sqrt(v) output, with v = d^2 a^2 + s^2 and d the standard deviation
+    of clean latents. Design choice: predicting x_0 outright, the small U-Net had to carry every
+    pixel through its few channels and stayed blurred even at little noise.
+
+    Args:
+        network: the model.
+        scheduler: of `make_scheduler`.
+        noisy: (B, C, F, h, w) latents x_t.
+        time: (B,) time steps.
+        text: features of B prompts.
+        guidance: features of B clips' skeletons, or None.
+
+    Returns:
+        (B, C, F, h, w).
+    """
     signal, noise = signal_and_noise(scheduler, time, noisy.ndim)
-    return (noisy - noise * predicted) / signal
+    output: torch.Tensor = network(noisy, time, text, guidance)
+    if network.config.prediction == "epsilon":
+        return (noisy - noise * output) / signal
+    variance = (DEVIATION * signal) ** 2 + noise**2
+    kept = DEVIATION**2 * signal / variance * noisy
+    return kept + DEVIATION * noise / variance.sqrt() * output
 
 
 @torch.inference_mode()
@@ -137,17 +161,15 @@ def denoise_latents(
         if stop():
             raise StoppedError(f"Stopped after {step} of {steps} denoising steps.")
         times = time.to(latents.device).expand(len(latents))
-        predicted = network(latents, times, text, guidance)
+        clean = predict_clean(network, scheduler, latents, times, text, guidance)
         if empty_text is not None:
-            plain = network(latents, times, empty_text, guidance)
-            predicted = plain + guidance_scale * (predicted - plain)
-        clean = clean_latent(network.config, scheduler, latents, predicted, times)
+            plain = predict_clean(network, scheduler, latents, times, empty_text, guidance)
+            clean = plain + guidance_scale * (clean - plain)
         if not torch.isfinite(clean).all():
             raise WeightsError(
                 f"denoising step {step + 1} of {steps} gave NaN or infinite values, so no clip was "
                 "made; lower the guidance scale, or fetch or train the weights again."
             )
-        if network.config.prediction == "sample":
-            predicted = clean = network.autoencoder.limit(clean)
-        latents = scheduler.step(predicted, time, latents).prev_sample
+        clean = network.autoencoder.limit(clean)
+        latents = scheduler.step(clean, time, latents).prev_sample
         yield clean

@@ -17,8 +17,8 @@ class TextFeatures(NamedTuple):
 
     Attributes:
         tokens: (B, T, W) for cross-attention.
-        whole: (B, W), sum over each prompt's own n tokens by sqrt(n). Design choice: in their mean a
-            single word, such as a colour, is one in fifty and was learned slowly.
+        whole: (B, W), sum over each prompt's own n tokens, over sqrt(n). Design choice: in their
+            mean a single word, such as a colour, is one in fifty and was learned slowly.
     """
 
     tokens: torch.Tensor

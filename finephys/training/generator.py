@@ -8,6 +8,7 @@ sixteen times as many places; text and skeleton are each dropped in a tenth of t
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -25,7 +26,13 @@ from finephys.data.rendered import render_dataset
 from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
-from finephys.generator.sampling import TIME_STEPS, Scheduler, make_scheduler, signal_and_noise
+from finephys.generator.sampling import (
+    TIME_STEPS,
+    Scheduler,
+    make_scheduler,
+    predict_clean,
+    signal_and_noise,
+)
 from finephys.generator.text import load_tokenizer, tokenize
 from finephys.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
@@ -195,15 +202,12 @@ def generator_losses(
     ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)
     text = network.encode_text(ids.to(device), mask.to(device))
     guidance = network.encode_skeleton(batch.heatmaps)
-    target = clean if config.prediction == "sample" else noise
-    if length == 1:
-        with network.without_motion():
-            predicted = network(noisy, time, text, guidance)
-        square = (weight * (predicted - target) ** 2).sum() / weight.sum()
-        return {"total": square, "still": square.detach()}
-    predicted = network(noisy, time, text, guidance)
-    error = predicted - target
+    still = network.without_motion() if length == 1 else nullcontext()
+    with still:
+        error = predict_clean(network, scheduler, noisy, time, text, guidance) - clean
     square = (weight * error**2).sum() / weight.sum()
+    if length == 1:
+        return {"total": square, "still": square.detach()}
     change = error.diff(dim=2).square().mean()
     total = square + plan.change_weight * change
     return {"total": total, "clip": square.detach(), "change": change.detach()}

@@ -15,6 +15,7 @@ from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import make_scheduler
 from finephys.heatmaps import heatmap_level
 from finephys.skeleton import FRAMES, JOINTS, LIMBS, MIRROR
+from finephys.training import generator as training
 from finephys.training.generator import (
     ClipBatch,
     GeneratorTraining,
@@ -130,7 +131,9 @@ def test_time_steps_cover_the_schedule() -> None:
     assert (times > 500).float().mean() == pytest.approx(1 - 0.5**1.5, abs=0.02)
 
 
-def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more() -> None:
+def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tokenizer = train_tokenizer(CONFIG.text_vocabulary)
     network = VideoNetwork(CONFIG, tokenizer.eos_token_id)
     prepared = prepare(batch(2), CONFIG, CALM, np.random.default_rng(4))
@@ -138,7 +141,7 @@ def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more() -> None
     clean = clean.reshape(2, FRAMES, *clean.shape[1:]).transpose(1, 2)
 
     def loss(error: torch.Tensor) -> float:
-        network.forward = lambda *_: clean + error
+        monkeypatch.setattr(training, "predict_clean", lambda *_: clean + error)
         random = torch.Generator().manual_seed(0)
         scheduler = make_scheduler(CONFIG, "dpm++")
         found = generator_losses(network, scheduler, prepared, tokenizer, CALM, random)
