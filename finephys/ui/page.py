@@ -1,6 +1,7 @@
 """The Generate page: what a person chooses on the left, what comes of it on the right."""
 
 import html
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -89,6 +90,9 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         def close(request: gr.Request) -> None:
             runs.forget(request.session_hash or "")
 
+        # Said by the browser at once: in the queue nothing of the server's is shown yet.
+        waiting = status_line("Waiting for your turn; one job runs at a time.", 0.01)
+        chosen.generate.click(None, None, [status], js=f"() => {json.dumps(waiting)}")
         running = chosen.generate.click(
             generate,
             chosen.values,

@@ -41,6 +41,7 @@
       this.playing = false;
       this.speed = 1;
       this.side = false;
+      this.overlay = false;
       this.path = true;
       this.orbit = { ...START_ORBIT };
       this.pictures = {};
@@ -95,6 +96,11 @@
       if (what === "play") this.play(!this.playing);
       if (what === "back") this.step(-1);
       if (what === "next") this.step(1);
+      if (what === "overlay") {
+        this.overlay = !this.overlay;
+        button.setAttribute("aria-pressed", this.overlay);
+        this.draw();
+      }
       if (what === "path") {
         this.path = !this.path;
         button.setAttribute("aria-pressed", this.path);
@@ -191,8 +197,8 @@
       this.root.dataset.frame = frame;
       this.find("input[type=range]").value = frame;
       const value = this.value;
-      const time = value.times ? ` \u00b7 ${value.times[frame].toFixed(2)} s` : "";
-      this.find("output").textContent = `${frame + 1} / ${FRAMES}${time}`;
+      this.find(".fp-count").textContent = `${frame + 1} / ${FRAMES}`;
+      this.find(".fp-moment").textContent = value.times ? ` \u00b7 ${value.times[frame].toFixed(2)} s` : "";
       this.draw();
       this.plot(false);
     }
@@ -271,10 +277,10 @@
         card.querySelector(".fp-state").textContent = text;
       }
       const clip = this.card("clip").querySelector("b");
-      clip.textContent = value.from === "action" ? "No clip: motion of the action" : "Input clip";
+      clip.textContent = value.from === "action" ? "No clip" : "Input";
       if (value.from === "action") {
         this.card("clip").classList.remove("fp-waiting");
-        this.card("clip").querySelector(".fp-state").textContent = "simulated";
+        this.card("clip").querySelector(".fp-state").textContent = "simulated action";
       }
     }
 
@@ -370,7 +376,9 @@
       const area = this.context(canvas, 4 / 3);
       if (!area) return;
       const image = this.picture(name);
-      if (image) {
+      if (name === "clip" && image && this.overlay && this.value.detected) {
+        this.flat("detected", area, true);
+      } else if (image) {
         const fit = this.fit(image.naturalWidth, image.naturalHeight, area);
         area.context.imageSmoothingQuality = "high";
         area.context.drawImage(image, fit.left, fit.top, fit.width, fit.height);
