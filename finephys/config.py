@@ -26,8 +26,7 @@ class GeneratorConfig:
         text_length: tokens a prompt may have, with its start and end token.
         text_vocabulary: size of the tokenizer's vocabulary.
         text_in_time: also add the sum of the text features to the time embedding.
-        prediction: what the U-Net's output means: "epsilon" (the noise) or "preconditioned" (what a
-            share of the noisy latent lacks of the clean one, see `generator.sampling`).
+        prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
         default_steps: denoising steps.
         default_guidance: classifier-free guidance scale.
@@ -86,7 +85,7 @@ TINY_GENERATOR = GeneratorConfig(
     text_length=56,
     text_vocabulary=1024,
     text_in_time=True,
-    prediction="preconditioned",
+    prediction="sample",
     zero_terminal_snr=True,
     default_steps=10,
     default_guidance=1.5,

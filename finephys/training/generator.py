@@ -43,7 +43,7 @@ from finephys.types import Bool, Bytes, Float, WorldMotion
 logger = logging.getLogger(__name__)
 
 
-GENERATOR_LOOP = LoopSettings(steps=3600, learning_rate=1.5e-3, save_seconds=240)
+GENERATOR_LOOP = LoopSettings(steps=3000, learning_rate=1.5e-3, save_seconds=240)
 """How the shipped weights were trained."""
 
 TRAINING_CLIPS = 4736
@@ -93,7 +93,7 @@ class GeneratorTraining:
         low_score: share of clips in which some joints have a low score.
     """
 
-    still_steps: int = 1400
+    still_steps: int = 1500
     still_every: int = 4
     stills: int = 32
     clips: int = 3
