@@ -87,11 +87,12 @@ def panels_3d(pose: Pose3D, yaw: float = 0.5, pitch: float = 0.2) -> list[Bytes]
         np.float32,
     )
     seen = pose.xyz @ (tilt @ turn).T
-    reach = float(np.abs(seen).max()) + 1e-6
+    low, high = seen[..., :2].min((0, 1)), seen[..., :2].max((0, 1))
+    reach = float((high - low).max()) + 1e-6
     pictures = []
     for frame in range(FRAMES):
         picture = np.full((PANEL, PANEL, 3), _PAPER, np.uint8)
-        placed = seen[frame, :, :2] / reach * (PANEL * 0.45) + PANEL / 2
+        placed = (seen[frame, :, :2] - (low + high) / 2) / reach * (PANEL * 0.8) + PANEL * 0.53
         draw_skeleton(picture, placed.astype(np.float32))
         pictures.append(picture)
     return pictures
