@@ -194,6 +194,7 @@ class Pipeline:
             FinePhysError: with one sentence for the person; StoppedError after `stop`.
         """
         with self._lock:
+            self._checkpoints()
             run = _Run(stop)
             request = self._resolved(request)
             poses = yield from self._poses(source, request, run)
@@ -318,12 +319,15 @@ class Pipeline:
             return ()
         return (f"The text encoder takes a shorter prompt; this part was not read: {cut[:200]}",)
 
+    def _checkpoints(self) -> dict[str, Path]:
+        """Every checkpoint a run needs, by name; WeightsMissingError before any work is done."""
+        tier = CONFIGS[self.tier].pose_tier
+        paths = {name: checkpoint_path(tier, name) for name in POSE_CHECKPOINTS}
+        return paths | {"generator": checkpoint_path(self.tier, "generator")}
+
     def _config(self) -> dict[str, Any]:
         import torch
 
-        tier = CONFIGS[self.tier].pose_tier
-        paths = {name: checkpoint_path(tier, name) for name in POSE_CHECKPOINTS}
-        paths["generator"] = checkpoint_path(self.tier, "generator")
         return {
             "finephys": __version__,
             "tier": self.tier,
@@ -332,7 +336,8 @@ class Pipeline:
             "detector": self.detector.name,
             "dynamics": self.physnet.dynamics,
             "checkpoints": {
-                name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()
+                name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for name, path in self._checkpoints().items()
             },
         }
 
