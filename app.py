@@ -3,11 +3,13 @@
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 
 from finephys.config import CONFIGS
+from finephys.errors import FinePhysError
 from finephys.pipeline import Pipeline
 from finephys.ui import server
 from finephys.ui.runs import Runs
@@ -19,13 +21,17 @@ def read_flags() -> argparse.Namespace:
     """Flags of the command line; on a Space the host and port come from the environment."""
     parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    )
+    parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--tier", default="tiny", choices=list(CONFIGS))
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--share", action="store_true", help="also a public link through Gradio")
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; choose a number from 1 to 65535")
+    return int(text)
 
 
 def check_port(host: str, port: int) -> None:
@@ -37,7 +43,7 @@ def check_port(host: str, port: int) -> None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         sys.exit(
             f"{host}:{port} cannot be used ({error}); stop the other program or choose another "
             f"port: python app.py --port {port + 1}"
@@ -48,9 +54,9 @@ def load_models(pipeline: Pipeline, ready: threading.Event) -> None:
     """Load the models so that the first press of Generate does not wait for them."""
     try:
         pipeline.warm_up()
-    except Exception:
-        LOGGER.exception("The models could not be loaded; Generate will say why.")
-        raise
+    except FinePhysError as error:
+        LOGGER.warning("Generate cannot work yet. %s", error)
+        return
     ready.set()
     LOGGER.info("Models are loaded.")
 
@@ -61,6 +67,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     check_port(flags.host, flags.port)
+    # Ending by a signal must still delete what people uploaded.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     folder = server.own_folder()
 
     from finephys.ui import page  # gradio reads its folder from the environment when imported

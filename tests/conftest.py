@@ -77,9 +77,11 @@ def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+    left = list(folder.glob("finephys-*"))
+    assert not left, f"uploads and results were left behind when the app ended: {left}"
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
