@@ -16,11 +16,14 @@ Homography = npt.NDArray[np.float64]
 _WORKING_SIDE = 640  # pixels of the longer side when following points: finer gains nothing
 _POINTS = 400
 _FEWEST_INLIERS = 20
+_FEWEST_STILL = 10  # enough to see that nothing moves: no motion is fitted to them
 _LEAST_INLIER_SHARE = 0.4
 _REPROJECTION = 1.5  # working pixels within which a background point follows the homography
 _STILL = 0.5  # working pixels: a background that moves less than this stands still
 _LOST_TRACK = 1.0  # working pixels a point may miss its origin by when followed there and back
-_TRAVELS = 0.01  # share of the longer side that a turning, zooming camera leaves unexplained
+_LEAST_OVERLAP = 0.6  # share of a frame inside the key frame below which the key frame moves on
+_LARGEST_DRIFT = 25.0  # working pixels at the corners: more is a wrong fit, not drift
+_TRAVELS = 0.006  # share of the longer side that a turning, zooming camera leaves unexplained
 
 STILL_NOTE = "The camera stands still."
 MOVING_NOTE = "The camera turns or zooms; its motion was measured on the background and removed."
@@ -34,8 +37,8 @@ def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     """Estimate the homography from each of the 16 poses' frames to the first.
 
     Corners outside the person's box are followed from frame to frame by pyramidal Lucas-Kanade
-    flow, forth and back; RANSAC fits a homography; the steps are composed and corrected against the
-    first frame where it can still be seen. Design choice: the paper does not treat moving cameras,
+    flow, forth and back; RANSAC fits a homography; the steps are composed and corrected against
+    an earlier frame that still overlaps. Design choice: the paper does not treat moving cameras,
     but a path that holds the camera's own hides gravity. A homography removes the turning and
     zooming of a camera that keeps its place; one that travels moves the person against the
     background, which nothing in the background tells, so that it counts as not known.
@@ -59,12 +62,17 @@ def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     if _stands_still(pictures, masks):
         return CameraMotion(np.tile(np.eye(3), (FRAMES, 1, 1)), True, STILL_NOTE)
     to_first = [np.eye(3)]
+    key = 0  # frame against which the drift of composed steps is taken out
     for frame in range(1, count):
         step, reason = _step(pictures[frame], pictures[frame - 1], masks[frame], masks[frame - 1])
         if step is None:
             return unknown_camera(reason)
-        composed = to_first[-1] @ step
-        to_first.append(_corrected(composed, pictures[frame], pictures[0], masks[frame], masks[0]))
+        to_key = np.linalg.inv(to_first[key]) @ to_first[-1] @ step
+        if _overlap(to_key, pictures[0].shape) < _LEAST_OVERLAP:
+            key, to_key = frame - 1, step
+        if key < frame - 1:
+            to_key = _corrected(to_key, pictures[frame], pictures[key], masks[frame], masks[key])
+        to_first.append(to_first[key] @ to_key)
     grow = np.diag([scale, scale, 1.0])
     full = np.linalg.inv(grow) @ np.array(to_first) @ grow
     full /= full[:, 2:, 2:]
@@ -170,7 +178,7 @@ def _stands_still(pictures: list[Bytes], masks: list[Bytes]) -> bool:
     """Whether most background points of the first frame are where they were in all others."""
     for frame in range(1, len(pictures)):
         start, end = _follow(pictures[0], pictures[frame], masks[0], masks[frame])
-        if len(start) < _FEWEST_INLIERS:
+        if len(start) < _FEWEST_STILL:
             return False
         moved = np.linalg.norm(end - start, axis=-1)
         if np.median(moved) > _STILL or (moved < 2 * _STILL).mean() < 0.6:
@@ -181,11 +189,15 @@ def _stands_still(pictures: list[Bytes], masks: list[Bytes]) -> bool:
 def _step(
     picture: Bytes, before: Bytes, mask: Bytes, mask_before: Bytes
 ) -> tuple[Homography | None, str]:
-    """Homography from a frame to the one before it, or None and why not."""
+    """Homography from a frame to the one before it, or None and why not.
+
+    A similarity is taken where it fits as well: its four numbers are certain where the person
+    hides the background, a homography's eight are not.
+    """
     start, end = _follow(picture, before, mask, mask_before)
     if len(start) < _FEWEST_INLIERS:
         return None, f"only {len(start)} points of the background can be followed"
-    cv2.setRNGSeed(0)
+    cv2.setRNGSeed(0)  # RANSAC draws from OpenCV's own generator: the same clip, the same answer
     matrix, inliers = cv2.findHomography(
         start, end, cv2.RANSAC, _REPROJECTION, maxIters=2000, confidence=0.999
     )
@@ -194,21 +206,49 @@ def _step(
     share = float(inliers.mean())
     if inliers.sum() < _FEWEST_INLIERS or share < _LEAST_INLIER_SHARE:
         return None, f"only {share:.0%} of the background's points move together"
+    affine, agreeing = cv2.estimateAffinePartial2D(
+        start, end, None, cv2.RANSAC, _REPROJECTION, maxIters=2000, confidence=0.999
+    )
+    if affine is not None and agreeing.sum() >= 0.95 * inliers.sum():
+        similarity = np.r_[np.asarray(affine, np.float64), [[0, 0, 1]]]
+        followed = inliers.ravel() > 0
+        misses = [
+            float(np.median(np.linalg.norm(_moved(model, start) - end, axis=-1)[followed]))
+            for model in (similarity, matrix)
+        ]
+        if misses[0] < 1.1 * misses[1] + 0.1:
+            return similarity, ""
     return np.asarray(matrix, np.float64), ""
 
 
+def _moved(matrix: Homography, points: npt.NDArray[Any]) -> Homography:
+    """Points (n, 2) moved by a homography."""
+    moved: Homography = np.c_[points, np.ones(len(points))] @ matrix.T
+    return moved[:, :2] / moved[:, 2:]
+
+
+def _overlap(to_key: Homography, shape: tuple[int, ...]) -> float:
+    """Share of a frame that lies inside the key frame."""
+    height, width = shape[:2]
+    grid = np.stack(np.meshgrid(np.linspace(0, width, 9), np.linspace(0, height, 9)), -1)
+    points = _moved(to_key, grid.reshape(-1, 2))
+    return float(((points >= 0) & (points <= [width, height])).all(-1).mean())
+
+
 def _corrected(
-    composed: Homography, picture: Bytes, first: Bytes, mask: Bytes, first_mask: Bytes
+    to_key: Homography, picture: Bytes, key: Bytes, mask: Bytes, key_mask: Bytes
 ) -> Homography:
-    """Take out the drift of composed steps where the frame still overlaps the first."""
-    height, width = first.shape
-    there = cv2.warpPerspective(picture, composed, (width, height))
-    seen = cv2.warpPerspective(mask, composed, (width, height), flags=cv2.INTER_NEAREST)
+    """Take out the drift of composed steps by following the moved frame into the key frame."""
+    height, width = key.shape
+    there = cv2.warpPerspective(picture, to_key, (width, height))
+    seen = cv2.warpPerspective(mask, to_key, (width, height), flags=cv2.INTER_NEAREST)
     seen = cv2.erode(seen, np.ones((9, 9), np.uint8))
-    step, _ = _step(np.asarray(there), first, np.asarray(seen), first_mask)
+    step, _ = _step(np.asarray(there), key, np.asarray(seen), key_mask)
     if step is None:
-        return composed
-    return step @ composed
+        return to_key
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
+    drift = np.linalg.norm(_moved(step, corners) - corners, axis=-1).max()
+    return step @ to_key if drift < _LARGEST_DRIFT else to_key
 
 
 def _to_poses(to_first: Homography) -> Homography:

