@@ -103,12 +103,17 @@ def test_the_person_does_not_count_as_background() -> None:
     assert estimate_camera_motion(clip, nobody()).note != "The camera stands still."
 
 
-def test_steps_are_composed_in_order() -> None:
-    """Catches step @ to_first for to_first @ step, once the first frame is out of sight."""
-    true = turning((20, 0, 0), zoom=1.3, focal=2.0)
+@pytest.mark.parametrize(
+    ("degrees", "zoom", "allowed"), [((20, 0, 0), 1.3, 7), ((24, 5, 0), 0.9, 3)]
+)
+def test_long_pans_do_not_drift(
+    degrees: tuple[float, float, float], zoom: float, allowed: float
+) -> None:
+    """Catches steps composed in the wrong order, and a first frame out of sight still used."""
+    true = turning(degrees, zoom, focal=2.0)
     camera = estimate_camera_motion(filmed(true), nobody())
     assert camera.known
-    assert worst(camera.to_first, true) < 6
+    assert worst(camera.to_first, true) < allowed
 
 
 def test_a_camera_that_travels_is_not_known() -> None:
