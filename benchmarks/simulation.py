@@ -19,7 +19,6 @@ from finephys.anthropometry import (
     SEGMENTS,
     center_of_mass_weights,
 )
-from finephys.motion.body import ANKLE_HEIGHT, TOE_HEIGHT
 from finephys.motion.simulation import simulate
 from finephys.skeleton import JOINT, limb_lengths
 from finephys.types import WorldMotion
@@ -90,41 +89,54 @@ def angular_momentum(joints: Array, fps: float) -> Array:
     return total
 
 
+def core(motion: WorldMotion) -> slice:
+    """The longest flight, or the whole motion where there is none."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], motion.flight.astype(int), [0]])))
+    if not len(edges):
+        return slice(0, len(motion.joints))
+    begins, ends = edges[::2], edges[1::2]
+    longest = int((ends - begins).argmax())
+    return slice(int(begins[longest]), int(ends[longest]))
+
+
+def around(part: slice) -> slice:
+    """The same with the frames of take-off and touch-down."""
+    return slice(max(part.start - 1, 0), part.stop + 1)
+
+
 def flight_figures(motion: WorldMotion) -> dict[str, float]:
-    """Gravity and drift of the momentum over the flight; empty without one."""
-    inside = np.flatnonzero(motion.flight)
-    if len(inside) < 5:
+    """Gravity and drift of the momentum over the longest flight; empty without one."""
+    if not motion.flight.any():
         return {}
-    joints = motion.joints[inside].astype(np.float64)
-    times = np.arange(len(inside)) / motion.fps
+    joints = motion.joints[core(motion)].astype(np.float64)
+    times = np.arange(len(joints)) / motion.fps
     height = np.einsum("j,tj->t", center_of_mass_weights(), joints[..., 2])
     momentum = angular_momentum(joints, motion.fps)
     mean = momentum.mean(0)
+    off = np.linalg.norm(momentum - mean, axis=1)
     return {
         "gravity_error": abs(-2 * float(np.polyfit(times, height, 2)[0]) - GRAVITY),
-        "momentum_drift": float(np.linalg.norm(momentum - mean, axis=1).max() / _scale(momentum)),
+        "momentum_drift": float(off.max() / np.linalg.norm(mean)),
+        "momentum": float(np.linalg.norm(mean)),
     }
 
 
-def _scale(momentum: Array) -> float:
-    return max(float(np.linalg.norm(momentum.mean(0))), 0.1)
+def floor_figures(motion: WorldMotion) -> dict[str, float]:
+    """How far joints go below the floor, and how far ankles that rest on it slide, mm.
 
-
-def floor_figures(motion: WorldMotion, height: float) -> dict[str, float]:
-    """How far joints go below the floor they rest on, and how planted ankles slide, mm."""
+    An ankle rests while it stays below a tenth of the body's height and moves up or down slower
+    than 2 cm/s, for 80 ms or more.
+    """
     ankles = motion.joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]]].astype(np.float64)
-    low = ankles[..., 2] < ANKLE_HEIGHT * height * 1.02
-    toe = np.abs(ankles[..., 2] - TOE_HEIGHT * height) < 0.002
+    rising = np.abs(np.gradient(ankles[..., 2], axis=0)) * motion.fps
+    resting = (rising < 0.02) & (ankles[..., 2] < 0.15) & ~motion.flight[:, None]
     slip = 0.0
-    step = np.linalg.norm(np.diff(ankles[..., :2], axis=0), axis=-1)
     for foot in (0, 1):
-        for resting in (low[:, foot], toe[:, foot]):
-            both = resting[1:] & resting[:-1]
-            still = np.abs(np.diff(ankles[:, foot, 2])) * motion.fps < 0.02
-            run = 0.0
-            for moved, planted in zip(step[:, foot], both & still, strict=True):
-                run = run + moved if planted else 0.0
-                slip = max(slip, run)
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], resting[:, foot].astype(int), [0]])))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            if end - begin >= 0.08 * motion.fps:
+                spots = ankles[begin:end, foot, :2]
+                slip = max(slip, float(np.linalg.norm(spots - np.median(spots, 0), axis=1).max()))
     return {
         "penetration_mm": 1e3 * max(0.0, -float(motion.joints[..., 2].min())),
         "slip_mm": 1e3 * slip,
@@ -145,7 +157,10 @@ def row(action: int, seeds: range, fps: float) -> dict[str, object]:
         motion = simulate(action, seed, fps)
         seconds = time.process_time() - begun
         joints = motion.joints.astype(np.float64)
-        somersault, twist, tilt = count_turns(joints)
+        part = (
+            slice(None) if action == 26 else around(core(motion))
+        )  # an aerial leaves the floor bent over
+        somersault, twist, tilt = count_turns(joints[part])
         wanted = TURNS[action]
         rows.append(
             {
@@ -156,7 +171,7 @@ def row(action: int, seeds: range, fps: float) -> dict[str, object]:
                 "velocity_jump": jumps(motion),
                 "seconds": seconds,
                 **flight_figures(motion),
-                **floor_figures(motion, 1.45),
+                **floor_figures(motion),
             }
         )
     names = list(dict.fromkeys(name for one in rows for name in one))

@@ -47,6 +47,9 @@ def swapped_name(name: str) -> str:
 ANKLE_HEIGHT = 0.047
 """Height of the ankle above the sole of a flat foot, fraction of body height."""
 
+_STRAIGHT = 0.996
+"""Part of a leg's length beyond which a foot is drawn after the hip, softly, not all at once."""
+
 TOE_HEIGHT = 0.085
 """Height of the ankle when standing on the toes, fraction of body height."""
 
@@ -186,7 +189,10 @@ def reach(
     line = ankle - hip
     distance = np.linalg.norm(line, axis=-1, keepdims=True)
     line = line / distance
-    distance = np.clip(distance, 0.3 * (thigh + shank), 0.99999 * (thigh + shank))
+    whole = thigh + shank
+    over = np.maximum(distance / whole - _STRAIGHT, 0.0) / (1 - _STRAIGHT)
+    soft = whole * (1 - (1 - _STRAIGHT) * np.exp(-over))
+    distance = np.maximum(np.where(over > 0, soft, distance), 0.3 * whole)
     side = forward - line * (forward * line).sum(-1, keepdims=True)
     side = side / np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
     along = (distance**2 + thigh**2 - shank**2) / (2 * distance)

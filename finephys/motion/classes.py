@@ -30,9 +30,21 @@ def pose(base: Pose | None = None, **degrees: float) -> Pose:
     return result
 
 
+ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
+ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
 STAND = pose(arm_raise=12, arm_side=60, elbow=12, hip_side=2)
 LOW = pose(arm_raise=-45, arm_side=15, elbow=10, hip_flex=75, knee=80, spine_flex=20)
-REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=4, hip_flex=-6, hip_side=3)
+REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3)
+REACH_BACK = pose(REACH, hip_flex=8, spine_flex=-8)
+RUNNING = pose(ARMS_OUT, arm_raise=45, arm_side=50, elbow=45, spine_flex=2)
+HURDLE_OFF = pose(
+    ARMS_UP, left_hip_flex=-14, left_knee=10, right_hip_flex=62, right_knee=75, arm_raise=95,
+)  # fmt: skip
+HURDLE = pose(ARMS_UP, hip_flex=22, knee=28, hip_side=2, arm_raise=150, spine_flex=2)
+HURDLE_LAND = pose(ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=120, spine_flex=6)
+SNAP = pose(ARMS_UP, arm_raise=150, hip_flex=58, knee=8, spine_flex=8, hip_side=2)
+SNAPPING = pose(ARMS_UP, arm_raise=120, hip_flex=60, knee=16, spine_flex=24, hip_side=2)
+SNAP_LAND = pose(ARMS_UP, arm_raise=95, hip_flex=42, knee=26, spine_flex=16, hip_side=3)
 TUCK = pose(
     hip_flex=122, knee=132, hip_side=8, spine_flex=38, head_flex=22, arm_raise=62, arm_side=12,
     elbow=38,
@@ -47,7 +59,9 @@ STRETCHED = pose(
 WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
 TUCK_WRAP = pose(TUCK, hip_flex=108, spine_flex=28, arm_raise=55, arm_roll=45, elbow=85)
 PUCK = pose(TUCK_WRAP, hip_flex=62, knee=85, spine_flex=18)
-HALF_PIKE = pose(WRAP, hip_flex=22, spine_flex=8)
+ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
+HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
+HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
 PIKE_WRAP = pose(PIKE, hip_flex=105, spine_flex=30)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
 TOUCH_BACK = pose(
@@ -57,9 +71,8 @@ TOUCH_FRONT = pose(
     hip_flex=52, knee=58, hip_side=6, spine_flex=18, arm_raise=80, arm_side=50, elbow=20
 )
 SQUAT = pose(hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15)
+SOFT_SQUAT = pose(SQUAT, spine_flex=8)
 PRESENT = pose(arm_raise=150, arm_side=50, elbow=8, hip_side=2, spine_flex=-4)
-ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
-ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
 
 
 @dataclass(frozen=True)
@@ -72,10 +85,13 @@ class Airborne:
         speed: range of horizontal speeds, m/s, forward positive.
         somersaults: turns about the lateral axis, forward positive.
         twists: turns about the long axis, to the left positive.
-        one_foot: takes off from the left foot and lands on one.
+        entry: "run" (off the left foot), "stand" (off both), "hurdle" (run, hop, off both) or
+            "snap" (end of a round-off, off both).
         lands_on: "both", "left" or "right".
         lean: degrees of trunk lean at take-off, forward positive.
         final_lean: change of that lean at landing, degrees.
+        quiet: part of the flight by which the twist is over, made by tilt alone.
+        crouch: how far the pelvis sinks before the push of a run-up, metres.
     """
 
     keys: tuple[Key, ...]
@@ -83,11 +99,17 @@ class Airborne:
     speed: tuple[float, float]
     somersaults: float = 0.0
     twists: float = 0.0
-    one_foot: bool = False
+    entry: str = "stand"
     lands_on: str = "both"
     lean: float = 0.0
     final_lean: float = 0.0
-    crouch: float = 0.20
+    quiet: float | None = None
+    crouch: float = 0.10
+
+    @property
+    def one_foot(self) -> bool:
+        """Whether it takes off from the left foot and lands on one."""
+        return self.entry == "run"
 
 
 @dataclass(frozen=True)
@@ -116,11 +138,15 @@ def _salto(
     twists: float = 0.0,
     seconds: tuple[float, float] = (0.74, 0.86),
     speed: tuple[float, float] = (-1.6, -0.8),
-    lean: float = 6.0,
+    quiet: float | None = None,
 ) -> Airborne:
+    """A salto; backward ones come out of a round-off, forward ones out of a hurdle."""
+    back = somersaults < 0
     return Airborne(
-        ((0.0, REACH), *middle, (1.0, touch)), seconds, speed, somersaults, twists, lean=lean
-    )
+        ((0.0, REACH_BACK if back else REACH), *middle, (1.0, touch)), seconds, speed,
+        somersaults, twists, "snap" if back else "hurdle", lean=-3 if back else -4,
+        final_lean=4 if back else 0, quiet=quiet,
+    )  # fmt: skip
 
 
 def _shaped(shape: Pose, enter: float = 0.25, leave: float = 0.72) -> tuple[Key, ...]:
@@ -134,19 +160,22 @@ def _twisting(shape: Pose, drop: float, enter: float = 0.3, leave: float = 0.66)
     return ((0.14, dropped), (enter, shape), (leave, shape), (0.86, opened))
 
 
-def _twist_then(shape: Pose, puck: Pose, until: float) -> tuple[Key, ...]:
+def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     """Shapes of a double salto that twists while open, then closes to `shape`."""
+    return ((0.16, puck), (until, puck), (until + 0.2, shape), (0.78, shape), (0.92, OPEN))
+
+
+def _spinning(puck: Pose) -> tuple[Key, ...]:
+    """Shapes of a double salto that twists throughout."""
     dropped = pose((REACH + puck) / 2, left_arm_raise=70, left_arm_side=75)
-    late = min(until + 0.14, 0.76)
-    held = ((late, shape), (0.76, shape)) if late < 0.7 else ((0.76, puck),)
-    return ((0.1, dropped), (0.22, puck), (until, puck), *held, (0.9, OPEN))
+    return ((0.1, dropped), (0.22, puck), (0.62, puck), (0.76, puck), (0.9, OPEN))
 
 
 _BACK, _FRONT = (-1.6, -0.7), (1.2, 2.2)
 _DOUBLE = (0.95, 1.06)
 
 _LEAP_OFF = pose(
-    ARMS_OUT, left_hip_flex=-22, left_knee=8, right_hip_flex=55, right_knee=12, spine_flex=-4,
+    ARMS_OUT, left_hip_flex=-22, left_knee=11, right_hip_flex=55, right_knee=12, spine_flex=-4,
 )  # fmt: skip
 _SPLIT = pose(
     ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-72, left_knee=4, left_hip_roll=20,
@@ -174,7 +203,7 @@ _RING = pose(
 _STAG = pose(
     ARMS_OUT, right_hip_flex=88, right_knee=118, left_hip_flex=-60, left_knee=4, spine_flex=-10
 )
-_JUMP_OFF = pose(ARMS_OUT, knee=4, hip_flex=-4, hip_side=3, arm_raise=110)
+_JUMP_OFF = pose(ARMS_OUT, knee=10, hip_flex=-4, hip_side=3, arm_raise=110)
 _JUMP_LAND = pose(ARMS_OUT, knee=28, hip_flex=24, hip_side=4, spine_flex=6)
 
 
@@ -183,8 +212,8 @@ def _leap(
     seconds: tuple[float, float] = (0.54, 0.64),
 ) -> Airborne:  # fmt: skip
     return Airborne(
-        ((0.0, _LEAP_OFF), *middle, (1.0, touch)), seconds, (2.0, 2.8), 0.0, twists, one_foot=True,
-        lands_on=lands_on, lean=4.0, crouch=0.1,
+        ((0.0, _LEAP_OFF), *middle, (1.0, touch)), seconds, (2.0, 2.8), 0.0, twists, entry="run",
+        lands_on=lands_on, lean=4.0,
     )  # fmt: skip
 
 
@@ -229,6 +258,21 @@ STEERING = (
 )
 """What twisting gymnasts do to tilt: drop or raise one arm, bend the trunk sideways."""
 
+
+def quiet_steering(quiet: float) -> tuple[Steering, ...]:
+    """What stops a twist as well: it is over by part `quiet` of the flight."""
+    quiet = 0.97 * quiet
+    half = 0.5 * quiet
+    return (
+        Steering("left_arm_raise", 0.02, quiet, np.radians(100)),
+        Steering("spine_side", 0.02, quiet, np.radians(15)),
+        Steering("right_arm_raise", 0.02, quiet, np.radians(125)),
+        Steering("left_arm_raise", half, quiet, np.radians(100)),
+        Steering("right_arm_raise", half, quiet, np.radians(100)),
+        Steering("spine_side", half, quiet, np.radians(15)),
+    )
+
+
 CLASSES: dict[int, Airborne | Supported] = {
     6: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 0.5),
     7: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 1.0, (0.58, 0.66)),
@@ -248,25 +292,25 @@ CLASSES: dict[int, Airborne | Supported] = {
     21: Supported(1, _PASSE, seconds=(0.7, 0.9)),
     22: Supported(2, _HEEL),
     23: Supported(1, _HEEL, seconds=(0.75, 0.9)),
-    24: _salto(_shaped(TUCK, 0.32), TOUCH_FRONT, -2, 0.5, _DOUBLE, _BACK),
-    25: _salto(_shaped(TUCK), TOUCH_FRONT, 1, 0, (0.68, 0.8), _FRONT, -4),
+    24: _salto(_twist_then(ONE_ARM, 0.3, TUCK), TOUCH_FRONT, -2, 0.5, _DOUBLE, _BACK, 0.42),
+    25: _salto(_shaped(TUCK), TOUCH_FRONT, 1, 0, (0.68, 0.8), _FRONT),
     26: Airborne(
         ((0.0, _WALKOVER_OFF), (0.45, _WALKOVER_SPLIT), (1.0, _WALKOVER_LAND)), (0.46, 0.54),
-        (1.3, 1.8), 0.72, one_foot=True, lands_on="right", lean=48, crouch=0.1,
+        (1.3, 1.8), 0.72, entry="run", lands_on="right", lean=48,
     ),
-    27: _salto(_twisting(WRAP, 90), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT, -4),
-    28: _salto(_twisting(WRAP, 60), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT, -4),
-    29: _salto(_twisting(WRAP, 80), TOUCH_BACK, 1, 1.5, (0.78, 0.88), _FRONT, -4),
-    30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT, -4),
+    27: _salto(_twisting(WRAP, 90), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT),
+    28: _salto(_twisting(WRAP, 60), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT),
+    29: _salto(_twisting(WRAP, 80), TOUCH_BACK, 1, 1.5, (0.78, 0.88), _FRONT),
+    30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT),
     31: _salto(_shaped(STRETCHED, 0.2, 0.8), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
     32: _salto(_twisting(WRAP, 110, 0.26, 0.72), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
     33: _salto(_twisting(WRAP, 90), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
     34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
     35: _salto(_twisting(WRAP, 80), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),
-    36: _salto(_twist_then(TUCK_WRAP, PUCK, 0.62), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
-    37: _salto(_twist_then(TUCK, PUCK, 0.4), TOUCH_BACK, -2, 1, _DOUBLE, _BACK),
+    36: _salto(_spinning(PUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
+    37: _salto(_twist_then(HALF_TUCK, 0.4, TUCK), TOUCH_BACK, -2, 1, _DOUBLE, _BACK, 0.5),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
-    39: _salto(_twist_then(PIKE, HALF_PIKE, 0.45), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK),
+    39: _salto(_twist_then(HALF_PIKE, 0.4, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
     40: _salto(_shaped(PIKE), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
 }  # fmt: skip
 """Class id -> description. Left-footed and left-twisting; the other side is a mirror image."""

@@ -81,7 +81,7 @@ def through(
 
 @dataclass(frozen=True)
 class Steered:
-    """A curve with smooth bumps (C2) added to some of its columns.
+    """A curve with flat-topped smooth bumps (C2) added to some of its columns.
 
     Attributes:
         curve: what is steered.
@@ -105,5 +105,5 @@ class Steered:
             self.columns, self.starts, self.ends, self.heights, strict=True
         ):
             s = np.clip((at - start) / (end - start), 0.0, 1.0)
-            values[:, column] += height * 64 * (s * (1 - s)) ** 3
+            values[:, column] += height * (1 - (2 * s - 1) ** 6) ** 3
         return values

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from finephys.anthropometry import consistent_mass_matrix
 from finephys.errors import FinePhysError
-from finephys.motion.body import ANGLE, Body, forward_kinematics, trunk_frames
+from finephys.motion.body import ANGLE, Body, forward_kinematics, rotation, trunk_frames
 from finephys.motion.curves import Array, Curve, Steered
 
 _MASS = consistent_mass_matrix()
@@ -23,11 +25,17 @@ for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
     _HAT[_k, 3 * _j + _i], _HAT[_k, 3 * _i + _j] = 1.0, -1.0
 
 _CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 25
+_ENOUGH = 4
+"""Solutions to choose from; other momenta may do the same somersaults and twists."""
+
 _SOLVED = 1e-5
 """Radians."""
 
-_TILT = np.radians(40)
+_TILT = np.radians(20)
 """Design choice: candidates that tilt further are tried last."""
+
+_NEARLY = 0.05
+"""Radians; what momentum alone can still put right after a twist made by tilt."""
 
 _UNIT = 0.2
 """m^2/s, a momentum that counts in a step as much as a steering movement of full reach."""
@@ -52,6 +60,7 @@ class Flight:
         momentum: (3,) angular momentum per unit body mass, m^2/s, world axes.
         times: (N,) seconds from take-off.
         rotations: (N, 3, 3) pelvis to world.
+        spins: (N, 3) angular velocity in pelvis axes, rad/s.
         angles: joint angles over time, with the steering that was needed.
     """
 
@@ -59,7 +68,24 @@ class Flight:
     momentum: Array
     times: Array
     rotations: Array
+    spins: Array
     angles: Steered
+
+    def rotation_at(self, times: npt.ArrayLike) -> Array:
+        """Pelvis to world (T, 3, 3) at `times`, by Hermite rotation vectors between the steps."""
+        at = np.asarray(times, np.float64)
+        step = self.times[1] - self.times[0]
+        index = np.clip((at / step).astype(int), 0, len(self.times) - 2)
+        s = ((at - self.times[index]) / step)[:, None]
+        first, second = self.rotations[index], self.rotations[index + 1]
+        whole = Rotation.from_matrix(first.swapaxes(1, 2) @ second).as_rotvec()
+        going = self.spins[index] * step
+        arriving = self.spins[index + 1] * step
+        crossed = np.cross(whole, arriving)
+        arriving = arriving + 0.5 * crossed + np.cross(whole, crossed) / 12
+        turned = s**2 * (3 - 2 * s) * whole + s * (1 - s) ** 2 * going - s**2 * (1 - s) * arriving
+        result: Array = first @ Rotation.from_rotvec(turned).as_matrix()
+        return result
 
 
 @dataclass(frozen=True)
@@ -117,8 +143,8 @@ class _Shape:
     trunk: Array
 
 
-def _shapes(angles: Sequence[Steered], body: Body, duration: float) -> _Shape:
-    steps = int(np.ceil(duration / _STEP))
+def _shapes(angles: Sequence[Steered], body: Body, duration: float, step: float = _STEP) -> _Shape:
+    steps = int(np.ceil(duration / step - 1e-9))
     times = np.linspace(0.0, duration, 2 * steps + 1)
     epsilon = 1e-4
     shifted = np.concatenate([times - epsilon, times, times + epsilon])
@@ -127,11 +153,12 @@ def _shapes(angles: Sequence[Steered], body: Body, duration: float) -> _Shape:
     joints = joints.reshape(len(angles), 3, len(times), *joints.shape[1:]).transpose(1, 2, 0, 3, 4)
     before, now, after = joints
     momentum = angular_momentum(now, (after - before) / (2 * epsilon))
-    return _Shape(duration / steps, np.linalg.inv(_inertia(now)), momentum, trunk_frames(now))
+    inverse = np.linalg.inv(_inertia(now)).astype(np.float64)
+    return _Shape(duration / steps, inverse, momentum, trunk_frames(now))
 
 
 def _integrate(shape: _Shape, start: Array, momentum: Array) -> Array:
-    """Rotations (N, B, 3, 3) at whole steps for a batch of momenta (B, 3)."""
+    """Rotations (N, B, 3, 3) at whole steps, from `start` (3, 3) or (B, 3, 3), momenta (B, 3)."""
     step, inverse, limbs = shape.step, shape.inverse_inertia, shape.limb_momentum[..., None]
     column = momentum[:, :, None]
 
@@ -141,7 +168,7 @@ def _integrate(shape: _Shape, start: Array, momentum: Array) -> Array:
         turned: Array = rotations @ (omega @ _HAT).reshape(-1, 3, 3)
         return turned
 
-    now = np.repeat(start[None], len(momentum), axis=0)
+    now = np.broadcast_to(start, (len(momentum), 3, 3)).copy()
     out = [now]
     for index in range(0, len(limbs) - 1, 2):
         k1 = rate(now, index)
@@ -179,16 +206,23 @@ def _miss(shape: _Shape, start: Array, momentum: Array, target: Array) -> Array:
 
 
 def _search(shape: _Shape, start: Array, target: Array, duration: float) -> tuple[Array, Array]:
-    """Momenta (K, 3) that come nearest to the target, best first, and what is left (K,).
+    """Momenta (K, 3) that come nearest to the target, and what is left (K,).
 
-    A coarse grid, then damped Newton; all candidates fly in one batch, and steps that do not help
-    are shortened.
+    A coarse grid, flown in one batch, gives the candidates.
     """
     grid = _grid(shape, start, target, duration)
     angles = _angles(shape, start, grid)
     size = np.abs(angles[-1] - angles[0] * _CHANGE - target).max(1)
-    size += np.maximum(np.abs(angles[..., 1]).max(0) - _TILT, 0.0)
-    now = grid[np.argsort(size)[:_CANDIDATES]]
+    size += 2 * np.maximum(np.abs(angles[..., 1]).max(0) - _TILT, 0.0)
+    return _refine(shape, start, target, grid[np.argsort(size)[:_CANDIDATES]])
+
+
+def _refine(shape: _Shape, start: Array, target: Array, now: Array) -> tuple[Array, Array]:
+    """Damped Newton from momenta (K, 3), all in one batch; steps that do not help are shortened.
+
+    Returns:
+        Momenta and what is left, best first; of those that meet the target, the least tilted.
+    """
     best, left, scale = now, np.full(len(now), np.inf), np.ones(len(now))
     move = np.zeros_like(now)
     delta = 1e-5
@@ -205,13 +239,14 @@ def _search(shape: _Shape, start: Array, target: Array, duration: float) -> tupl
         left = np.where(better, size, left)
         move = np.where(better[:, None], step, move)
         scale = np.where(better, np.minimum(1.0, 2 * scale), 0.4 * scale)
-        if left.min() < _SOLVED:
+        if (left < _SOLVED).sum() >= min(_ENOUGH, len(now)):
             break
         if len(now) > _KEEP:
             keep = np.argsort(left)[: max(_KEEP, int(0.8 * len(now)))]
             best, left, move, scale = best[keep], left[keep], move[keep], scale[keep]
         now = best + scale[:, None] * move
-    order = np.argsort(left)
+    tilt = np.abs(_angles(shape, start, best)[..., 1]).max(0)
+    order = np.lexsort((tilt, np.maximum(left, _SOLVED)))
     return best[order], left[order]
 
 
@@ -278,6 +313,78 @@ def _grid(shape: _Shape, start: Array, target: Array, duration: float) -> Array:
     return np.concatenate([planar, around])
 
 
+def _steer_quietly(
+    angles: Steered, reaches: Array, body: Body, start: Array, target: Array, duration: float,
+    quiet: float,
+) -> tuple[Array, Steered, Array, float]:  # fmt: skip
+    """Twist by tilt alone and stop it: leave the floor tilted, then take the tilt away in the air.
+
+    The momentum stays that of the plain somersault. Unknown are its size, the tilt at take-off and
+    the steering; what is met is no tilt and the whole twist at part `quiet` of the flight, and the
+    somersaults at the end. The body is even on both sides by then and flies on without twisting.
+
+    Returns:
+        Momentum, steering, start (3, 3) with its tilt, and what is left.
+    """
+    plain = _shapes([angles], body, duration)
+    inertia = 1 / plain.inverse_inertia[:, 0, 1, 1]
+    size = float(target[0] / duration * inertia.mean())
+    count = 2 + len(reaches)
+    at = round(quiet * (len(plain.trunk) // 2))
+    # What is left of the somersault when the body flies on without tilt, by Simpson's rule.
+    weights = plain.step / 6 * np.array([1.0, *np.tile([4.0, 2.0], len(inertia) // 2 - at)])
+    weights[-1] = weights[0]
+    facing = np.cos(target[2])
+    gained = (weights / inertia[2 * at :]).sum()
+    lost = (weights * plain.limb_momentum[2 * at :, 0, 1] / inertia[2 * at :]).sum()
+    lean = somersault_tilt_twist(plain.trunk[[2 * at, -1], 0])[:, 0]
+    lost = facing * (lost - (lean[1] - lean[0]))
+    delta = 1e-5
+
+    def tilted(unknowns: Array) -> Array:
+        turned: Array = start @ rotation("x", unknowns[..., 1] * _TILT)
+        return turned
+
+    def error(unknowns: Array) -> Array:
+        bent = [replace(angles, heights=tuple(one[2:] * reaches)) for one in unknowns]
+        momenta = unknowns[:, :1] * np.array([0.0, size, 0.0])
+        shapes = _shapes(bent, body, at * plain.step, plain.step)
+        turned = _angles(shapes, tilted(unknowns), momenta)
+        change: Array = turned[-1] - turned[0] * _CHANGE - target * _CHANGE
+        change[:, 0] += unknowns[:, 0] * size * gained - lost
+        return change
+
+    tries = np.zeros((36, count))
+    tries[:, 0] = np.tile([0.9, 1.0, 1.1], 12)
+    tries[:, 1] = np.repeat([-0.9, -0.5, -0.25, 0.25, 0.5, 0.9], 6)
+    tries[:, 2] = np.tile(np.repeat([-0.3, 0.3], 3), 6)
+    order = np.argsort(np.abs(error(tries)).max(1))
+    found, found_left = tries[order[0]], np.inf
+    for candidate in tries[order[:_KEEP]]:
+        now, best, left, scale = candidate, candidate, np.inf, 1.0
+        move = np.zeros(count)
+        for _ in range(_STEER_STEPS):
+            errors = error(now + np.concatenate([np.zeros((1, count)), delta * np.eye(count)]))
+            worst = float(np.abs(errors[0]).max())
+            if worst < left:
+                best, left, scale = now, worst, min(1.0, 2 * scale)
+                jacobian = (errors[1:] - errors[0]).T / delta
+                move = -np.linalg.pinv(jacobian, rcond=1e-6) @ errors[0]
+                move *= min(1.0, 0.5 / max(float(np.linalg.norm(move)), 1e-12))
+            else:
+                scale *= 0.4
+            if left < _SOLVED or scale < 1e-2:
+                break
+            now = best + scale * move
+            now[1:] = np.clip(now[1:], -1.0, 1.0)
+        if left < found_left:
+            found, found_left = best, left
+        if left < _SOLVED:
+            break
+    steered = replace(angles, heights=tuple(found[2:] * reaches))
+    return np.array([0.0, found[0] * size, 0.0]), steered, tilted(found), found_left
+
+
 def solve(
     angles: Curve,
     body: Body,
@@ -286,8 +393,10 @@ def solve(
     somersaults: float,
     twists: float,
     steering: tuple[Steering, ...] = (),
+    quiet: float | None = None,
+    final_tilt: float = 0.0,
 ) -> Flight:
-    """Find the momentum that gives the asked somersaults and twists, landing without tilt.
+    """Find the momentum that gives the asked somersaults and twists.
 
     Args:
         angles: joint angles over time, take-off at 0.
@@ -297,6 +406,8 @@ def solve(
         somersaults: turns of the trunk about world y from take-off to landing; positive forward.
         twists: turns of the trunk about its own axis; positive to the left.
         steering: movements that may be used where no momentum alone does it.
+        quiet: part of the flight by which the twist is to be over; None: it may last.
+        final_tilt: sideways lean of the trunk at landing, radians, towards world y.
 
     Raises:
         NoFlightError: the solve does not converge.
@@ -308,21 +419,36 @@ def solve(
         tuple(one.end * duration for one in steering),
         (0.0,) * len(steering),
     )
-    target = 2 * np.pi * np.array([somersaults, 0.0, twists])
-    momenta, misses = _search(_shapes([plain], body, duration), start, target, duration)
-    found, steered, left = momenta[0], plain, float(misses[0])
-    if left > _SOLVED and steering:
-        reaches = np.array([one.reach for one in steering])
-        for momentum in momenta[:_KEEP]:
-            found, steered, left = _steer(plain, reaches, body, start, target, duration, momentum)
-            if left <= _SOLVED:
-                break
+    target = 2 * np.pi * np.array([somersaults, final_tilt / (2 * np.pi), twists])
+    reaches = np.array([one.reach for one in steering])
+    if quiet is not None:
+        found, steered, start, left = _steer_quietly(
+            plain, reaches, body, start, target, duration, quiet
+        )
+        if left < _NEARLY:
+            final = _shapes([steered], body, duration)
+            momenta, misses = _refine(final, start, target, found[None])
+            found, left = momenta[0], float(misses[0])
+    else:
+        momenta, misses = _search(_shapes([plain], body, duration), start, target, duration)
+        found, steered, left = momenta[0], plain, float(misses[0])
+        if left > _SOLVED and steering:
+            for momentum in momenta[:_KEEP]:
+                found, steered, left = _steer(
+                    plain, reaches, body, start, target, duration, momentum
+                )
+                if left <= _SOLVED:
+                    break
     if left > _SOLVED:
         raise NoFlightError(
             f"no momentum gives {somersaults:g} somersaults and {twists:g} twists in "
             f"{duration:.2f} s (off by {left:.2g} rad); give more time or a tighter shape."
         )
-    rotations = _integrate(_shapes([steered], body, duration), start, found[None])[:, 0]
+    shape = _shapes([steered], body, duration, _STEP / 2)
+    rotations = _integrate(shape, start, found[None])[:, 0]
     u, _, vt = np.linalg.svd(rotations)
+    rotations = u @ vt
+    local = np.einsum("nji,j->ni", rotations, found) - shape.limb_momentum[::2, 0]
+    spins = np.einsum("nij,nj->ni", shape.inverse_inertia[::2, 0], local)
     times = np.linspace(0.0, duration, len(rotations))
-    return Flight(duration, found, times, u @ vt, steered)
+    return Flight(duration, found, times, rotations, spins, steered)

@@ -1,0 +1,214 @@
+"""Leaps, jumps and saltos: entry, flight and landing put together for one seed."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.motion import classes, phases
+from finephys.motion.air import Air, place
+from finephys.motion.body import ANGLE, Body, rotation, swapped_name
+from finephys.motion.classes import Airborne, Key
+from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
+from finephys.motion.curves import Array, Curve, through
+from finephys.motion.flight import NoFlightError, Steering, solve
+from finephys.skeleton import JOINT
+
+_DRAWS = 20
+_TAIL = 0.85
+_WRISTS = (JOINT["left_wrist"], JOINT["right_wrist"])
+_FEET = {"both": ANKLES, "left": ANKLES[:1], "right": ANKLES[1:]}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a seed draws for one motion, times in seconds.
+
+    Attributes:
+        duration: of the flight.
+        speed: over the floor in flight, m/s.
+        lean: of the trunk at take-off, radians.
+        contact: of the feet on the floor before take-off, after a hop.
+        hop: of the flight before that; 0 without one.
+        lead: of what comes before.
+        keys: shapes in flight.
+    """
+
+    duration: float
+    speed: float
+    lean: float
+    contact: float
+    hop: float
+    lead: float
+    keys: tuple[Key, ...]
+
+
+def airborne(
+    described: Airborne, body: Body, rng: np.random.Generator, fps: float
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Joints (T, 17, 3) and flight flags (T,) of a class with a flight; take-off is at time 0."""
+    plan, curve, air = _drawn(described, body, rng)
+    before = _entry(described, plan, curve, air, body, rng)
+    after: Contact
+    if described.one_foot:
+        foot = 0 if described.lands_on == "left" else 1
+        after = phases.land_stepping(air.touch_down(), body, foot, rng.uniform(0.08, 0.13), _TAIL)
+    else:
+        hard = described.somersaults != 0
+        sink = rng.uniform(0.2, 0.3) if hard else rng.uniform(0.12, 0.18)
+        pitch = np.radians(26 if hard else 12)
+        after = phases.land_both(air.touch_down(), body, sink, _TAIL, pitch)
+    return _sample([*before, air, after], curve, body, fps)
+
+
+def _sample(
+    parts: list[Air | Contact], curve: Curve, body: Body, fps: float
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    first, last = int(np.ceil(parts[0].begin * fps - 1e-6)), int(parts[-1].end * fps + 1e-6)
+    times = np.arange(first, last + 1) / fps
+    owner = np.searchsorted([part.end + 1e-9 for part in parts[:-1]], times)
+    joints = np.zeros((len(times), len(JOINT), 3))
+    flight = np.zeros(len(times), np.bool_)
+    for index, part in enumerate(parts):
+        here = owner == index
+        if not here.any():
+            continue
+        if isinstance(part, Air):
+            joints[here] = part.joints(times[here])
+            flight[here] = (times[here] > part.begin + 1e-9) & (times[here] < part.end - 1e-9)
+        else:
+            joints[here] = part.joints(times[here], curve(times[here]), body)
+    return joints, flight
+
+
+def _drawn(described: Airborne, body: Body, rng: np.random.Generator) -> tuple[_Plan, Curve, Air]:
+    """A flight; shapes and times with which this body cannot do the action are drawn again."""
+    for _ in range(_DRAWS):
+        duration = float(np.round(rng.uniform(*described.seconds) * 60) / 60)
+        hop = {"run": 0.0, "stand": 0.0, "hurdle": 0.28, "snap": 0.22}[described.entry]
+        plan = _Plan(
+            duration,
+            float(rng.uniform(*described.speed)),
+            float(np.radians(described.lean + rng.uniform(-2, 2))),
+            float(rng.uniform(0.11, 0.13)),
+            hop * float(rng.uniform(0.9, 1.15)),
+            0.0 if described.entry == "snap" else 0.6 if hop else 0.85,
+            _vary(described, rng),
+        )
+        curve = _curve(described, plan)
+        steering: tuple[Steering, ...] = classes.STEERING if described.twists else ()
+        if described.quiet is not None:
+            steering = classes.quiet_steering(described.quiet)
+        turns = described.somersaults + described.final_lean / 360
+        tilt = _contact_tilt(described)
+        start = heading_frame(0.0, plan.lean) @ rotation("x", np.array(-tilt))
+        try:
+            flight = solve(
+                curve, body, duration, start, turns, described.twists, steering, described.quiet,
+                0.6 * tilt,
+            )  # fmt: skip
+        except NoFlightError as error:
+            failed = error
+            continue
+        from_feet = ANKLES[:1] if described.one_foot else ANKLES
+        to_feet = _FEET[described.lands_on]
+        toe = body.toe_height
+        return plan, curve, place(flight, body, 0.0, plan.speed, from_feet, to_feet, toe, toe)
+    raise failed
+
+
+def _contact_tilt(described: Airborne) -> float:
+    """Sideways lean at take-off of a salto that twists throughout, radians.
+
+    A body that leaves the floor leaning twists at once, and need not lean as far later on.
+    """
+    if not described.somersaults or described.quiet is not None:
+        return 0.0
+    direction = np.sign(described.somersaults * described.twists)
+    return float(np.radians(min(3.5 * abs(described.twists), 9.0)) * direction)
+
+
+def _entry(
+    described: Airborne, plan: _Plan, curve: Curve, air: Air, body: Body, rng: np.random.Generator
+) -> list[Air | Contact]:
+    edge = air.take_off()
+    if described.entry == "run":
+        return [phases.run_up(edge, body, described.crouch, plan.lead, np.radians(3))]
+    if described.entry == "stand":
+        return [phases.jump_off(edge, body, rng.uniform(0.24, 0.32), plan.lead, np.radians(22))]
+    hop = _hop(described, plan, curve, air, body, rng)
+    rebound = phases.punch(hop.touch_down(), edge, body, rng.uniform(0.04, 0.07))
+    if described.entry == "snap":
+        return [hop, rebound]
+    run = phases.run_up(hop.take_off(), body, 0.06, plan.lead, np.radians(8))
+    return [run, hop, rebound]
+
+
+def _hop(
+    described: Airborne, plan: _Plan, curve: Curve, air: Air, body: Body, rng: np.random.Generator
+) -> Air:
+    """The flight before the rebound: a hurdle step, or the snap-down of a round-off."""
+    begin = -plan.contact - plan.hop
+    own = replace(curve, times=curve.times - begin)
+    snap = described.entry == "snap"
+    first, last = (rng.uniform(120, 140), rng.uniform(22, 30)) if snap else (10.0, -6.0)
+    start = heading_frame(0.0, np.radians(first))
+    flight = solve(own, body, plan.hop, start, (last - first) / 360, 0.0)
+    toe = body.toe_height
+    speed = rng.uniform(-3.0, -2.4) if snap else rng.uniform(2.4, 3.0)
+    hop = place(
+        flight, body, begin, speed, _WRISTS if snap else ANKLES[:1], ANKLES,
+        rng.uniform(0.03, 0.08) if snap else toe, toe,
+    )  # fmt: skip
+    edge, landing = air.take_off(), hop.touch_down()
+    gaps = [plant(edge, foot, body, -1.0) - plant(landing, foot, body, 1.0) for foot in (0, 1)]
+    shift = (gaps[0] + gaps[1]) / 2 * np.array([1.0, 1.0, 0.0])
+    return replace(hop, origin=hop.origin + shift)
+
+
+def _vary(described: Airborne, rng: np.random.Generator) -> tuple[Key, ...]:
+    """Amplitudes up to about 8 % off, a person's own habits of arms, a few degrees of fault."""
+    gain = 1 + 0.04 * rng.standard_normal(len(ANGLE))
+    habit = np.radians(3.0) * rng.standard_normal(len(ANGLE))
+    for name in ("left_knee", "right_knee", "left_elbow", "right_elbow"):
+        habit[ANGLE[name]] = abs(habit[ANGLE[name]])
+    # A straight salto with one side off would start to twist: only twisting bodies are uneven.
+    freely = described.twists and described.quiet is None
+    for name in ("spine_side", "spine_twist"):
+        habit[ANGLE[name]] *= 0.2 if freely else 0.0
+    uneven = 0.2 if freely or not described.somersaults else 0.0
+    swap = [ANGLE[swapped_name(name)] for name in ANGLE]
+    habit = (1 - uneven) * (habit + habit[swap]) / 2 + uneven * habit
+    gain = np.clip((gain + gain[swap]) / 2, 0.9, 1.1)
+    return tuple((when, shape * gain + habit) for when, shape in described.keys)
+
+
+def _curve(described: Airborne, plan: _Plan) -> Curve:
+    """Joint angles over the whole motion, from the run-up to the stand."""
+    off, on = plan.keys[0][1], plan.keys[-1][1]
+    hop = -plan.contact - plan.hop
+    before: list[Key]
+    if described.entry == "run":
+        ready = classes.RUNNING
+        before = [(-plan.lead, ready), (-0.4, ready), (-0.18, (ready + off) / 2)]
+    elif described.entry == "stand":
+        before = [(-plan.lead, classes.ARMS_UP), (-0.3, classes.LOW), (-0.16, classes.LOW)]
+    elif described.entry == "hurdle":
+        before = [(hop - 0.6, classes.RUNNING), (hop - 0.25, classes.RUNNING),
+                  (hop, classes.HURDLE_OFF), (hop + 0.55 * plan.hop, classes.HURDLE),
+                  (-plan.contact, classes.HURDLE_LAND)]  # fmt: skip
+    else:
+        before = [(hop, classes.SNAP), (hop + 0.5 * plan.hop, classes.SNAPPING),
+                  (-plan.contact, classes.SNAP_LAND)]  # fmt: skip
+    if described.one_foot:
+        after = [(0.25, (on + classes.PRESENT) / 2), (0.6, classes.PRESENT)]
+    else:
+        squat = classes.SQUAT if described.somersaults else classes.SOFT_SQUAT
+        after = [(0.2, squat), (0.62, classes.PRESENT)]
+    after.append((_TAIL, classes.PRESENT))
+    keys = [
+        *before,
+        *((when * plan.duration, shape) for when, shape in plan.keys),
+        *((plan.duration + when, shape) for when, shape in after),
+    ]
+    return through([when for when, _ in keys], [shape for _, shape in keys])
