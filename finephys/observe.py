@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SIMULATED_PLANE = (512, 512)
 """Pixels of the image plane on which a chosen action without a clip is seen."""
 
+MOSTLY = 0.6
+"""Share of trusted joints below which the person is told so. Design choice."""
+
 AROUND_CORE = 0.4
 """Seconds shown before and after the core of a simulated action. Design choice: enough to see the
 take-off and the landing while flight keeps most of the 16 frames."""
@@ -70,11 +73,8 @@ def resolve_prompt(request: Request) -> str:
 
 def read_clip(
     source: Path, request: Request, detector: "Detector", stop: Callable[[], bool]
-) -> tuple[VideoClip, tuple[int, int]]:
+) -> VideoClip:
     """Read 16 frames of the span the request asks for, or of the one with most body motion.
-
-    Returns:
-        The frames, and (width, height) of the file in pixels, which poses are given in.
 
     Raises:
         ClipError: the file or the span cannot be used.
@@ -90,17 +90,13 @@ def read_clip(
         start, chosen_span, notes = choose_span(source, info, detector, stop)
         span = span or chosen_span
     clip = read_span(source, start, span or LONGEST_SPAN, stop=stop)
-    return replace(clip, notes=notes + clip.notes), (info.width, info.height)
+    return replace(clip, notes=notes + clip.notes)
 
 
 def observed(
-    clip: VideoClip,
-    size: tuple[int, int],
-    request: Request,
-    detector: "Detector",
-    stop: Callable[[], bool],
+    clip: VideoClip, request: Request, detector: "Detector", stop: Callable[[], bool]
 ) -> Observation:
-    """Find the person and the camera's motion in a clip, in the file's pixels.
+    """Find the person and the camera's motion in a clip, in pixels of its frames.
 
     Raises:
         NoPersonError: nobody was found and the request does not ask for the prior.
@@ -108,6 +104,7 @@ def observed(
     """
     from finephys.pose2d.camera_motion import estimate_camera_motion, unknown_camera
     from finephys.pose2d.detection import detect_clip, pose_times
+    from finephys.pose2d.plausibility import TRUSTED
 
     try:
         found = detect_clip(clip, detector, stop)
@@ -127,18 +124,15 @@ def observed(
     else:
         if not camera.known:
             notes += (camera.note,)
+        if (found.score >= TRUSTED).mean() < MOSTLY:
+            notes += (
+                "Many joints are uncertain: the person is small, hidden or moving very fast, and "
+                "the poses lean on what bodies usually do.",
+            )
         empty = int((found.score.max(-1) <= 0).sum())
         if empty:
             notes += (f"Nobody was found in {empty} of {FRAMES} frames; their poses are inferred.",)
-    to_file = np.diag([*clip.to_file, 1.0])
-    return Observation(
-        clip=clip,
-        size=size,
-        frame_times=pose_times(clip),
-        camera=replace(camera, to_first=to_file @ camera.to_first @ np.linalg.inv(to_file)),
-        detected=replace(found, xy=found.xy * np.array(clip.to_file, np.float32)),
-        notes=notes,
-    )
+    return Observation(clip, clip.size, pose_times(clip), camera, found, notes)
 
 
 def _to_first(camera: "Camera") -> npt.NDArray[np.float64]:

@@ -22,14 +22,16 @@ def write_poses(path: Path, poses: Poses) -> None:
     physics_forward, physics_backward (16,17,3) metres, root-relative, camera axes; root (16,3)
     metres, path of the fused pelvis; acceleration (16,17,3) m/s^2; force (16,17,3) N/kg;
     reprojected_xy (16,17,2) pixels; frame_times (16,) seconds in the file; dt, real seconds between
-    frames; size (2,) width and height of the image in pixels. bool: interpolated (16,). Text:
-    fusion, dynamics, source, notes.
+    frames; size (2,) width and height of the image in pixels; to_file (2,), factors from the
+    pixels that were worked in to those of the file, which all the others are in. bool: interpolated
+    (16,). Text: fusion, dynamics, source, notes.
     """
     motion = poses.motion
+    to_file = np.array(poses.clip.to_file if poses.clip is not None else (1, 1), np.float32)
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
-            detected_xy=poses.detected.xy,
+            detected_xy=poses.detected.xy * to_file,
             detected_score=poses.detected.score,
             interpolated=poses.detected.interpolated,
             data_driven=poses.data_driven.xyz,
@@ -40,10 +42,11 @@ def write_poses(path: Path, poses: Poses) -> None:
             root=poses.fused.root,
             acceleration=motion.acceleration,
             force=motion.force,
-            reprojected_xy=poses.reprojected.xy,
+            reprojected_xy=poses.reprojected.xy * to_file,
             frame_times=poses.frame_times,
             dt=np.float32(poses.dt),
-            size=np.array(poses.size, np.float32),
+            size=np.array(poses.size, np.float32) * to_file,
+            to_file=to_file,
             fusion=np.array(poses.fused.mode),
             dynamics=np.array(motion.dynamics),
             source=np.array(poses.detected.source),
@@ -74,7 +77,7 @@ def read_reprojected(path: Path) -> tuple[Pose2D, Float]:
     Raises:
         RequestError: when the file is no such npz or holds values that cannot be used.
     """
-    arrays = read_arrays(path, ("reprojected_xy", "frame_times"))
+    arrays = read_arrays(path, ("reprojected_xy", "frame_times", "to_file"))
     score = np.ones((FRAMES, len(JOINTS)), np.float32)
     times = arrays["frame_times"].astype(np.float32)
     if times.shape != (FRAMES,) or not (np.diff(times) > 0).all():
@@ -82,7 +85,8 @@ def read_reprojected(path: Path) -> tuple[Pose2D, Float]:
             f"frame_times in {path} must be {FRAMES} increasing seconds; write the file again with "
             "`python -m finephys poses`."
         )
-    return Pose2D(arrays["reprojected_xy"].astype(np.float32), score, source=path.name), times
+    xy = arrays["reprojected_xy"] / arrays["to_file"]
+    return Pose2D(xy.astype(np.float32), score, source=path.name), times
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -231,9 +231,9 @@ class Pipeline:
         if source is None:
             seen = simulated(request)
         else:
-            clip, size = read_clip(source, request, self.detector, run.stopped)
+            clip = read_clip(source, request, self.detector, run.stopped)
             yield run.update(Stage.CLIP, clip, 0.08, clip.notes)
-            seen = observed(clip, size, request, self.detector, run.stopped)
+            seen = observed(clip, request, self.detector, run.stopped)
         prior = None if seen.detected.score.any() else self.lifter.prior(request.action)
         yield run.update(Stage.DETECTED, seen.detected, 0.2, seen.notes)
 

@@ -385,7 +385,7 @@ class Poses:
 
     Attributes:
         clip: frames the poses belong to; None when an action was chosen without a clip.
-        size: (width, height) in pixels of the image plane of the 2D poses.
+        size: (width, height) in pixels of the image plane of the 2D poses: the clip's frames.
         frame_times: float32 (F,) seconds in the file.
         dt: seconds of real time between frames.
         camera: motion of the camera.
