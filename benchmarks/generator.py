@@ -3,8 +3,8 @@
 `iou`: silhouette read from the generated clip against the true render of the same skeleton and
 prompt. `swap`: each clip is generated with its own prompt but another clip's skeleton; the overlap
 with the skeleton's owner minus the overlap with the prompt's clip. `reader_iou`: the reader's own
-score on the true renders, the ceiling of both. `flicker`: mean change of pixels outside both
-figures from frame to frame over the true clips'. Held-out motions, cameras and looks.
+score on the true renders, the ceiling of both. `flicker`: mean change of grey levels (0-255) outside
+both figures from frame to frame, also of the true clips. Held-out motions, cameras and looks.
 
     python benchmarks/generator.py --train runs/rendered/train --held runs/rendered/held
 """
@@ -96,7 +96,8 @@ def measure(
         "swap": float(np.mean(owner) - np.mean(stranger)),
         "swap_owner": float(np.mean(owner)),
         "swap_other": float(np.mean(stranger)),
-        "flicker": float(made_change / true_change),
+        "flicker": float(made_change),
+        "flicker_of_truth": float(true_change),
         "psnr_db": float(np.mean(10 * np.log10(255**2 / error))),
     }
     return row, own

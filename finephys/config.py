@@ -28,6 +28,7 @@ class GeneratorConfig:
         text_in_time: also add the sum of the text features to the time embedding.
         prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
+        shared_noise: share of the noise's variance that all frames of a clip have in common.
         default_steps: denoising steps.
         default_guidance: classifier-free guidance scale.
     """
@@ -52,6 +53,7 @@ class GeneratorConfig:
     text_in_time: bool
     prediction: str
     zero_terminal_snr: bool
+    shared_noise: float
     default_steps: int
     default_guidance: float
 
@@ -87,6 +89,7 @@ TINY_GENERATOR = GeneratorConfig(
     text_in_time=True,
     prediction="sample",
     zero_terminal_snr=True,
+    shared_noise=0.5,
     default_steps=10,
     default_guidance=1.5,
 )
@@ -113,6 +116,7 @@ SD15_GENERATOR = GeneratorConfig(
     text_in_time=False,
     prediction="epsilon",
     zero_terminal_snr=False,
+    shared_noise=0.0,
     default_steps=50,
     default_guidance=7.5,
 )

@@ -14,7 +14,7 @@ from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
-from finephys.generator.sampling import denoise_latents, make_scheduler
+from finephys.generator.sampling import denoise_latents, draw_noise, make_scheduler
 from finephys.generator.skeleton_encoder import Guidance
 from finephys.generator.text import TextFeatures, cut_text, load_tokenizer, tokenize
 from finephys.skeleton import FRAMES, LIMBS
@@ -199,7 +199,7 @@ class Generator:
     def _noise(self, seeds: Sequence[int]) -> torch.Tensor:
         side = self.config.size // self.config.patch
         shape = (self.config.latent_channels, FRAMES, side, side)
-        clips = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        clips = [draw_noise(self.config, shape, torch.Generator().manual_seed(s)) for s in seeds]
         return torch.stack(clips).to(self._device)
 
     def _frames(self, latents: torch.Tensor) -> Bytes:

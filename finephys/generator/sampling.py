@@ -4,6 +4,7 @@ x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, with abar_t the running product
 betas rising linearly from 0.00085 to 0.012 over 1,000 steps (supplement A.1).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -74,6 +75,22 @@ def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
     else:
         raise ValueError(f"sampler {sampler!r} is unknown; use 'dpm++' or 'ddim'.")
     return scheduler
+
+
+def draw_noise(
+    config: GeneratorConfig, shape: tuple[int, ...], random: torch.Generator
+) -> torch.Tensor:
+    """Standard normal noise (..., F, h, w), partly the same in all frames.
+
+    Design choice (after Ge et al. 2023, "Preserve your own correlation"): a background grows out of
+    noise, so frames that share half of it grow the same background; with noise of its own for each
+    frame the motion modules alone had to keep it still, and it flickered.
+    """
+    own = torch.randn(shape, generator=random)
+    if config.shared_noise == 0:
+        return own
+    common = torch.randn((*shape[:-3], 1, *shape[-2:]), generator=random)
+    return math.sqrt(config.shared_noise) * common + math.sqrt(1 - config.shared_noise) * own
 
 
 def signal_and_noise(

@@ -29,6 +29,7 @@ from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import (
     TIME_STEPS,
     Scheduler,
+    draw_noise,
     make_scheduler,
     predict_clean,
     signal_and_noise,
@@ -43,7 +44,7 @@ from finephys.types import Bool, Bytes, Float, WorldMotion
 logger = logging.getLogger(__name__)
 
 
-GENERATOR_LOOP = LoopSettings(steps=3000, learning_rate=1.5e-3, save_seconds=240)
+GENERATOR_LOOP = LoopSettings(steps=4200, learning_rate=1.5e-3, save_seconds=240)
 """How the shipped weights were trained."""
 
 TRAINING_CLIPS = 4736
@@ -196,7 +197,7 @@ def generator_losses(
         weight = network.autoencoder.encode(batch.weight.flatten(0, 1).expand(-1, 3, -1, -1))
     weight = _as_clips(weight, length)
     time = draw_times(count, random).to(device)
-    noise = torch.randn(clean.shape, generator=random).to(device)
+    noise = draw_noise(config, tuple(clean.shape), random).to(device)
     signal_share, noise_share = signal_and_noise(scheduler, time, clean.ndim)
     noisy = signal_share * clean + noise_share * noise
     ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)

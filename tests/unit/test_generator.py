@@ -16,7 +16,7 @@ from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMis
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.network import VideoNetwork
-from finephys.generator.sampling import denoise_latents, make_scheduler
+from finephys.generator.sampling import denoise_latents, draw_noise, make_scheduler
 from finephys.generator.skeleton_encoder import skip_shapes
 from finephys.generator.text import TextFeatures, tokenize
 from finephys.skeleton import FRAMES, LIMBS
@@ -48,6 +48,7 @@ NOISE_PREDICTING = replace(  # shaped like SD 1.5, whose U-Net takes no skeleton
     text_in_time=False,
     prediction="epsilon",
     zero_terminal_snr=False,
+    shared_noise=0.0,
 )
 
 
@@ -195,6 +196,16 @@ def test_the_last_time_step_is_pure_noise(sampler: str) -> None:
     assert scheduler.timesteps[0] == 999  # leading spacing would start below it
     assert scheduler.alphas_cumprod[999] < 1e-6
     assert make_scheduler(NOISE_PREDICTING, sampler).alphas_cumprod[999] > 1e-4
+
+
+def test_frames_share_the_asked_part_of_their_noise() -> None:
+    random = torch.Generator().manual_seed(0)
+    noise = draw_noise(replace(NARROW, shared_noise=0.7), (2, 64, 3, 16, 16), random)
+    assert noise.std() == pytest.approx(1, abs=0.01)  # less noise than the schedule says
+    assert (noise[:, :, 0] * noise[:, :, 2]).mean() == pytest.approx(0.7, abs=0.02)
+    assert (noise[0] * noise[1]).mean() == pytest.approx(0, abs=0.02)  # clips must not share it
+    apart = draw_noise(NOISE_PREDICTING, (1, 64, 3, 16, 16), random)
+    assert (apart[:, :, 0] * apart[:, :, 2]).mean() == pytest.approx(0, abs=0.02)
 
 
 # -- the generator -------------------------------------------------------------------------------
