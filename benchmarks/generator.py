@@ -3,8 +3,8 @@
 `iou`: silhouette read from the generated clip against the true render of the same skeleton and
 prompt. `swap`: each clip is generated with its own prompt but another clip's skeleton; the overlap
 with the skeleton's owner minus the overlap with the prompt's clip. `reader_iou`: the reader's own
-score on the true renders, the ceiling of both. `flicker`: mean change of grey levels (0-255) outside
-both figures from frame to frame, also of the true clips. Held-out motions, cameras and looks.
+score on the true renders, the ceiling of both. `flicker`: mean change of grey levels (0-255)
+outside both figures from frame to frame, also of the true clips. Held-out motions and looks.
 
     python benchmarks/generator.py --train runs/rendered/train --held runs/rendered/held
 """
