@@ -46,6 +46,11 @@ LOOK: dict[str, Any] = {
         neutral_hue="slate",
         font=("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
         font_mono=("ui-monospace", "Consolas", "monospace"),
+    ).set(
+        # Grey text that can be read; the fill is Soft's own, which `set` would drop.
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
+        background_fill_primary="*neutral_50",
     ),
     "css_paths": STATIC / "page.css",
     "head": '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -186,8 +191,11 @@ def _viewer() -> gr.HTML:
     return gr.HTML(
         None,
         html_template=(STATIC / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load="FinePhysViewer.attach(element, props, watch)",
-        head='<script src="files/viewer/viewer.js"></script>',
+        # Gradio runs this as plain script, which can still load a module.
+        js_on_load=(
+            'import(new URL("files/viewer/viewer.js", document.baseURI))'
+            ".then((viewer) => viewer.attach(element, props, watch))"
+        ),
         apply_default_css=False,
         elem_id="fp-viewer",
         limbs=[[*limb, _side(JOINTS[limb[1]])] for limb in LIMBS],

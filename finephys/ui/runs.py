@@ -64,7 +64,7 @@ class Runs:
         """A new run of a session, with an unguessable folder of its own."""
         token = secrets.token_urlsafe(24)
         run = Run(session, self._folder / token)
-        run.folder.mkdir(mode=0o700)
+        run.folder.mkdir(mode=0o700, parents=True)
         with self._lock:
             self._runs[token] = run
         return run

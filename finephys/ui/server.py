@@ -55,13 +55,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        path = str(scope["path"]).lower()
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 extra = [(name.encode(), text.encode()) for name, text in HEADERS.items()]
+                if path.startswith("/files/viewer"):  # parts of one program: never one old, one new
+                    extra.append((b"cache-control", b"no-cache"))
                 message["headers"] = [*message.get("headers", []), *extra]
             await send(message)
 
-        path = str(scope["path"]).lower()
         if "/file=http" in path or "/proxy=" in path:
             refusal = PlainTextResponse("Only this server's own files are served.", 404)
             await refusal(scope, receive, send_with_headers)

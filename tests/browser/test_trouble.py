@@ -62,7 +62,8 @@ def test_the_second_person_sees_the_queue(tabs, browser: Browser) -> None:
     generate(first, steps=60)
     wait_for_stage(first, "preview")
     generate(second, steps=1)
-    expect(second.locator("#fp-status")).to_contain_text(re.compile("queue", re.IGNORECASE))
+    place = second.locator("#fp-status").get_by_text(re.compile("queue: 1"))
+    expect(place).to_be_visible()
     first.locator("#fp-stop").click()
     wait_until_done(second)
 

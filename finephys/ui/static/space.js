@@ -1,0 +1,277 @@
+/* Every stage in one 3D space: a Plotly scene, or four; a 2D canvas where there is no WebGL.
+   Values are in camera axes (x right, y down, z away); Plotly gets (x, z, -y), so that z is up. */
+
+import { FRAMES, GUIDE, area, drawLimbs, project } from "./drawing.js";
+
+const PLOTLY = "files/assets/plotly-gl3d-4.1.1.min.js";
+const FLAT = ["detected", "reprojected"];
+const SIDE_BY_SIDE = ["detected", "data_driven", "physics", "reprojected"];
+const MARGIN = 0.12; // metres around everything that moves
+
+let loading = null;
+function loadPlotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = PLOTLY;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error(`${PLOTLY} did not load`));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+function hasWebGL() {
+  const canvas = document.createElement("canvas");
+  return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+}
+
+function whenIdle(work) {
+  if (window.requestIdleCallback) window.requestIdleCallback(work);
+  else setTimeout(work, 1000);
+}
+
+export class Space {
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.div = viewer.find(".fp-plot");
+    this.canvas = viewer.find(".fp-plot-flat");
+    this.shown = new Set(Object.entries(viewer.props.stages).filter(([, s]) => s.shown).map(([n]) => n));
+    this.side = false;
+    this.path = true;
+    this.camera = null;
+    this.webgl = hasWebGL();
+    this.inSight = false;
+    this.busy = false;
+    this.again = false;
+    this.whole = true;
+    if (this.webgl) whenIdle(loadPlotly);
+    viewer.root.classList.toggle("fp-flat", !this.webgl);
+    new IntersectionObserver((entries) => {
+      this.inSight = entries.at(-1).isIntersecting;
+      this.draw();
+    }).observe(this.div);
+  }
+
+  /* Another run: nothing of the last one stays. */
+  clear() {
+    if (this.div.data) window.Plotly.purge(this.div);
+    this.linked = false;
+    this.camera = null;
+    this.whole = true;
+  }
+
+  toggle(stage) {
+    if (!this.shown.delete(stage)) this.shown.add(stage);
+    this.draw();
+    return this.shown.has(stage);
+  }
+
+  /* Draw the scene anew: other mode, other bounds, other colours. */
+  redraw() {
+    this.whole = true;
+    this.draw();
+  }
+
+  /* Move the skeletons to the present frame. */
+  draw() {
+    const { value } = this.viewer;
+    if (!value) return;
+    const hint = this.viewer.find(".fp-hint");
+    if (!value.plane) {
+      hint.textContent = "Appears with S_dd.";
+      return;
+    }
+    hint.textContent = this.webgl
+      ? "Drag to turn, scroll to come closer. The 2D stages lie on the image plane; left limbs are lighter."
+      : "This browser has no WebGL: drawn flat. Drag to turn.";
+    if (!this.webgl) {
+      this.drawFlat();
+      return;
+    }
+    this.again = this.busy;
+    if (this.busy || !this.inSight) return;
+    this.busy = true;
+    const began = performance.now();
+    this.plot().catch((error) => {
+      console.error(error);
+      this.webgl = false;
+      this.viewer.root.classList.add("fp-flat");
+    }).finally(() => {
+      // On a machine that draws slowly the scene takes half of the time, not all of it.
+      setTimeout(() => {
+        this.busy = false;
+        if (this.again || !this.webgl) requestAnimationFrame(() => this.draw());
+      }, performance.now() - began);
+    });
+  }
+
+  async plot() {
+    const Plotly = await loadPlotly();
+    if (this.whole || !this.div.data) {
+      this.whole = false;
+      const name = this.side ? (this.div.clientWidth < 900 ? "two" : "four") : "together";
+      const figure = structuredClone(this.viewer.props.figures[name]);
+      for (const trace of figure.data) {
+        Object.assign(trace, this.trace(trace.meta), { visible: this.visible(trace.meta) });
+      }
+      this.frame(figure.layout);
+      await Plotly.react(this.div, figure.data, figure.layout, {
+        displayModeBar: false, responsive: true, scrollZoom: true,
+      });
+      if (!this.linked) {
+        this.linked = true;
+        for (const turned of ["plotly_relayout", "plotly_relayouting"]) {
+          this.div.on(turned, (change) => this.follow(Plotly, change));
+        }
+      }
+      return;
+    }
+    const moved = this.div.data.map((trace) => this.trace(trace.meta));
+    await Plotly.restyle(this.div, {
+      x: moved.map((m) => m.x),
+      y: moved.map((m) => m.y),
+      z: moved.map((m) => m.z),
+      visible: this.div.data.map((trace) => this.visible(trace.meta)),
+    });
+  }
+
+  /* Turning one scene turns them all. The turned one is set too: otherwise the next drawing would
+     put back the camera its layout still holds. */
+  follow(Plotly, change) {
+    const key = Object.keys(change).find((name) => name.endsWith(".camera"));
+    if (!key || this.following) return;
+    this.camera = change[key];
+    const scenes = Object.keys(this.div.layout).filter((name) => /^scene\d*$/.test(name));
+    if (scenes.length < 2) return;
+    this.following = true;
+    Plotly.relayout(this.div, Object.fromEntries(scenes.map((name) => [`${name}.camera`, this.camera])))
+      .finally(() => { this.following = false; });
+  }
+
+  visible(stage) {
+    if (this.side) return true;
+    return stage === "plane" ? FLAT.some((name) => this.shown.has(name)) : this.shown.has(stage);
+  }
+
+  /* Ranges, proportions and camera of every scene of a layout. */
+  frame(layout) {
+    const { low, high } = this.bounds(Object.keys(this.viewer.props.stages));
+    const span = low.map((least, axis) => high[axis] - least);
+    const longest = Math.max(...span);
+    const grid = getComputedStyle(this.viewer.root).getPropertyValue("--fp-grid").trim();
+    for (const name of Object.keys(layout).filter((key) => key.startsWith("scene"))) {
+      const scene = layout[name];
+      // Plotly fits the height of a scene; one that is narrower than high is drawn smaller.
+      const width = (scene.domain.x[1] - scene.domain.x[0]) * this.div.clientWidth;
+      const height = (scene.domain.y[1] - scene.domain.y[0]) * this.div.clientHeight;
+      const unit = (1.5 * Math.min(1, width / height)) / longest;
+      scene.aspectmode = "manual";
+      scene.aspectratio = { x: unit * span[0], y: unit * span[2], z: unit * span[1] };
+      scene.xaxis.range = [low[0], high[0]];
+      scene.yaxis.range = [low[2], high[2]];
+      scene.zaxis.range = [-high[1], -low[1]];
+      for (const axis of [scene.xaxis, scene.yaxis, scene.zaxis]) axis.gridcolor = grid;
+      if (this.camera) scene.camera = this.camera;
+    }
+    // Plotly keeps the turned view for as long as this text stays the same.
+    layout.uirevision = `${this.viewer.value.run} ${this.side} ${this.camera ? "turned" : "fresh"}`;
+  }
+
+  /* Joints of a stage at a frame; the 2D stages lie on the image plane. Null where it is not there. */
+  points(stage, frame) {
+    const { value } = this.viewer;
+    const pose = value[stage];
+    if (!pose) return null;
+    if (pose.xyz) {
+      const root = this.path ? pose.root[frame] : [0, 0, 0];
+      return pose.xyz[frame].map((point) => point.map((v, axis) => v + root[axis]));
+    }
+    const { scale, depth, origin } = value.plane;
+    const from = this.path ? origin : pose.xy[frame][0];
+    return pose.xy[frame].map(([x, y]) => [(x - from[0]) * scale, (y - from[1]) * scale, depth]);
+  }
+
+  bounds(stages) {
+    const low = [Infinity, Infinity, Infinity];
+    const high = [-Infinity, -Infinity, -Infinity];
+    for (const stage of stages) {
+      const score = this.viewer.value[stage]?.score;
+      for (let frame = 0; frame < FRAMES; frame++) {
+        (this.points(stage, frame) || []).forEach((point, joint) => {
+          if (score && score[frame][joint] <= 0) return;
+          for (let axis = 0; axis < 3; axis++) {
+            low[axis] = Math.min(low[axis], point[axis]);
+            high[axis] = Math.max(high[axis], point[axis]);
+          }
+        });
+      }
+    }
+    return { low: low.map((v) => v - MARGIN), high: high.map((v) => v + MARGIN) };
+  }
+
+  /* Outline of the part of the image plane that the 2D stages need. */
+  plane() {
+    const { low, high } = this.bounds(FLAT.filter((name) => this.viewer.value[name]));
+    const depth = this.viewer.value.plane.depth;
+    return [[low[0], low[1]], [high[0], low[1]], [high[0], high[1]], [low[0], high[1]], [low[0], low[1]]]
+      .map(([x, y]) => [x, y, depth]);
+  }
+
+  trace(stage) {
+    const axes = { x: [], y: [], z: [] };
+    const add = (point) => {
+      axes.x.push(point ? point[0] : null);
+      axes.y.push(point ? point[2] : null);
+      axes.z.push(point ? -point[1] : null);
+    };
+    if (stage === "plane") {
+      this.plane().forEach(add);
+      return axes;
+    }
+    const { frame, props, value } = this.viewer;
+    const points = this.points(stage, frame);
+    if (!points) return axes;
+    const score = value[stage].score?.[frame];
+    for (const [parent, child] of props.limbs) {
+      // A limb nobody saw keeps its place in the line, so that colours stay with their limbs.
+      const unseen = score && Math.min(score[parent], score[child]) <= 0;
+      add(unseen ? null : points[parent]);
+      add(unseen ? null : points[child]);
+      add(null);
+    }
+    return axes;
+  }
+
+  drawFlat() {
+    const space = area(this.canvas);
+    if (!space) return;
+    const { orbit, frame, props, value } = this.viewer;
+    const stages = Object.keys(props.stages);
+    const { low, high } = this.bounds(stages);
+    const middle = low.map((least, axis) => (least + high[axis]) / 2);
+    const reach = Math.hypot(...low.map((least, axis) => high[axis] - least)) / 2;
+    const boxes = this.side
+      ? SIDE_BY_SIDE.map((name, at) => ({ stages: [name], column: at % 2, row: at >> 1, part: 2 }))
+      : [{ stages: stages.filter((name) => this.shown.has(name)), column: 0, row: 0, part: 1 }];
+    for (const box of boxes) {
+      const width = space.width / box.part;
+      const height = space.height / box.part;
+      const scale = (Math.min(width, height) * 0.62) / reach;
+      const place = (point) => {
+        const [x, y] = project(point.map((v, axis) => v - middle[axis]), orbit);
+        return [(box.column + 0.5) * width + x * scale, (box.row + 0.5) * height + y * scale];
+      };
+      space.context.strokeStyle = GUIDE;
+      space.context.lineWidth = 1;
+      space.context.beginPath();
+      for (const point of this.plane()) space.context.lineTo(...place(point));
+      space.context.stroke();
+      for (const name of box.stages) {
+        const points = this.points(name, frame);
+        if (!points) continue;
+        const { color } = props.stages[name];
+        drawLimbs(space.context, props.limbs, points.map(place), value[name].score?.[frame], 3, color);
+      }
+    }
+  }
+}

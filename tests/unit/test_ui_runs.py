@@ -1,0 +1,130 @@
+"""Sessions and their files, kept apart; and the Request that the controls make."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from finephys.errors import ClipError, RequestError
+from finephys.ui import runs as runs_module
+from finephys.ui.controls import ACTION, CLIPS, EXAMPLE, UPLOAD, Choices, _prompt_parts, _rewrite
+from finephys.ui.page import status_line
+from finephys.ui.runs import Runs
+
+USUAL = Choices(
+    source=ACTION,
+    upload=None,
+    example=None,
+    action=38,
+    prompt="",
+    seed=5,
+    steps=4,
+    guidance_scale=1.5,
+    use_prior=False,
+    own_moment=False,
+    start=1.0,
+    span=2.0,
+    real_speed=1.0,
+    body_height=1.6,
+    fusion="average",
+)
+
+
+def changed(**values: object) -> Choices:
+    return Choices(**{**vars(USUAL), **values})
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "results")
+
+
+def test_a_session_stops_only_its_own_runs(runs: Runs) -> None:
+    mine, other = runs.begin("me"), runs.begin("someone else")
+    assert runs.stop("me") == [mine]
+    assert mine.stop.is_set()
+    assert not other.stop.is_set()
+    assert runs.stop("me") == []  # it has ended: nothing is running any more
+
+
+def test_files_are_found_by_token_and_known_name_only(runs: Runs) -> None:
+    """A name that is joined to the folder unseen would reach every file of the server."""
+    run = runs.begin("me")
+    (run.folder / "video.mp4").write_bytes(b"video")
+    (run.folder / "private.txt").write_bytes(b"private")
+    token = run.folder.name
+    assert runs.file(token, "video.mp4") == run.folder / "video.mp4"
+    assert len(token) >= 32
+    for name in ("private.txt", "../video.mp4", "poses.npz", "", "."):
+        assert runs.file(token, name) is None
+    assert runs.file("..", "video.mp4") is None
+
+
+def test_closing_the_page_deletes_what_it_made(runs: Runs) -> None:
+    mine, other = runs.begin("me"), runs.begin("someone else")
+    runs.forget("me")
+    assert mine.stop.is_set()
+    assert not mine.folder.exists()
+    assert other.folder.exists()
+    assert runs.file(mine.folder.name, "video.mp4") is None
+
+
+def test_results_are_deleted_after_an_hour(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = runs.begin("me")
+    runs.sweep()
+    assert run.folder.exists()
+    now = time.monotonic()
+    monkeypatch.setattr(runs_module.time, "monotonic", lambda: now + runs_module.KEEP_SECONDS + 1)
+    runs.sweep()
+    assert not run.folder.exists()
+
+
+def test_the_moment_is_the_persons_only_when_asked_for() -> None:
+    """The hidden sliders hold 0 s; sent along they would switch off the choice of the span."""
+    assert changed().request("tiny").start is None
+    request = changed(own_moment=True).request("tiny")
+    assert (request.start, request.span) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"action": None}, "No action"),
+        ({"seed": None}, "seed"),
+        ({"seed": -1}, "seed"),
+        ({"real_speed": None}, "real speed"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_named(values: dict[str, object], words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        changed(**values).request("tiny")
+
+
+def test_where_the_clip_comes_from(tmp_path: Path) -> None:
+    assert USUAL.clip() is None
+    assert changed(source=UPLOAD, upload=str(tmp_path / "a.mp4")).clip() == tmp_path / "a.mp4"
+    with pytest.raises(ClipError, match="No clip"):
+        changed(source=UPLOAD).clip()
+    for title in CLIPS:
+        path = changed(source=EXAMPLE, example=title).clip()
+        assert path is not None
+        assert path.is_file()
+
+
+def test_a_new_action_replaces_the_pages_words_and_keeps_the_persons() -> None:
+    look = ("red", "dark arena", "blue floor")
+    written = _prompt_parts(38, *look)
+    text, after = _rewrite(" ".join(written), written, 20, *look)
+    assert text == " ".join(_prompt_parts(20, *look))
+    assert after == _prompt_parts(20, *look)
+    own = "My cat somersaults."
+    assert _rewrite(own, written, 20, *look)[0] == own
+    half = f"My cat somersaults. {written[1]}"
+    assert _rewrite(half, written, 20, "blue", *look[1:])[0].startswith(
+        "My cat somersaults. A blue"
+    )
+
+
+def test_a_file_name_cannot_write_html_into_the_status() -> None:
+    assert "<img" not in status_line('<img src=x onerror="alert(1)">.mp4 is not a video')
