@@ -93,6 +93,21 @@ def _plane(scene: str) -> go.Scatter3d:
     )
 
 
+def _picture() -> go.Mesh3d:
+    """The clip's frame on the image plane: a grid whose vertices take the frame's colours."""
+    return go.Mesh3d(
+        x=[],
+        y=[],
+        z=[],
+        meta="picture",
+        scene="scene",
+        visible=False,
+        opacity=0.8,
+        lighting={"ambient": 1, "diffuse": 0, "specular": 0, "fresnel": 0},
+        hoverinfo="skip",
+    )
+
+
 def _layout(scenes: dict[str, Any]) -> go.Layout:
     return go.Layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
@@ -106,8 +121,9 @@ def _layout(scenes: dict[str, Any]) -> go.Layout:
 
 def together() -> dict[str, Any]:
     """One scene with every skeleton and the image plane, as plain Plotly JSON without data."""
-    traces = [_skeleton(stage, "scene") for stage in STAGES]
-    figure = go.Figure([*traces, _plane("scene")], _layout({"scene": _scene((0, 1), (0, 1))}))
+    traces: list[Any] = [_skeleton(stage, "scene") for stage in STAGES]
+    traces += [_plane("scene"), _picture()]
+    figure = go.Figure(traces, _layout({"scene": _scene((0, 1), (0, 1))}))
     return _plain(figure)
 
 

@@ -23,6 +23,7 @@ from steps import (
 )
 
 from finephys.skeleton import FRAMES
+from finephys.ui import scene
 
 pytestmark = pytest.mark.browser
 
@@ -79,7 +80,8 @@ def test_the_slider_moves_the_skeletons_in_space(finished: Page) -> None:
 
 def test_stages_differ_from_each_other(finished: Page) -> None:
     """The same array drawn under four names would pass for four stages."""
-    drawn = [json.dumps(points) for name, points in traces(finished).items() if name != "plane"]
+    wait_for_traces(finished)
+    drawn = [json.dumps(traces(finished)[stage]) for stage in scene.STAGES]
     assert len(set(drawn)) == len(drawn)
 
 
@@ -94,6 +96,22 @@ def test_a_skeleton_can_be_switched_off_and_on(finished: Page) -> None:
     finished.wait_for_function(visible, arg=False)
     chip.click()
     finished.wait_for_function(visible, arg=True)
+
+
+def test_the_image_plane_shows_the_clip(finished: Page) -> None:
+    """The picture on the plane must be the present frame, not the first one for ever."""
+    wait_for_traces(finished)
+    pause(finished)
+    colors = (
+        "() => JSON.stringify(document.querySelector('.fp-plot').data"
+        ".find(t => t.meta === 'picture').vertexcolor || [])"
+    )
+    show_frame(finished, 2)
+    finished.wait_for_function(f"() => ({colors})().length > 1000")
+    finished.wait_for_timeout(800)
+    before = finished.evaluate(colors)
+    show_frame(finished, 13)
+    finished.wait_for_function(f"old => ({colors})() !== old", arg=before)
 
 
 def test_side_by_side_has_linked_cameras(finished: Page) -> None:

@@ -92,8 +92,8 @@ def test_every_stage_has_a_trace_with_a_colour_for_every_point() -> None:
     """The browser fills coordinates only; a colour too few would shift colours along the body."""
     figure = scene.together()
     names = [trace["meta"] for trace in figure["data"]]
-    assert names == [*scene.STAGES, "plane"]
-    for trace in figure["data"][:-1]:
+    assert names == [*scene.STAGES, "plane", "picture"]
+    for trace in figure["data"][: len(scene.STAGES)]:
         assert len(trace["line"]["color"]) == len(LIMBS) * scene.POINTS_PER_LIMB
 
 

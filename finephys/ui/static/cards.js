@@ -30,6 +30,7 @@ export class Cards {
     Promise.all(images.map((image) => image.decode())).then(() => {
       taken.whole = true;
       taken.before = null;
+      if (name === "clip") this.viewer.space.redraw();
       this.draw();
     }, (error) => console.error(error));
   }

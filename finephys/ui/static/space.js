@@ -2,6 +2,7 @@
    Values are in camera axes (x right, y down, z away); Plotly gets (x, z, -y), so that z is up. */
 
 import { FRAMES, GUIDE, area, drawLimbs, project } from "./drawing.js";
+import { gridOf, gridColors } from "./picture.js";
 
 const PLOTLY = "files/assets/plotly-gl3d-4.1.1.min.js";
 const FLAT = ["detected", "reprojected"];
@@ -36,6 +37,7 @@ export class Space {
     this.div = viewer.find(".fp-plot");
     this.canvas = viewer.find(".fp-plot-flat");
     this.shown = new Set(Object.entries(viewer.props.stages).filter(([, s]) => s.shown).map(([n]) => n));
+    this.shown.add("picture");
     this.side = false;
     this.path = true;
     this.camera = null;
@@ -62,6 +64,7 @@ export class Space {
 
   toggle(stage) {
     if (!this.shown.delete(stage)) this.shown.add(stage);
+    this.whole ||= stage === "picture"; // its grid is made with the scene
     this.draw();
     return this.shown.has(stage);
   }
@@ -112,7 +115,7 @@ export class Space {
       const name = this.side ? (this.div.clientWidth < 900 ? "two" : "four") : "together";
       const figure = structuredClone(this.viewer.props.figures[name]);
       for (const trace of figure.data) {
-        Object.assign(trace, this.trace(trace.meta), { visible: this.visible(trace.meta) });
+        Object.assign(trace, this.trace(trace.meta, true), { visible: this.visible(trace.meta) });
       }
       this.frame(figure.layout);
       await Plotly.react(this.div, figure.data, figure.layout, {
@@ -127,10 +130,12 @@ export class Space {
       return;
     }
     const moved = this.div.data.map((trace) => this.trace(trace.meta));
+    // Plotly leaves alone what is undefined: only the picture has colours that move.
     await Plotly.restyle(this.div, {
       x: moved.map((m) => m.x),
       y: moved.map((m) => m.y),
       z: moved.map((m) => m.z),
+      vertexcolor: moved.map((m) => m.vertexcolor),
       visible: this.div.data.map((trace) => this.visible(trace.meta)),
     });
   }
@@ -149,6 +154,7 @@ export class Space {
   }
 
   visible(stage) {
+    if (stage === "picture") return this.shown.has("picture") && Boolean(this.viewer.cards.picture("clip"));
     if (this.side) return true;
     return stage === "plane" ? FLAT.some((name) => this.shown.has(name)) : this.shown.has(stage);
   }
@@ -217,7 +223,21 @@ export class Space {
       .map(([x, y]) => [x, y, depth]);
   }
 
-  trace(stage) {
+  /* The clip's frame on the plane: the grid when the scene is made, then its colours alone. */
+  picture(whole) {
+    const image = this.viewer.cards.picture("clip");
+    if (!image || !this.visible("picture")) return {};
+    const [low, , high] = this.plane();
+    const { plane, detected } = this.viewer.value;
+    const origin = this.path ? plane.origin : detected.xy[this.viewer.frame][0];
+    const zoom = image.naturalWidth / this.viewer.value.size[0];
+    const pixels = (point) => [0, 1].map((axis) => (point[axis] / plane.scale + origin[axis]) * zoom);
+    const colors = { vertexcolor: gridColors(image, pixels(low), pixels(high)) };
+    return whole ? { ...gridOf(low, high), ...colors } : colors;
+  }
+
+  trace(stage, whole = false) {
+    if (stage === "picture") return this.picture(whole);
     const axes = { x: [], y: [], z: [] };
     const add = (point) => {
       axes.x.push(point ? point[0] : null);
