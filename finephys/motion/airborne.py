@@ -11,7 +11,7 @@ from finephys.motion.body import ANGLE, Body, rotation, swapped_name
 from finephys.motion.classes import Airborne, Key
 from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
 from finephys.motion.curves import Array, Curve, through
-from finephys.motion.flight import NoFlightError, Steering, solve
+from finephys.motion.take_off import NoFlightError, Steering, solve
 from finephys.skeleton import JOINT
 
 _DRAWS = 20

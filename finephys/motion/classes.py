@@ -11,7 +11,7 @@ import numpy as np
 from finephys.errors import RequestError
 from finephys.motion.body import ANGLE, ANGLES
 from finephys.motion.curves import Array
-from finephys.motion.flight import Steering
+from finephys.motion.take_off import Steering
 
 Pose = Array
 """Joint angles, (len(ANGLES),) radians."""
@@ -59,6 +59,8 @@ STRETCHED = pose(
 WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
 TUCK_WRAP = pose(TUCK, hip_flex=108, spine_flex=28, arm_raise=55, arm_roll=45, elbow=85)
 PUCK = pose(TUCK_WRAP, hip_flex=62, knee=85, spine_flex=18)
+SPIN = pose(WRAP, elbow=60, arm_roll=40, arm_side=45)
+OPEN_PUCK = pose(PUCK, elbow=45, arm_roll=25, arm_side=50, hip_flex=45, knee=65)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
 HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
 HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
@@ -165,10 +167,9 @@ def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     return ((0.16, puck), (until, puck), (until + 0.2, shape), (0.78, shape), (0.92, OPEN))
 
 
-def _spinning(puck: Pose) -> tuple[Key, ...]:
-    """Shapes of a double salto that twists throughout."""
-    dropped = pose((REACH + puck) / 2, left_arm_raise=70, left_arm_side=75)
-    return ((0.1, dropped), (0.22, puck), (0.62, puck), (0.76, puck), (0.9, OPEN))
+def _spinning(shape: Pose) -> tuple[Key, ...]:
+    """Shapes of a salto that twists throughout, by tilt alone."""
+    return ((0.2, shape), (0.68, shape), (0.86, OPEN))
 
 
 _BACK, _FRONT = (-1.6, -0.7), (1.2, 2.2)
@@ -298,16 +299,16 @@ CLASSES: dict[int, Airborne | Supported] = {
         ((0.0, _WALKOVER_OFF), (0.45, _WALKOVER_SPLIT), (1.0, _WALKOVER_LAND)), (0.46, 0.54),
         (1.3, 1.8), 0.72, entry="run", lands_on="right", lean=48,
     ),
-    27: _salto(_twisting(WRAP, 90), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT),
-    28: _salto(_twisting(WRAP, 60), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT),
-    29: _salto(_twisting(WRAP, 80), TOUCH_BACK, 1, 1.5, (0.78, 0.88), _FRONT),
+    27: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT, 0.86),
+    28: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT, 0.86),
+    29: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1.5, (0.78, 0.88), _FRONT, 0.86),
     30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT),
     31: _salto(_shaped(STRETCHED, 0.2, 0.8), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
     32: _salto(_twisting(WRAP, 110, 0.26, 0.72), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
-    33: _salto(_twisting(WRAP, 90), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
+    33: _salto(_spinning(SPIN), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK, 0.86),
     34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
-    35: _salto(_twisting(WRAP, 80), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),
-    36: _salto(_spinning(PUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
+    35: _salto(_spinning(SPIN), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK, 0.86),
+    36: _salto(_spinning(OPEN_PUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK, 0.86),
     37: _salto(_twist_then(HALF_TUCK, 0.4, TUCK), TOUCH_BACK, -2, 1, _DOUBLE, _BACK, 0.5),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
     39: _salto(_twist_then(HALF_PIKE, 0.4, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
