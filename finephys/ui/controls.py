@@ -37,6 +37,9 @@ ACTION_INFO = {
 
 PLAIN_CAPTION = "A person performs a gymnastics exercise."
 
+LONGEST_PROMPT = 10_000
+"""Characters; the text encoder reads far fewer and the result says where it stopped."""
+
 LARGEST_SEED = 2**31 - 1
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -70,16 +73,22 @@ class Choices:
         if self.seed is None or self.real_speed is None:
             empty = "seed" if self.seed is None else "real speed"
             raise RequestError(f"{empty} is empty; give a number.")
+        prompt = self.prompt or ""
+        if len(prompt) > LONGEST_PROMPT:
+            raise RequestError(
+                f"the prompt has {len(prompt)} characters; give at most {LONGEST_PROMPT}."
+            )
+        moment = self.own_moment and self.source != ACTION
         return Request(
-            prompt=self.prompt or "",
+            prompt=prompt,
             action=self.action,
             seed=int(self.seed),
             steps=int(self.steps),
             guidance_scale=float(self.guidance_scale),
             tier=tier,
             fusion=self.fusion,
-            start=float(self.start) if self.own_moment else None,
-            span=float(self.span) if self.own_moment else None,
+            start=float(self.start) if moment else None,
+            span=float(self.span) if moment else None,
             real_speed=float(self.real_speed),
             body_height=float(self.body_height),
             use_prior=bool(self.use_prior),
@@ -134,7 +143,13 @@ def build(tier: str) -> Controls:
         preview = gr.HTML(_preview(clip), padding=True)
     with gr.Group():
         action = gr.Dropdown(
-            [(f"{SUBSETS[known.subset]} {known.id}: {known.label}", known.id) for known in ACTIONS],
+            [
+                ("Not said", None),
+                *(
+                    (f"{SUBSETS[known.subset]} {known.id}: {known.label}", known.id)
+                    for known in ACTIONS
+                ),
+            ],
             value=clip.action,
             label="Action",
             info=ACTION_INFO[EXAMPLE],
@@ -146,7 +161,7 @@ def build(tier: str) -> Controls:
             label="Prompt",
             lines=3,
             max_lines=8,
-            max_length=10_000,
+            max_length=LONGEST_PROMPT,
             elem_id="fp-prompt",
         )
     with gr.Row(elem_id="fp-buttons"):
@@ -179,20 +194,20 @@ def build(tier: str) -> Controls:
         "outputs": [prompt, before],
         **QUICK,
     }
-    limits = {
-        "fn": _moment_limits,
-        "inputs": [source, upload, example],
+    moment = {
+        "fn": _moment,
+        "inputs": [own_moment, source, upload, example],
         "outputs": [start, span],
         **QUICK,
     }
-    source.change(_switch, [source, example], [upload, example_group, use_prior, action], **QUICK)
-    source.change(**limits)
-    upload.change(**limits)
+    source.change(
+        _switch, [source, example], [upload, example_group, use_prior, own_moment, action], **QUICK
+    )
     example.change(_show_example, example, [preview, action, *look], **QUICK)
-    example.change(**limits)
     for part in (action, *look):
         part.change(**rewrite)
-    own_moment.change(lambda on: [gr.update(visible=on)] * 2, own_moment, [start, span], **QUICK)
+    for part in (own_moment, source, upload, example):
+        part.change(**moment)
     values = [
         source, upload, example, action, prompt, seed, steps, guidance, use_prior,
         own_moment, start, span, real_speed, body_height, fusion,
@@ -296,19 +311,20 @@ def _address(clip: Example) -> str:
     return f"examples/{clip.name}.mp4"
 
 
-def _moment_limits(kind: str, upload: str | None, example: str | None) -> list[dict[str, Any]]:
-    """Sliders that end where the clip ends."""
+def _moment(on: bool, kind: str, upload: str | None, example: str | None) -> list[dict[str, Any]]:
+    """Show the sliders of start and length when asked for; they end where the clip ends."""
     path = _chosen_clip(kind, upload, example)
-    if path is None:
-        return [gr.skip(), gr.skip()]
+    hidden = [gr.update(visible=False)] * 2
+    if not on or path is None:
+        return hidden
     try:
         last = probe(path).last
     except ClipError:
-        return [gr.skip(), gr.skip()]  # said in full when Generate is pressed
+        return hidden  # said in full when Generate is pressed
     longest = max(round(last, 2), 0.25)
     return [
-        gr.update(maximum=max(longest - 0.2, 0.05), value=0),
-        gr.update(maximum=longest, value=min(LONGEST_SPAN, longest)),
+        gr.update(visible=True, maximum=max(round(longest - 0.2, 2), 0.05), value=0),
+        gr.update(visible=True, maximum=longest, value=min(LONGEST_SPAN, longest)),
     ]
 
 
@@ -319,6 +335,7 @@ def _switch(kind: str, example: str | None) -> list[dict[str, Any]]:
     return [
         gr.update(visible=kind == UPLOAD),
         gr.update(visible=kind == EXAMPLE),
+        gr.update(visible=kind != ACTION),
         gr.update(visible=kind != ACTION),
         gr.update(info=ACTION_INFO[kind], value=action),
     ]
@@ -353,9 +370,12 @@ def _rewrite(
     fresh = _prompt_parts(action, leotard, place, floor)
     if not (text or "").strip():
         return " ".join(fresh), fresh
-    out = text or ""
-    for old, new in zip(written, fresh, strict=True):
-        out = out.replace(old, new, 1)
+    caption, look = written
+    out = (text or "").replace(caption, fresh[0], 1)
+    if look in out:
+        out = out.replace(look, fresh[1], 1)
+    elif look != fresh[1]:  # a look was chosen, and the person's own text does not hold the old one
+        out = f"{out.rstrip()} {fresh[1]}"
     return out, fresh
 
 

@@ -82,8 +82,9 @@ def test_results_are_deleted_after_an_hour(runs: Runs, monkeypatch: pytest.Monke
 def test_the_moment_is_the_persons_only_when_asked_for() -> None:
     """The hidden sliders hold 0 s; sent along they would switch off the choice of the span."""
     assert changed().request("tiny").start is None
-    request = changed(own_moment=True).request("tiny")
+    request = changed(own_moment=True, source=EXAMPLE).request("tiny")
     assert (request.start, request.span) == (1.0, 2.0)
+    assert changed(own_moment=True, source=ACTION).request("tiny").start is None
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,7 @@ def test_the_moment_is_the_persons_only_when_asked_for() -> None:
         ({"seed": -1}, "seed"),
         ({"real_speed": None}, "real speed"),
         ({"steps": 0}, "steps"),
+        ({"prompt": "a" * 10_001}, "10001 characters"),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_named(values: dict[str, object], words: str) -> None:

@@ -85,7 +85,7 @@ export class Space {
       return;
     }
     hint.textContent = this.webgl
-      ? "Drag to turn, scroll to come closer. The 2D stages lie on the image plane; left limbs are lighter."
+      ? "Drag to turn, scroll to come closer; space plays, arrow keys step. Left limbs are lighter."
       : "This browser has no WebGL: drawn flat. Drag to turn.";
     if (!this.webgl) {
       this.drawFlat();

@@ -202,7 +202,9 @@ class Viewer {
       if (since !== undefined) text = `${since.toFixed(1)} s`;
       else if (simulated) text = "simulated action";
       else if (unfinished) text = stopped ? "stopped" : "denoising";
-      card.querySelector(".fp-state").textContent = text;
+      const state = card.querySelector(".fp-state");
+      state.textContent = text;
+      state.title = since === undefined ? "" : "after Generate was pressed";
     }
     this.card("clip").querySelector("b").textContent = value.from === "action" ? "No clip" : "Input";
   }
