@@ -86,7 +86,10 @@ class GeneratorTraining:
         still_every: afterwards, every so many steps see single frames.
         stills: frames in a batch of single frames.
         clips: clips in a batch of clips.
+        late: share of single frames drawn at late, noisy time steps alone. Design choice: only
+            there does the text say more than the noisy picture, and it was learned too slowly.
         drop_text: share of clips whose prompt is emptied.
+        one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
         figure_weight: weight of a pixel of the figure; one of the background has 1.
         change_weight: weight of the error in how pixels change from frame to frame.
@@ -95,10 +98,12 @@ class GeneratorTraining:
     """
 
     still_steps: int = 1500
-    still_every: int = 4
-    stills: int = 32
+    still_every: int = 2
+    stills: int = 48
     clips: int = 3
+    late: float = 0.75
     drop_text: float = 0.1
+    one_sentence: float = 0.3
     drop_skeleton: float = 0.1
     figure_weight: float = 10.0
     change_weight: float = 0.5
@@ -157,18 +162,21 @@ def _worded(prompt: str, plan: GeneratorTraining, rng: np.random.Generator) -> s
     if draw < plan.drop_text:
         return ""
     sentences = [part.strip() for part in prompt.split(". ") if part.strip()]
-    if draw < plan.drop_text + 0.15 and len(sentences) > 1:
+    if draw < plan.drop_text + plan.one_sentence and len(sentences) > 1:
         return sentences[int(rng.integers(len(sentences)))].rstrip(".") + "."
     return prompt
 
 
-def draw_times(count: int, random: torch.Generator) -> Tensor:
-    """Time steps (count,) in [0, 999], later ones more often.
+def draw_times(count: int, random: torch.Generator, late: float = 0.0) -> Tensor:
+    """Time steps (count,) in [0, 999], later ones more often; a share `late` from 800 on.
 
     Design choice: u^(2/3) of a uniform u. With a skeleton the picture is decided in the noisy
     steps, and a sampler of ten steps spends most of them there.
     """
-    return (torch.rand(count, generator=random) ** (2 / 3) * TIME_STEPS).long()
+    share = torch.rand(count, generator=random) ** (2 / 3)
+    chosen = torch.rand(count, generator=random) < late
+    share[chosen] = 0.8 + 0.2 * torch.rand(int(chosen.sum()), generator=random)
+    return (share * TIME_STEPS).long()
 
 
 def generator_losses(
@@ -196,7 +204,7 @@ def generator_losses(
     if config.autoencoder == "pixels":
         weight = network.autoencoder.encode(batch.weight.flatten(0, 1).expand(-1, 3, -1, -1))
     weight = _as_clips(weight, length)
-    time = draw_times(count, random).to(device)
+    time = draw_times(count, random, plan.late if length == 1 else 0.0).to(device)
     noise = draw_noise(config, tuple(clean.shape), random).to(device)
     signal_share, noise_share = signal_and_noise(scheduler, time, clean.ndim)
     noisy = signal_share * clean + noise_share * noise

@@ -42,7 +42,7 @@ CONFIG = replace(
     text_heads=2,
     text_vocabulary=560,
 )
-CALM = GeneratorTraining(drop_text=0, drop_skeleton=0, joint_noise=0, low_score=0)
+CALM = GeneratorTraining(drop_text=0, one_sentence=0, drop_skeleton=0, joint_noise=0, low_score=0)
 PROMPT = "A person jumps. A red leotard, a brick wall, a blue floor."
 
 
@@ -129,6 +129,9 @@ def test_time_steps_cover_the_schedule() -> None:
     assert times.min() >= 0
     assert times.max() == 999
     assert (times > 500).float().mean() == pytest.approx(1 - 0.5**1.5, abs=0.02)
+    late = draw_times(20_000, torch.Generator().manual_seed(0), late=0.5)
+    assert (late >= 800).float().mean() == pytest.approx(1 - 0.5 * 0.8**1.5, abs=0.02)
+    assert late.max() == 999
 
 
 def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more(
