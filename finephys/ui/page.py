@@ -57,6 +57,13 @@ LOOK: dict[str, Any] = {
 }
 """How the page looks, for `launch`: nothing of it is fetched from elsewhere."""
 
+SHOW_STATUS = """() => {
+    const status = document.querySelector("#fp-status");
+    const low = status.getBoundingClientRect().top > window.innerHeight * 0.8;
+    if (low) status.scrollIntoView({ behavior: "smooth" });
+    return SENTENCE;
+}"""
+
 Shown = tuple[dict[str, Any], str]
 """What each event sends: the viewer's value (or an update that leaves it) and the status line."""
 
@@ -95,9 +102,10 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         def close(request: gr.Request) -> None:
             runs.forget(request.session_hash or "")
 
-        # Said by the browser at once: in the queue nothing of the server's is shown yet.
-        waiting = status_line("Waiting for your turn; one job runs at a time.", 0.01)
-        chosen.generate.click(None, None, [status], js=f"() => {json.dumps(waiting)}")
+        # Done by the browser at once: in the queue nothing of the server's is shown yet, and on a
+        # phone the status and the results lie below all the controls.
+        waiting = json.dumps(status_line("Waiting for your turn; one job runs at a time.", 0.01))
+        chosen.generate.click(None, None, [status], js=SHOW_STATUS.replace("SENTENCE", waiting))
         running = chosen.generate.click(
             generate,
             chosen.values,

@@ -158,34 +158,32 @@ class Viewer {
 
   receive(value) {
     const before = this.value;
-    this.value = value;
-    this.root.classList.toggle("fp-full", Boolean(value));
-    if (!value) {
-      this.play(false);
-      return;
-    }
-    const fresh = before?.run !== value.run;
+    const arrived = value ? ARRIVALS.filter((name) => value[name]) : [];
+    const fresh = before?.run !== value?.run;
+    const first = arrived.length > 0 && (fresh || this.root.dataset.stages === "");
+    const moreToSee = this.root.dataset.stages !== arrived.join(" ");
+    // A run that failed before its first value leaves the page as it was when it opened.
+    this.value = value && (arrived.length || !value.ended) ? value : null;
+    this.root.classList.toggle("fp-full", Boolean(this.value));
+    this.root.dataset.stages = arrived.join(" ");
+    this.root.dataset.done = Boolean(value?.done);
     if (fresh) {
+      this.play(false);
       this.cards.clear();
       this.space.clear();
       this.frame = 0;
     }
+    if (!this.value) {
+      this.play(false);
+      return;
+    }
     this.cards.take("clip", value.clip);
     this.cards.take("video", value.video || value.preview);
-    const arrived = ARRIVALS.filter((name) => value[name]);
-    const moreToSee = this.root.dataset.stages !== arrived.join(" ");
-    this.root.dataset.stages = arrived.join(" ");
-    this.root.dataset.done = Boolean(value.done);
     this.caption();
     this.list();
     if (moreToSee) this.space.whole = true;
     this.show(this.frame);
-    if (fresh && !calm()) this.play(true);
-    // On a phone the results lie below all the controls.
-    if (fresh && this.root.getBoundingClientRect().top > window.innerHeight * 0.8) {
-      const status = document.querySelector("#fp-status");
-      status.scrollIntoView({ behavior: calm() ? "auto" : "smooth" });
-    }
+    if (first && !calm()) this.play(true);
   }
 
   caption() {
