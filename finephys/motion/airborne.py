@@ -11,10 +11,13 @@ from finephys.motion.body import ANGLE, Body, rotation, swapped_name
 from finephys.motion.classes import Airborne, Key
 from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
 from finephys.motion.curves import Array, Curve, through
+from finephys.motion.flight import Flight
 from finephys.motion.take_off import NoFlightError, Steering, solve
 from finephys.skeleton import JOINT
 
-_DRAWS = 20
+_DRAWS, _TRIES = 20, 8
+_LEAN = np.radians(33)
+"""Design choice: the trunk of a leap stays nearer to upright than this."""
 _TAIL = 0.85
 _WRISTS = (JOINT["left_wrist"], JOINT["right_wrist"])
 _FEET = {"both": ANKLES, "left": ANKLES[:1], "right": ANKLES[1:]}
@@ -82,39 +85,51 @@ def _sample(
 
 
 def _drawn(described: Airborne, body: Body, rng: np.random.Generator) -> tuple[_Plan, Curve, Air]:
-    """A flight; shapes and times with which this body cannot do the action are drawn again."""
-    for _ in range(_DRAWS):
-        duration = float(np.round(rng.uniform(*described.seconds) * 60) / 60)
-        hop = {"run": 0.0, "stand": 0.0, "hurdle": 0.28, "snap": 0.22}[described.entry]
-        plan = _Plan(
-            duration,
-            float(rng.uniform(*described.speed)),
-            float(np.radians(described.lean + rng.uniform(-2, 2))),
-            float(rng.uniform(0.11, 0.13)),
-            hop * float(rng.uniform(0.9, 1.15)),
-            0.0 if described.entry == "snap" else 0.6 if hop else 0.85,
-            _vary(described, rng),
-        )
+    """A flight; shapes and times with which this body cannot do the action are drawn again.
+
+    So are, a few times, leaps that would throw the trunk far from upright.
+    """
+    steering: tuple[Steering, ...] = classes.STEERING if described.twists else ()
+    if described.quiet is not None:
+        steering = classes.quiet_steering(described.quiet)
+    turns = described.somersaults + described.final_lean / 360
+    tilt = _contact_tilt(described)
+    flown: list[tuple[float, _Plan, Curve, Flight]] = []
+    for draw in range(_DRAWS):
+        plan = _plan(described, rng)
         curve = _curve(described, plan)
-        steering: tuple[Steering, ...] = classes.STEERING if described.twists else ()
-        if described.quiet is not None:
-            steering = classes.quiet_steering(described.quiet)
-        turns = described.somersaults + described.final_lean / 360
-        tilt = _contact_tilt(described)
         start = heading_frame(0.0, plan.lean) @ rotation("x", np.array(-tilt))
         try:
             flight = solve(
-                curve, body, duration, start, turns, described.twists, steering, described.quiet,
-                0.6 * tilt,
+                curve, body, plan.duration, start, turns, described.twists, steering,
+                described.quiet, 0.6 * tilt,
             )  # fmt: skip
         except NoFlightError as error:
             failed = error
             continue
-        from_feet = ANKLES[:1] if described.one_foot else ANKLES
-        to_feet = _FEET[described.lands_on]
-        toe = body.toe_height
-        return plan, curve, place(flight, body, 0.0, plan.speed, from_feet, to_feet, toe, toe)
-    raise failed
+        lean = float(np.arccos(np.clip(flight.rotations[:, 2, 2].min(), -1, 1)))
+        flown.append((lean, plan, curve, flight))
+        if described.somersaults or lean < _LEAN or draw >= _TRIES:
+            break
+    if not flown:
+        raise failed
+    _, plan, curve, flight = min(flown, key=lambda one: one[0])
+    from_feet = ANKLES[:1] if described.one_foot else ANKLES
+    to_feet, toe = _FEET[described.lands_on], body.toe_height
+    return plan, curve, place(flight, body, 0.0, plan.speed, from_feet, to_feet, toe, toe)
+
+
+def _plan(described: Airborne, rng: np.random.Generator) -> _Plan:
+    hop = {"run": 0.0, "stand": 0.0, "hurdle": 0.28, "snap": 0.22}[described.entry]
+    return _Plan(
+        float(np.round(rng.uniform(*described.seconds) * 60) / 60),
+        float(rng.uniform(*described.speed)),
+        float(np.radians(described.lean + rng.uniform(-2, 2))),
+        float(rng.uniform(0.11, 0.13)),
+        hop * float(rng.uniform(0.9, 1.15)),
+        0.0 if described.entry == "snap" else 0.6 if hop else 0.85,
+        _vary(described, rng),
+    )
 
 
 def _contact_tilt(described: Airborne) -> float:
@@ -192,7 +207,7 @@ def _curve(described: Airborne, plan: _Plan) -> Curve:
         ready = classes.RUNNING
         before = [(-plan.lead, ready), (-0.4, ready), (-0.18, (ready + off) / 2)]
     elif described.entry == "stand":
-        before = [(-plan.lead, classes.ARMS_UP), (-0.3, classes.LOW), (-0.16, classes.LOW)]
+        before = [(-plan.lead, classes.ARMS_UP), (-0.36, classes.LOW), (-0.28, classes.LOW)]
     elif described.entry == "hurdle":
         before = [(hop - 0.6, classes.RUNNING), (hop - 0.25, classes.RUNNING),
                   (hop, classes.HURDLE_OFF), (hop + 0.55 * plan.hop, classes.HURDLE),

@@ -4,7 +4,7 @@ Design choice: the supplement's Table 3 gives labels only; shapes, times and spe
 Code of Points' descriptions of the elements and published kinematics of floor exercise.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -41,10 +41,10 @@ HURDLE_OFF = pose(
     ARMS_UP, left_hip_flex=-14, left_knee=10, right_hip_flex=62, right_knee=75, arm_raise=95,
 )  # fmt: skip
 HURDLE = pose(ARMS_UP, hip_flex=22, knee=28, hip_side=2, arm_raise=150, spine_flex=2)
-HURDLE_LAND = pose(ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=120, spine_flex=6)
+HURDLE_LAND = pose(ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=135, spine_flex=6)
 SNAP = pose(ARMS_UP, arm_raise=150, hip_flex=58, knee=8, spine_flex=8, hip_side=2)
-SNAPPING = pose(ARMS_UP, arm_raise=120, hip_flex=60, knee=16, spine_flex=24, hip_side=2)
-SNAP_LAND = pose(ARMS_UP, arm_raise=95, hip_flex=42, knee=26, spine_flex=16, hip_side=3)
+SNAPPING = pose(ARMS_UP, arm_raise=140, hip_flex=60, knee=16, spine_flex=24, hip_side=2)
+SNAP_LAND = pose(ARMS_UP, arm_raise=128, hip_flex=42, knee=26, spine_flex=16, hip_side=3)
 TUCK = pose(
     hip_flex=122, knee=132, hip_side=8, spine_flex=38, head_flex=22, arm_raise=62, arm_side=12,
     elbow=38,
@@ -123,14 +123,14 @@ class Supported:
         held: pose throughout the turn.
         low: stance knee in degrees; over 90 the turn is done in a crouch.
         seconds: range of seconds for one turn.
-        free: seconds the free leg takes to its place.
+        rise: seconds from the start of the turn until the free leg is in its place.
     """
 
     turns: float
     held: Pose
     low: float = 2.0
     seconds: tuple[float, float] = (0.62, 0.85)
-    extra: dict[str, float] = field(default_factory=dict)
+    rise: float = 0.2
 
 
 def _salto(
@@ -192,6 +192,12 @@ _LAND_RIGHT = pose(
 _LAND_LEFT = pose(
     ARMS_OUT, left_hip_flex=28, left_knee=22, right_hip_flex=-28, right_knee=25, spine_flex=2
 )
+_BACK_ON_RIGHT = pose(
+    ARMS_OUT, right_hip_flex=-14, right_knee=18, left_hip_flex=38, left_knee=72, spine_flex=4
+)
+_BACK_ON_LEFT = pose(
+    ARMS_OUT, left_hip_flex=-14, left_knee=18, right_hip_flex=38, right_knee=72, spine_flex=4
+)
 _SWING = pose(ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10)
 _SIDE_SPLIT = pose(
     ARMS_OUT, hip_flex=25, hip_side=82, knee=2, hip_roll=35, spine_flex=4, arm_raise=80
@@ -225,7 +231,7 @@ def _jump(middle: tuple[Key, ...], twists: float = 0.0) -> Airborne:
     )  # fmt: skip
 
 
-_SWITCH_LEAP = ((0.2, _SWING), (0.55, _SWITCHED), (0.7, _SWITCHED))
+_SWITCH_LEAP = ((0.14, _SWING), (0.62, _SWITCHED), (0.74, _SWITCHED))
 _PASSE = pose(ARMS_OUT, right_hip_flex=62, right_knee=112, right_hip_side=25, right_hip_roll=40,
               arm_raise=75, arm_side=35, elbow=35)  # fmt: skip
 _HEEL = pose(ARMS_OUT, right_hip_flex=90, right_knee=3, spine_flex=-4, arm_side=75)
@@ -263,7 +269,7 @@ STEERING = (
 def quiet_steering(quiet: float) -> tuple[Steering, ...]:
     """What stops a twist as well: it is over by part `quiet` of the flight."""
     quiet = 0.97 * quiet
-    half = 0.5 * quiet
+    half = 0.42 * quiet
     return (
         Steering("left_arm_raise", 0.02, quiet, np.radians(100)),
         Steering("spine_side", 0.02, quiet, np.radians(15)),
@@ -275,24 +281,24 @@ def quiet_steering(quiet: float) -> tuple[Steering, ...]:
 
 
 CLASSES: dict[int, Airborne | Supported] = {
-    6: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 0.5),
+    6: _leap(_SWITCH_LEAP, _BACK_ON_RIGHT, "right", 0.5),
     7: _leap(_SWITCH_LEAP, _LAND_LEFT, "left", 1.0, (0.58, 0.66)),
     8: _leap(((0.45, _SPLIT), (0.62, _SPLIT)), _LAND_RIGHT, "right", 1.0, (0.58, 0.66)),
-    9: _leap(((0.4, _SPLIT), (0.58, _SPLIT)), _LAND_RIGHT, "right", 1.5, (0.6, 0.68)),
+    9: _leap(((0.4, _SPLIT), (0.58, _SPLIT)), _BACK_ON_LEFT, "left", 1.5, (0.6, 0.68)),
     10: _leap(_SWITCH_LEAP, _LAND_LEFT, "left"),
     11: _jump(((0.42, _SPLIT), (0.6, _SPLIT)), 1.0),
     12: _jump(((0.42, _SPLIT), (0.6, _SPLIT))),
-    13: _leap(((0.2, _SWING), (0.52, _SIDE_SPLIT), (0.66, _SIDE_SPLIT)), _LAND_LEFT, "left", 0.75),
+    13: _leap(((0.16, _SWING), (0.56, _SIDE_SPLIT), (0.68, _SIDE_SPLIT)), _LAND_LEFT, "left", 0.75),
     14: _jump(((0.42, _STRADDLE), (0.6, _STRADDLE)), 1.0),
-    15: _leap(((0.2, _SWING), (0.56, _RING), (0.68, _RING)), _LAND_LEFT, "left"),
+    15: _leap(((0.14, _SWING), (0.62, _RING), (0.74, _RING)), _LAND_LEFT, "left"),
     16: _jump(((0.42, _STAG), (0.6, _STAG))),
-    17: Supported(2, _STANDING_SPLIT),
+    17: Supported(2, _STANDING_SPLIT, rise=0.36),
     18: Supported(2, _TUCK_STAND, low=128),
     19: Supported(3, _PASSE, seconds=(0.5, 0.62)),
     20: Supported(2, _PASSE),
     21: Supported(1, _PASSE, seconds=(0.7, 0.9)),
-    22: Supported(2, _HEEL),
-    23: Supported(1, _HEEL, seconds=(0.75, 0.9)),
+    22: Supported(2, _HEEL, rise=0.26),
+    23: Supported(1, _HEEL, rise=0.26, seconds=(0.75, 0.9)),
     24: _salto(_twist_then(ONE_ARM, 0.3, TUCK), TOUCH_FRONT, -2, 0.5, _DOUBLE, _BACK, 0.42),
     25: _salto(_shaped(TUCK), TOUCH_FRONT, 1, 0, (0.68, 0.8), _FRONT),
     26: Airborne(

@@ -105,5 +105,5 @@ class Steered:
             self.columns, self.starts, self.ends, self.heights, strict=True
         ):
             s = np.clip((at - start) / (end - start), 0.0, 1.0)
-            values[:, column] += height * (1 - (2 * s - 1) ** 6) ** 3
+            values[:, column] += height * (1 - (2 * s - 1) ** 4) ** 3
         return values

@@ -26,6 +26,9 @@ for _i, _j, _k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
 STEP = 1 / 120
 """Seconds; fourth-order Runge-Kutta, error per somersault below 1e-4 turn."""
 
+_FASTEST = 80.0
+"""rad/s; no gymnast spins so fast (12 turns a second), and the integration stays bounded."""
+
 
 @dataclass(frozen=True)
 class Flight:
@@ -125,6 +128,9 @@ def integrate(shape: Shapes, start: Array, momentum: Array) -> Array:
     def rate(rotations: Array, index: int) -> Array:
         local = rotations.transpose(0, 2, 1) @ column
         omega = (inverse[index] @ (local - limbs[index]))[:, :, 0]
+        fastest = np.abs(omega).max()
+        if fastest > _FASTEST:
+            omega = np.clip(omega, -_FASTEST, _FASTEST)
         turned: Array = rotations @ (omega @ _HAT).reshape(-1, 3, 3)
         return turned
 

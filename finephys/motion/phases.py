@@ -60,7 +60,7 @@ def run_up(edge: Edge, body: Body, dip: float, lead: float, pitch: float) -> Con
     t = edge.time
     roll = roll_seconds(edge, body)
     speed = edge.velocity[:2] * 1.05
-    tall = 0.91 * body.leg + body.ankle_height
+    tall = 0.895 * body.leg + body.ankle_height
 
     def ground(before: float) -> Array:
         return edge.pelvis[:2] - speed * before
@@ -89,7 +89,7 @@ def run_up(edge: Edge, body: Body, dip: float, lead: float, pitch: float) -> Con
     lift = np.array([0.0, 0.0, 0.2])
     trailing = np.array([*(ground(1.05) + side), flat]) + lift
     left = through(
-        [t - 0.95, t - 0.705, t - 0.495, t - 0.34, t - 0.18, t - roll, t],
+        [t - 0.95, t - 0.695, t - 0.505, t - 0.34, t - 0.18, t - roll, t],
         [trailing, left_before, left_before, (left_before + left_now) / 2 + lift, left_now,
          left_now, edge.ankles[0]],
         end_velocity=edge.ankle_velocities[0],
@@ -97,7 +97,7 @@ def run_up(edge: Edge, body: Body, dip: float, lead: float, pitch: float) -> Con
     swing = edge.ankles[1] - 0.45 * 0.11 * edge.ankle_velocities[1]
     swing = np.array([*((right_before + swing) / 2)[:2], flat + 0.13])
     right = through(
-        [t - 0.96, t - 0.75, t - 0.6, t - 0.45, t - 0.24, t - 0.11, t],
+        [t - 0.96, t - 0.76, t - 0.6, t - 0.44, t - 0.25, t - 0.11, t],
         [right_first, right_first, (right_first + right_before) / 2 + lift, right_before,
          right_before, swing, edge.ankles[1]],
         end_velocity=edge.ankle_velocities[1],
@@ -176,9 +176,12 @@ def land_stepping(edge: Edge, body: Body, foot: int, sink: float, tail: float) -
     roll = roll_seconds(edge, body)
     speed, stop = edge.velocity[:2], 0.6
     left_side = np.array([-np.sin(edge.yaw), np.cos(edge.yaw)])
-    end = edge.pelvis[:2] + 0.40 * stop * speed
+    facing = np.array([np.cos(edge.yaw), np.sin(edge.yaw)])
+    pace = max(float(np.linalg.norm(speed)), 0.3)
+    along = float(speed @ facing) / pace
+    end = edge.pelvis[:2] + (0.2 + 0.2 * abs(along)) * stop * speed
     soak = float(np.clip(2 * sink / max(abs(edge.velocity[2]), 1.0), 0.08, 0.2))
-    bent = 0.9 * body.leg + body.ankle_height
+    bent = 0.88 * body.leg + body.ankle_height
     depth = min(float(edge.pelvis[2]) - sink, bent)
     low = np.array([*(edge.pelvis[:2] + soak * speed * 0.85), depth])
     late = np.array([*(0.12 * edge.pelvis[:2] + 0.88 * end), bent + 0.01 * body.leg])
@@ -195,7 +198,7 @@ def land_stepping(edge: Edge, body: Body, foot: int, sink: float, tail: float) -
     flat = body.ankle_height
     down = plant(edge, foot, body, 1.0)
     width = 0.07 if foot == 0 else -0.07
-    ahead = speed / max(float(np.linalg.norm(speed)), 0.3) * 0.12
+    ahead = 0.12 * along * facing
     stepped = np.array([*(end + ahead - width * left_side), flat])
     closed = np.array([*(end - 0.3 * ahead + width * left_side), flat])
     lift = np.array([0.0, 0.0, 0.09])

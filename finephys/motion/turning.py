@@ -11,6 +11,8 @@ from finephys.motion.flight import center_of_mass
 
 _READY, _RISE, _LEAVE = 0.5, 0.22, 0.3
 _LAST = 0.5
+_LIFT = 0.08
+"""Metres by which the free foot clears the floor on its way."""
 
 
 def turn(
@@ -38,7 +40,7 @@ def turn(
     )  # fmt: skip
     settle = classes.pose(lunge, arm_raise=95, right_arm_side=75)
     angles = through(
-        [-_READY, -0.1, 0.18, spin - 0.08, end, end + _LAST],
+        [-_READY, -0.1, described.rise, spin - 0.6 * described.rise, end, end + _LAST],
         [classes.pose(classes.ARMS_OUT), lunge, held, held, settle, settle],
     )
     times = np.arange(-round(_READY * fps), round((end + _LAST) * fps) + 1) / fps
@@ -81,5 +83,7 @@ def turn(
         place[:, 2] = hip(times)[:, 0] + stance[:, 2]
         world = np.einsum("tij,tkj->tki", rotations, local) + place[:, None]
         ankles = free * world[:, contact.ANKLES[1]] + (1 - free) * target
-        joints = contact.place_legs(world, thighs, rotations, (stance, ankles), body)
+        ankles[:, 2] += _LIFT * 4 * (free * (1 - free))[:, 0]
+        feet = (stance, contact.above_floor(ankles, body))
+        joints = contact.place_legs(world, thighs, rotations, feet, body)
     return joints, np.zeros(len(times), np.bool_)
