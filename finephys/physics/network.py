@@ -27,6 +27,10 @@ _SHORTEST_STEP = 1 / 40
 _LONGEST_FALL = 0.25
 """Seconds between frames above which gravity is off: no flight of a body lasts five of them."""
 
+_RIGID_SHARE = 0.5
+"""How far limbs of the found path are brought to their mean lengths. Measured: half-way lowers the
+error of positions as well as the spread of lengths; all the way costs acceleration and 2D error."""
+
 _SMALL = 0.02
 """Metres a frame squared: unit of the force network's output."""
 
@@ -73,7 +77,7 @@ class PhysOutput:
         flight: (N, F) logit of being in the air.
         inverse_distance: (N,) 1/metre.
         state: (N, F, 51) q at which M and C were taken.
-        path: (N, F, J, 3) metres, the combined motion.
+        path: (N, F, J, 3) metres, the combined motion with its limbs settled.
     """
 
     measured: Tensor
@@ -148,7 +152,7 @@ class PhysNetwork(nn.Module):
         )
         measured, weight, stiffness = self._measurements(state, rich, first, distance, seen)
         step = acceleration[:, 1:-1] * (state.dt**2)[:, None, None, None]
-        path = self.solve(measured, weight, stiffness, step)
+        path = settle_limbs(self.solve(measured, weight, stiffness, step))
         return PhysOutput(
             measured=measured,
             weight=weight,
@@ -309,6 +313,11 @@ def rigid_limbs(points: Tensor) -> Tensor:
         out.append(out[PARENTS[child]] + limb[..., child - 1, :])
     built = torch.stack(out, -2)
     return built + (points - built).mean(-2, keepdim=True)
+
+
+def settle_limbs(path: Tensor) -> Tensor:
+    """A path (N, F, J, 3) whose limbs are half-way to their mean lengths over the window."""
+    return path + _RIGID_SHARE * (rigid_limbs(path) - path)
 
 
 def without_wrench(force: Tensor, points: Tensor, masses: Tensor) -> Tensor:

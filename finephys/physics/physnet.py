@@ -9,7 +9,7 @@ from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
 from finephys.physics.dynamics import joint_masses
-from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState
+from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, settle_limbs
 from finephys.physics.smoothing import pass_backward, pass_forward
 from finephys.skeleton import limb_lengths
 from finephys.types import BodyWindows, MotionWindows, PoseWindows
@@ -160,7 +160,7 @@ class PhysNet:
                     (1, slice(2, 3), step[..., 2:]),
                 )
             ]
-            paths.append(torch.cat(planes, -1).transpose(1, 2))
+            paths.append(settle_limbs(torch.cat(planes, -1).transpose(1, 2)))
         values: list[Tensor] = []
         for path in (*paths, out.path):
             values += body_and_root(path, root)

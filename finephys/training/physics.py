@@ -20,10 +20,10 @@ from finephys.training.lifting import PromptedWindows
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData
 
-PHYSNET_LOOP = LoopSettings(steps=1200, learning_rate=1e-3)
+PHYSNET_LOOP = LoopSettings(steps=2200, learning_rate=1e-3)
 """How the shipped weights were trained."""
 
-PROJECTION_LOOP = LoopSettings(steps=600, learning_rate=2e-3)
+PROJECTION_LOOP = LoopSettings(steps=800, learning_rate=2e-3)
 """How the shipped weights were trained."""
 
 _PARENT = [parent for parent, _ in LIMBS]
