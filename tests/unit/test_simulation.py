@@ -211,3 +211,11 @@ def test_bodies_stay_within_human_limits() -> None:
             assert body.lengths[JOINT[f"left_{name}"]] == body.lengths[JOINT[f"right_{name}"]]
     assert GRAVITY == 9.81
     assert len(ANGLE) == 20
+
+
+def test_motions_begin_facing_forward_on_either_side() -> None:
+    """Catches a mirror about the wrong axis: half of the leaps would travel backward."""
+    for seed in range(6):
+        joints = simulate(10, seed).joints
+        assert joints[0, JOINT["left_hip"], 1] > joints[0, JOINT["right_hip"], 1]
+        assert joints[-1, 0, 0] - joints[0, 0, 0] > 1.0
