@@ -25,7 +25,8 @@ class GeneratorConfig:
         text_heads: attention heads of the text encoder.
         text_length: tokens a prompt may have, with its start and end token.
         text_vocabulary: size of the tokenizer's vocabulary.
-        text_in_time: also add the sum of the text features to the time embedding.
+        pooled_text: also use the sum of the text features: it is added to the time embedding and
+            scales the skeleton's features.
         prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
         shared_noise: share of the noise's variance that all frames of a clip have in common.
@@ -50,7 +51,7 @@ class GeneratorConfig:
     text_heads: int
     text_length: int
     text_vocabulary: int
-    text_in_time: bool
+    pooled_text: bool
     prediction: str
     zero_terminal_snr: bool
     shared_noise: float
@@ -86,7 +87,7 @@ TINY_GENERATOR = GeneratorConfig(
     text_heads=4,
     text_length=56,
     text_vocabulary=1024,
-    text_in_time=True,
+    pooled_text=True,
     prediction="sample",
     zero_terminal_snr=True,
     shared_noise=0.5,
@@ -113,7 +114,7 @@ SD15_GENERATOR = GeneratorConfig(
     text_heads=12,
     text_length=77,
     text_vocabulary=49408,
-    text_in_time=False,
+    pooled_text=False,
     prediction="epsilon",
     zero_terminal_snr=False,
     shared_noise=0.0,

@@ -14,9 +14,13 @@ from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
-from finephys.generator.sampling import denoise_latents, draw_noise, make_scheduler
-from finephys.generator.skeleton_encoder import Guidance
-from finephys.generator.text import TextFeatures, cut_text, load_tokenizer, tokenize
+from finephys.generator.sampling import (
+    Condition,
+    denoise_latents,
+    draw_noise,
+    make_scheduler,
+)
+from finephys.generator.text import cut_text, load_tokenizer, tokenize
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.types import Bytes, LimbHeatmaps, VideoClip
 
@@ -135,17 +139,16 @@ class Generator:
                     cut,
                 )
         with torch.inference_mode():
-            text = self._encode_text(prompts)
-            empty = self._encode_text([""] * len(prompts)) if guidance_scale != 1 else None
-            skeleton = self._encode_skeleton(heatmaps)
+            levels = self._levels(heatmaps)
+            asked = self._condition(prompts, levels)
+            empty = self._condition([""] * len(prompts), levels) if guidance_scale != 1 else None
         scheduler = make_scheduler(self.config, self._sampler)
         for latents in denoise_latents(
             self._network,
             scheduler,
             self._noise(seeds),
-            text,
+            asked,
             empty,
-            skeleton,
             steps,
             guidance_scale,
             stop,
@@ -181,11 +184,12 @@ class Generator:
                     f"heatmaps have levels {sides}; this generator reads {self.heatmap_levels}."
                 )
 
-    def _encode_text(self, prompts: Sequence[str]) -> TextFeatures:
+    def _condition(self, prompts: Sequence[str], levels: list[torch.Tensor]) -> Condition:
         ids, mask = tokenize(self._tokenizer, prompts, self.config.text_length)
-        return self._network.encode_text(ids.to(self._device), mask.to(self._device))
+        text = self._network.encode_text(ids.to(self._device), mask.to(self._device))
+        return Condition(text, self._network.encode_skeleton(levels, text))
 
-    def _encode_skeleton(self, heatmaps: Sequence[LimbHeatmaps | None]) -> Guidance:
+    def _levels(self, heatmaps: Sequence[LimbHeatmaps | None]) -> list[torch.Tensor]:
         levels = []
         for index, side in enumerate(self.heatmap_levels):
             shape = (FRAMES, len(LIMBS), side, side)
@@ -194,7 +198,7 @@ class Generator:
                 for given in heatmaps
             ]
             levels.append(torch.from_numpy(np.stack(stack)).to(self._device))
-        return self._network.encode_skeleton(levels)
+        return levels
 
     def _noise(self, seeds: Sequence[int]) -> torch.Tensor:
         side = self.config.size // self.config.patch

@@ -36,7 +36,7 @@ def make_unet(config: GeneratorConfig) -> UNetMotionModel:
         num_attention_heads=config.heads,
         motion_num_attention_heads=config.heads,
         motion_max_seq_length=2 * FRAMES,
-        time_cond_proj_dim=config.text_width if config.text_in_time else None,
+        time_cond_proj_dim=config.text_width if config.pooled_text else None,
     )
     for block in _motion_blocks(unet):
         for module in block.motion_modules:
@@ -76,9 +76,12 @@ class VideoNetwork(nn.Module):
         """Features of tokenised prompts, (B, T) ids and mask."""
         return encode_text(self.text_encoder, ids, mask)
 
-    def encode_skeleton(self, heatmaps: list[torch.Tensor]) -> Guidance:
-        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first."""
-        guidance: Guidance = self.skeleton_encoder([level.flatten(0, 1) for level in heatmaps])
+    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
+        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first, and B prompts."""
+        guidance: Guidance = self.skeleton_encoder(
+            [level.flatten(0, 1) for level in heatmaps],
+            text.whole.repeat_interleave(heatmaps[0].shape[1], 0),
+        )
         return guidance
 
     def forward(
@@ -110,7 +113,7 @@ class VideoNetwork(nn.Module):
         if guidance is not None:
             added["down_block_additional_residuals"] = guidance.skips
             added["mid_block_additional_residual"] = guidance.middle
-        if self.config.text_in_time:
+        if self.config.pooled_text:
             added["timestep_cond"] = text.whole
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=text.tokens.repeat_interleave(frames, 0), **added

@@ -6,7 +6,7 @@ betas rising linearly from 0.00085 to 0.012 over 1,000 steps (supplement A.1).
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
@@ -44,6 +44,18 @@ class Scheduler(Protocol):
 
 
 _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
+
+
+class Condition(NamedTuple):
+    """What B clips are generated from.
+
+    Attributes:
+        text: features of their prompts.
+        guidance: features of their skeletons; None: the plain model.
+    """
+
+    text: TextFeatures
+    guidance: Guidance | None
 
 
 def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
@@ -137,9 +149,8 @@ def denoise_latents(
     network: VideoNetwork,
     scheduler: Scheduler,
     noise: torch.Tensor,
-    text: TextFeatures,
-    empty_text: TextFeatures | None,
-    guidance: Guidance | None,
+    asked: Condition,
+    empty: Condition | None,
     steps: int,
     guidance_scale: float,
     stop: Callable[[], bool],
@@ -150,9 +161,8 @@ def denoise_latents(
         network: the model.
         scheduler: of `make_scheduler`.
         noise: (B, C, F, h, w) standard normal.
-        text: features of the B prompts.
-        empty_text: features of B empty prompts; None: no classifier-free guidance.
-        guidance: features of the B skeletons, or None.
+        asked: features of the B prompts and skeletons.
+        empty: of B empty prompts and the same skeletons; None: no classifier-free guidance.
         steps: denoising steps.
         guidance_scale: how far to go from the empty prompt's prediction past the prompt's.
         stop: looked at before each step.
@@ -170,9 +180,9 @@ def denoise_latents(
         if stop():
             raise StoppedError(f"Stopped after {step} of {steps} denoising steps.")
         times = time.to(latents.device).expand(len(latents))
-        clean = predict_clean(network, scheduler, latents, times, text, guidance)
-        if empty_text is not None:
-            plain = predict_clean(network, scheduler, latents, times, empty_text, guidance)
+        clean = predict_clean(network, scheduler, latents, times, *asked)
+        if empty is not None:
+            plain = predict_clean(network, scheduler, latents, times, *empty)
             clean = plain + guidance_scale * (clean - plain)
         if not torch.isfinite(clean).all():
             raise WeightsError(

@@ -210,7 +210,7 @@ def generator_losses(
     noisy = signal_share * clean + noise_share * noise
     ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)
     text = network.encode_text(ids.to(device), mask.to(device))
-    guidance = network.encode_skeleton(batch.heatmaps)
+    guidance = network.encode_skeleton(batch.heatmaps, text)
     still = network.without_motion() if length == 1 else nullcontext()
     with still:
         error = predict_clean(network, scheduler, noisy, time, text, guidance) - clean

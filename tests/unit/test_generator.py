@@ -16,7 +16,12 @@ from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMis
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.network import VideoNetwork
-from finephys.generator.sampling import denoise_latents, draw_noise, make_scheduler
+from finephys.generator.sampling import (
+    Condition,
+    denoise_latents,
+    draw_noise,
+    make_scheduler,
+)
 from finephys.generator.skeleton_encoder import skip_shapes
 from finephys.generator.text import TextFeatures, tokenize
 from finephys.skeleton import FRAMES, LIMBS
@@ -45,7 +50,7 @@ NOISE_PREDICTING = replace(  # shaped like SD 1.5, whose U-Net takes no skeleton
     guidance_channels=0,
     heatmap_detail=1,
     skeleton_channels=(8, 8, 8, 8),
-    text_in_time=False,
+    pooled_text=False,
     prediction="epsilon",
     zero_terminal_snr=False,
     shared_noise=0.0,
@@ -105,7 +110,7 @@ def test_untrained_guidance_equals_the_plain_model(config: GeneratorConfig) -> N
     network = network_of(config, trained=False)
     noisy, time, text = inputs(config)
     guide = network.encode_skeleton(
-        [torch.rand(2, 3, len(LIMBS), side, side) for side in config.heatmap_levels]
+        [torch.rand(2, 3, len(LIMBS), side, side) for side in config.heatmap_levels], text
     )
     assert torch.equal(network(noisy, time, text, guide), network(noisy, time, text, None))
 
@@ -114,8 +119,9 @@ def test_untrained_guidance_equals_the_plain_model(config: GeneratorConfig) -> N
 def test_trained_guidance_reaches_every_skip_connection(config: GeneratorConfig) -> None:
     network = network_of(config, trained=True)
     level = [torch.rand(1, 1, len(LIMBS), side, side) for side in config.heatmap_levels]
-    guide = network.encode_skeleton(level)
-    noisy, time, text = inputs(config, frames=1)
+    noisy, time, both = inputs(config, frames=1)
+    text = TextFeatures(both.tokens[:1], both.whole[:1])
+    guide = network.encode_skeleton(level, text)
     seen: list[tuple[int, ...]] = []
     original = network.unet.forward
 
@@ -124,7 +130,7 @@ def test_trained_guidance_reaches_every_skip_connection(config: GeneratorConfig)
         return original(sample, *args, **named)
 
     network.unet.forward = spy
-    network(noisy[:1], time[:1], TextFeatures(text.tokens[:1], text.whole[:1]), guide)
+    network(noisy[:1], time[:1], text, guide)
     wanted = [(c, config.scales[s], config.scales[s]) for s, c in skip_shapes(config)]
     assert seen == wanted  # diffusers drops what is missing from a short tuple without a word
     assert sum(len(block.resnets) for block in network.unet.up_blocks) == len(wanted)
@@ -183,7 +189,11 @@ def test_a_perfect_prediction_gives_the_clip(config: GeneratorConfig, sampler: s
     network.forward = oracle
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(2))
     text = TextFeatures(torch.zeros(1, 3, 16), torch.zeros(1, 16))
-    made = list(denoise_latents(network, scheduler, noise, text, None, None, 6, 1.0, lambda: False))
+    made = list(
+        denoise_latents(
+            network, scheduler, noise, Condition(text, None), None, 6, 1.0, lambda: False
+        )
+    )
     assert len(made) == 6
     for latents in made:  # a schedule that differs between noising and denoising
         torch.testing.assert_close(latents, clean, atol=2e-3, rtol=0)
