@@ -1,7 +1,5 @@
 """What a person does and sees on the page, for the browser tests."""
 
-import re
-
 from playwright.sync_api import Locator, Page, expect
 
 PATIENCE = 120_000
@@ -36,6 +34,10 @@ def fill(page: Page, control: str, number: int) -> None:
 def generate(page: Page, steps: int = 2, seed: int = 0) -> None:
     fill(page, "#fp-steps", steps)
     fill(page, "#fp-seed", seed)
+    # An error of the run before must not be taken for one of this run.
+    page.evaluate(
+        "document.querySelectorAll('#fp-status .error').forEach(e => e.classList.remove('error'))"
+    )
     page.locator("#fp-generate").click()
 
 
@@ -44,13 +46,21 @@ def viewer(page: Page) -> Locator:
 
 
 def wait_for_stage(page: Page, stage: str) -> None:
-    expect(viewer(page)).to_have_attribute(
-        "data-stages", re.compile(rf"\b{stage}\b"), timeout=PATIENCE
-    )
+    """Wait for a stage; an error sentence ends the wait."""
+    arrived = page.locator(f'.fp[data-stages~="{stage}"], #fp-status .error').first
+    expect(arrived).to_be_attached(timeout=PATIENCE)
+    assert stage in viewer(page).get_attribute("data-stages"), page.locator(
+        "#fp-status"
+    ).inner_text()
 
 
 def wait_until_done(page: Page) -> None:
-    expect(viewer(page)).to_have_attribute("data-done", "true", timeout=PATIENCE)
+    """Wait for the result; an error sentence ends the wait."""
+    ended = page.locator('.fp[data-done="true"], #fp-status .error').first
+    expect(ended).to_be_attached(timeout=PATIENCE)
+    assert viewer(page).get_attribute("data-done") == "true", page.locator(
+        "#fp-status"
+    ).inner_text()
 
 
 def expect_status(page: Page, words: str) -> None:

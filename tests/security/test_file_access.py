@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 CONTENT = "a secret of the server 4f1c"
 
 
@@ -101,8 +102,6 @@ def test_headers_keep_the_page_to_its_own_server(running_app) -> None:
 
 def test_the_page_tells_nothing_of_the_machine(running_app) -> None:
     """The configuration every browser gets must not hold folders of the server."""
-    from conftest import ROOT
-
     text = ask(running_app.url)[1] + ask(running_app.url + "config")[1]
     assert str(ROOT) not in text
     assert str(running_app.temporary) not in text

@@ -8,6 +8,7 @@ const PLOTLY = "files/assets/plotly-gl3d-4.1.1.min.js";
 const FLAT = ["detected", "reprojected"];
 const SIDE_BY_SIDE = ["detected", "data_driven", "physics", "reprojected"];
 const MARGIN = 0.12; // metres around everything that moves
+const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: true };
 
 let loading = null;
 function loadPlotly() {
@@ -46,7 +47,7 @@ export class Space {
     this.busy = false;
     this.again = false;
     this.whole = true;
-    if (this.webgl) whenIdle(loadPlotly);
+    if (this.webgl) whenIdle(() => this.warmUp());
     viewer.root.classList.toggle("fp-flat", !this.webgl);
     new IntersectionObserver((entries) => {
       this.inSight = entries.at(-1).isIntersecting;
@@ -54,10 +55,21 @@ export class Space {
     }).observe(this.div);
   }
 
+  /* Draw a speck of everything while nobody waits for it: a first scene costs a second or more. */
+  async warmUp() {
+    const Plotly = await loadPlotly();
+    if (this.busy || this.div.data) return;
+    const figure = structuredClone(this.viewer.props.figures.together);
+    const speck = { x: [0, 1, 0], y: [0, 0, 1], z: [0, 1, 1], visible: true };
+    for (const trace of figure.data) Object.assign(trace, speck);
+    Object.assign(figure.data.find((trace) => trace.meta === "picture"), {
+      i: [0], j: [1], k: [2], vertexcolor: ["#ffffff", "#ffffff", "#ffffff"],
+    });
+    await Plotly.newPlot(this.div, figure.data, figure.layout, CONFIG);
+  }
+
   /* Another run: nothing of the last one stays. */
   clear() {
-    if (this.div.data) window.Plotly.purge(this.div);
-    this.linked = false;
     this.camera = null;
     this.whole = true;
   }
@@ -79,6 +91,7 @@ export class Space {
   draw() {
     const { value } = this.viewer;
     if (!value) return;
+    this.div.style.visibility = value.plane ? "visible" : "hidden";
     const hint = this.viewer.find(".fp-hint");
     if (!value.plane) {
       hint.textContent = "Appears with S_dd.";
@@ -118,9 +131,8 @@ export class Space {
         Object.assign(trace, this.trace(trace.meta, true), { visible: this.visible(trace.meta) });
       }
       this.frame(figure.layout);
-      await Plotly.react(this.div, figure.data, figure.layout, {
-        displayModeBar: false, responsive: true, scrollZoom: true,
-      });
+      await Plotly.react(this.div, figure.data, figure.layout, CONFIG);
+      if (this.div._fullLayout.width !== this.div.clientWidth) await Plotly.Plots.resize(this.div);
       if (!this.linked) {
         this.linked = true;
         for (const turned of ["plotly_relayout", "plotly_relayouting"]) {

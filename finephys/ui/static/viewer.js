@@ -204,7 +204,11 @@ class Viewer {
       state.textContent = text;
       state.title = since === undefined ? "" : "after Generate was pressed";
     }
-    this.card("clip").querySelector("b").textContent = value.from === "action" ? "No clip" : "Input";
+    const simulated = value.from === "action";
+    this.card("clip").querySelector("b").textContent = simulated ? "No clip" : "Input";
+    this.card("detected").querySelector("p").textContent = simulated
+      ? "seen by a camera, 2D"
+      : "found in the frames, 2D";
   }
 
   /* Notes, downloads and times below the scene; every text is set as text, never as HTML. */
