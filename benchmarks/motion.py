@@ -4,7 +4,7 @@ Held-out bodies, random cameras, detections that err as in `finephys.data.detect
 millimetres at the subject, of a body of its true height; acceleration in millimetres a frame
 squared; every figure with the 95 % interval of a bootstrap over motions.
 
-    python benchmarks/motion.py --capture FOLDER
+    python -m benchmarks.motion --capture FOLDER
 """
 
 import argparse
