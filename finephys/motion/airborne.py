@@ -8,12 +8,15 @@ import numpy.typing as npt
 from finephys.motion import classes, phases
 from finephys.motion.air import Air, place
 from finephys.motion.body import ANGLE, Body, rotation, swapped_name
-from finephys.motion.classes import Airborne, Key
+from finephys.motion.classes import Airborne, Key, pose
 from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
 from finephys.motion.curves import Array, Curve, through
 from finephys.motion.flight import Flight
 from finephys.motion.take_off import NoFlightError, Steering, solve
 from finephys.skeleton import JOINT
+
+_STEPS = 0.4
+"""Part of the saltos that are landed with a step, the commonest small fault."""
 
 _DRAWS, _TRIES = 20, 8
 _LEAN = np.radians(33)
@@ -21,6 +24,26 @@ _LEAN = np.radians(33)
 _TAIL = 0.85
 _WRISTS = (JOINT["left_wrist"], JOINT["right_wrist"])
 _FEET = {"both": ANKLES, "left": ANKLES[:1], "right": ANKLES[1:]}
+
+
+@dataclass(frozen=True)
+class _Manner:
+    """How one person does what the class says.
+
+    Attributes:
+        gain: amplitudes, up to 10 % off, (20,).
+        habit: a few degrees of fault, radians (20,).
+        arms: style of the arms before and after the flight, radians (20,).
+    """
+
+    gain: Array
+    habit: Array
+    arms: Array
+
+    def of(self, shape: Array, styled: bool = False) -> Array:
+        """This person's version of a pose; `styled` where the arms are free to choose."""
+        own: Array = shape * self.gain + self.habit
+        return own + self.arms if styled else own
 
 
 @dataclass(frozen=True)
@@ -34,7 +57,7 @@ class _Plan:
         contact: of the feet on the floor before take-off, after a hop.
         hop: of the flight before that; 0 without one.
         lead: of what comes before.
-        keys: shapes in flight.
+        manner: how this person does it.
     """
 
     duration: float
@@ -43,7 +66,7 @@ class _Plan:
     contact: float
     hop: float
     lead: float
-    keys: tuple[Key, ...]
+    manner: _Manner
 
 
 def airborne(
@@ -60,7 +83,8 @@ def airborne(
         hard = described.somersaults != 0
         sink = rng.uniform(0.2, 0.3) if hard else rng.uniform(0.12, 0.18)
         pitch = np.radians(26 if hard else 12)
-        after = phases.land_both(air.touch_down(), body, sink, _TAIL, pitch)
+        step = float(rng.uniform(0.12, 0.32)) if hard and rng.random() < _STEPS else 0.0
+        after = phases.land_both(air.touch_down(), body, sink, _TAIL, pitch, step)
     return _sample([*before, air, after], curve, body, fps)
 
 
@@ -128,7 +152,7 @@ def _plan(described: Airborne, rng: np.random.Generator) -> _Plan:
         float(rng.uniform(0.11, 0.13)),
         hop * float(rng.uniform(0.9, 1.15)),
         0.0 if described.entry == "snap" else 0.6 if hop else 0.85,
-        _vary(described, rng),
+        _manner(described, rng),
     )
 
 
@@ -181,8 +205,7 @@ def _hop(
     return replace(hop, origin=hop.origin + shift)
 
 
-def _vary(described: Airborne, rng: np.random.Generator) -> tuple[Key, ...]:
-    """Amplitudes up to about 8 % off, a person's own habits of arms, a few degrees of fault."""
+def _manner(described: Airborne, rng: np.random.Generator) -> _Manner:
     gain = 1 + 0.04 * rng.standard_normal(len(ANGLE))
     habit = np.radians(3.0) * rng.standard_normal(len(ANGLE))
     for name in ("left_knee", "right_knee", "left_elbow", "right_elbow"):
@@ -195,35 +218,42 @@ def _vary(described: Airborne, rng: np.random.Generator) -> tuple[Key, ...]:
     swap = [ANGLE[swapped_name(name)] for name in ANGLE]
     habit = (1 - uneven) * (habit + habit[swap]) / 2 + uneven * habit
     gain = np.clip((gain + gain[swap]) / 2, 0.9, 1.1)
-    return tuple((when, shape * gain + habit) for when, shape in described.keys)
+    raised, aside, bent = rng.uniform(-22, 18), rng.uniform(-25, 25), rng.uniform(0, 20)
+    return _Manner(gain, habit, pose(arm_raise=raised, arm_side=aside, elbow=bent))
 
 
 def _curve(described: Airborne, plan: _Plan) -> Curve:
     """Joint angles over the whole motion, from the run-up to the stand."""
-    off, on = plan.keys[0][1], plan.keys[-1][1]
+    own = plan.manner.of
+    flying = [(when * plan.duration, own(shape)) for when, shape in described.keys]
+    off, on = flying[0][1], flying[-1][1]
+    running, present = own(classes.RUNNING, True), own(classes.PRESENT, True)
     hop = -plan.contact - plan.hop
     before: list[Key]
     if described.entry == "run":
-        ready = classes.RUNNING
-        before = [(-plan.lead, ready), (-0.4, ready), (-0.18, (ready + off) / 2)]
+        before = [(-plan.lead, running), (-0.4, running), (-0.18, (running + off) / 2)]
     elif described.entry == "stand":
-        before = [(-plan.lead, classes.ARMS_UP), (-0.36, classes.LOW), (-0.28, classes.LOW)]
+        low = own(classes.LOW)
+        before = [(-plan.lead, own(classes.ARMS_UP, True)), (-0.36, low), (-0.28, low)]
     elif described.entry == "hurdle":
-        before = [(hop - 0.6, classes.RUNNING), (hop - 0.25, classes.RUNNING),
-                  (hop, classes.HURDLE_OFF), (hop + 0.55 * plan.hop, classes.HURDLE),
-                  (-plan.contact, classes.HURDLE_LAND)]  # fmt: skip
+        before = [
+            (hop - plan.lead, running),
+            (hop - 0.25, running),
+            (hop, own(classes.HURDLE_OFF)),
+            (hop + 0.55 * plan.hop, own(classes.HURDLE)),
+            (-plan.contact, own(classes.HURDLE_LAND)),
+        ]
     else:
-        before = [(hop, classes.SNAP), (hop + 0.5 * plan.hop, classes.SNAPPING),
-                  (-plan.contact, classes.SNAP_LAND)]  # fmt: skip
+        before = [
+            (hop, own(classes.SNAP)),
+            (hop + 0.5 * plan.hop, own(classes.SNAPPING)),
+            (-plan.contact, own(classes.SNAP_LAND)),
+        ]
     if described.one_foot:
-        after = [(0.25, (on + classes.PRESENT) / 2), (0.6, classes.PRESENT)]
+        after = [(0.25, (on + present) / 2), (0.6, present)]
     else:
         squat = classes.SQUAT if described.somersaults else classes.SOFT_SQUAT
-        after = [(0.2, squat), (0.62, classes.PRESENT)]
-    after.append((_TAIL, classes.PRESENT))
-    keys = [
-        *before,
-        *((when * plan.duration, shape) for when, shape in plan.keys),
-        *((plan.duration + when, shape) for when, shape in after),
-    ]
+        after = [(0.2, own(squat)), (0.62, present)]
+    after.append((_TAIL, present))
+    keys = [*before, *flying, *((plan.duration + when, shape) for when, shape in after)]
     return through([when for when, _ in keys], [shape for _, shape in keys])

@@ -32,7 +32,6 @@ def pose(base: Pose | None = None, **degrees: float) -> Pose:
 
 ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
 ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
-STAND = pose(arm_raise=12, arm_side=60, elbow=12, hip_side=2)
 LOW = pose(arm_raise=-45, arm_side=15, elbow=10, hip_flex=75, knee=80, spine_flex=20)
 REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3)
 REACH_BACK = pose(REACH, hip_flex=8, spine_flex=-8)
@@ -57,14 +56,10 @@ STRETCHED = pose(
     hip_flex=-6, knee=3, hip_side=2, spine_flex=-8, arm_raise=20, arm_side=55, elbow=15
 )
 WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
-TUCK_WRAP = pose(TUCK, hip_flex=108, spine_flex=28, arm_raise=55, arm_roll=45, elbow=85)
-PUCK = pose(TUCK_WRAP, hip_flex=62, knee=85, spine_flex=18)
 SPIN = pose(WRAP, elbow=60, arm_roll=40, arm_side=45)
-OPEN_PUCK = pose(PUCK, elbow=45, arm_roll=25, arm_side=50, hip_flex=45, knee=65)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
 HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
 HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
-PIKE_WRAP = pose(PIKE, hip_flex=105, spine_flex=30)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
 TOUCH_BACK = pose(
     hip_flex=46, knee=72, hip_side=6, spine_flex=22, arm_raise=85, arm_side=40, elbow=20
@@ -164,7 +159,7 @@ def _twisting(shape: Pose, drop: float, enter: float = 0.3, leave: float = 0.66)
 
 def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     """Shapes of a double salto that twists while open, then closes to `shape`."""
-    return ((0.16, puck), (until, puck), (until + 0.2, shape), (0.78, shape), (0.92, OPEN))
+    return ((0.16, puck), (until, puck), (until + 0.17, shape), (0.8, shape), (0.92, OPEN))
 
 
 def _spinning(shape: Pose) -> tuple[Key, ...]:
@@ -314,7 +309,7 @@ CLASSES: dict[int, Airborne | Supported] = {
     33: _salto(_spinning(SPIN), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK, 0.86),
     34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
     35: _salto(_spinning(SPIN), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK, 0.86),
-    36: _salto(_spinning(OPEN_PUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK, 0.86),
+    36: _salto(_twist_then(HALF_TUCK, 0.55, TUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK, 0.66),
     37: _salto(_twist_then(HALF_TUCK, 0.4, TUCK), TOUCH_BACK, -2, 1, _DOUBLE, _BACK, 0.5),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
     39: _salto(_twist_then(HALF_PIKE, 0.4, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),

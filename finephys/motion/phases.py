@@ -132,8 +132,10 @@ def punch(before: Edge, after: Edge, body: Body, dip: float) -> Contact:
     return Contact(begin, end, after.rotation, turning, pelvis, (left, right))
 
 
-def land_both(edge: Edge, body: Body, sink: float, tail: float, pitch: float) -> Contact:
-    """Land on both feet, absorb in a squat and stand up.
+def land_both(
+    edge: Edge, body: Body, sink: float, tail: float, pitch: float, step: float = 0.0
+) -> Contact:
+    """Land on both feet, absorb in a squat, stand up, perhaps with a step.
 
     Args:
         edge: state at touch-down.
@@ -141,6 +143,7 @@ def land_both(edge: Edge, body: Body, sink: float, tail: float, pitch: float) ->
         sink: how far the pelvis sinks, metres.
         tail: seconds from touch-down to the end.
         pitch: forward lean in the squat, radians.
+        step: metres the left foot steps on in the direction of travel.
     """
     t = edge.time
     spots = [plant(edge, foot, body, 1.0) for foot in (0, 1)]
@@ -150,7 +153,10 @@ def land_both(edge: Edge, body: Body, sink: float, tail: float, pitch: float) ->
     low = edge.pelvis + 0.5 * soak * edge.velocity
     low[:2] = 0.35 * low[:2] + 0.65 * (middle[:2] - 0.08 * facing)
     low[2] = max(low[2], body.ankle_height + 0.42 * body.leg)
-    tall = np.array([middle[0], middle[1], body.standing])
+    pace = max(float(np.linalg.norm(edge.velocity[:2])), 0.3)
+    stride = step * np.array([*edge.velocity[:2] / pace, 0.0])
+    tall = middle + stride / 2
+    tall[2] = body.standing - 0.4 * step**2
     pelvis = through(
         [t, t + soak, t + soak + 0.5, t + tail],
         [edge.pelvis, low, tall, tall],
@@ -166,6 +172,13 @@ def land_both(edge: Edge, body: Body, sink: float, tail: float, pitch: float) ->
     left, right = (
         standing_foot(spots[foot], body, t, t + tail, None, edge, foot) for foot in (0, 1)
     )
+    if step:
+        lifted = spots[0] + stride / 2 + np.array([0.0, 0.0, 0.06])
+        left = through(
+            [t, t + roll_seconds(edge, body), t + 0.34, t + 0.46, t + 0.58, t + tail],
+            [edge.ankles[0], spots[0], spots[0], lifted, spots[0] + stride, spots[0] + stride],
+            start_velocity=edge.ankle_velocities[0],
+        )
     return Contact(t, t + tail, edge.rotation, turning, pelvis, (left, right))
 
 
