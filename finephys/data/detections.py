@@ -14,6 +14,9 @@ from finephys.skeleton import JOINT, JOINTS, MIRROR
 
 Array = npt.NDArray[np.float64]
 
+IMAGE_SIZE = (640, 480)
+"""Width and height in pixels of every training image."""
+
 NOISE_LEVELS = {"mild": 0.15, "medium": 0.5, "severe": 1.0}
 """Names of the levels at which figures are given."""
 
@@ -65,7 +68,7 @@ def random_views(joints: Array, height: Array, rng: np.random.Generator) -> View
     """See each window from anywhere: any yaw, pitch -5 to 25 degrees, roll, 2.5 to 20 body lengths.
 
     Design choice: the camera also looks past the body by up to 15 degrees, and the focal length
-    makes the body 80 to 420 pixels tall in an image of 640 x 480 (joints may lie outside it).
+    makes the body 80 to 420 pixels tall in an image of IMAGE_SIZE (joints may lie outside it).
 
     Args:
         joints: (N, F, J, 3) metres, z up.
@@ -106,7 +109,7 @@ def views(
     seen = np.einsum("nij,nfkj->nfki", rotation, about)
     distance = np.maximum(distance, 1.2 * height - seen[..., 2].min((1, 2)))
     center = np.concatenate([aside, np.ones((len(joints), 1))], 1) * distance[:, None]
-    return Views(seen + center[:, None, None], tall * distance / height, (640, 480))
+    return Views(seen + center[:, None, None], tall * distance / height, IMAGE_SIZE)
 
 
 def _about(axis: str, angle: Array) -> Array:

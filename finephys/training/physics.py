@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finephys.checkpoints import load_module, read_config, save_module
+from finephys.data.detections import IMAGE_SIZE
 from finephys.data.pose_windows import WindowSettings
 from finephys.lifting.lifter import PROMPT_OF_ACTION, lift_tensors
 from finephys.lifting.network import LiftingNetwork, LiftingSize
@@ -26,6 +27,7 @@ PHYSNET_LOOP = LoopSettings(steps=2200, learning_rate=1e-3)
 PROJECTION_LOOP = LoopSettings(steps=800, learning_rate=2e-3)
 """How the shipped weights were trained."""
 
+_CENTER = torch.tensor(IMAGE_SIZE, dtype=torch.float32) / 2
 _PARENT = [parent for parent, _ in LIMBS]
 _CHILD = [child for _, child in LIMBS]
 
@@ -68,9 +70,8 @@ class LiftedWindows:
 
 def state_of(batch: dict[str, Tensor], body: Tensor, root: Tensor) -> tuple[PhysState, Tensor]:
     """PhysNet's state of a lifted batch, and the true path in its coordinates (N, F, J, 3)."""
-    center = torch.tensor([320.0, 240.0])
     state, scale, origin = phys_state(
-        batch["xy"], batch["score"], batch["dt"], batch["ballistic"], center, body, root
+        batch["xy"], batch["score"], batch["dt"], batch["ballistic"], _CENTER, body, root
     )
     pelvis = (batch["true_xy"][:, :, :1] - origin) / scale
     truth = batch["body"].clone()
@@ -209,7 +210,6 @@ def train_projection(
     physics.requires_grad_(False)
     torch.manual_seed(settings.seed)
     network = ProjectionNetwork()
-    center = torch.tensor([320.0, 240.0])
 
     def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
         draw = np.random.default_rng([settings.seed, 4, step])
@@ -222,7 +222,7 @@ def train_projection(
             body = body + share[..., None] * (other_body - body)
             root = root + share * (other_root - root)
             points, height = placed_points(body, root)
-        made = model(points, batch["xy"], batch["score"], center, height)
+        made = model(points, batch["xy"], batch["score"], _CENTER, height)
         used = (state.confidence > 0).flatten(1).any(1).float()
         unit = batch["pixels_per_metre"] * batch["height"]
         weight = (used / used.sum().clamp(min=1) / unit)[:, None, None]
