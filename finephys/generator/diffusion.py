@@ -141,7 +141,8 @@ class Generator:
         with torch.inference_mode():
             levels = self._levels(heatmaps)
             asked = self._condition(prompts, levels)
-            empty = self._condition([""] * len(prompts), levels) if guidance_scale != 1 else None
+            away = [torch.zeros_like(x) for x in levels] if self.config.guide_skeleton else levels
+            empty = self._condition([""] * len(prompts), away) if guidance_scale != 1 else None
         scheduler = make_scheduler(self.config, self._sampler)
         for latents in denoise_latents(
             self._network,
@@ -221,5 +222,5 @@ def plain_config(config: GeneratorConfig) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(config).items()
-        if name not in ("default_steps", "default_guidance")
+        if name not in ("guide_skeleton", "default_steps", "default_guidance")
     }

@@ -162,7 +162,8 @@ def denoise_latents(
         scheduler: of `make_scheduler`.
         noise: (B, C, F, h, w) standard normal.
         asked: features of the B prompts and skeletons.
-        empty: of B empty prompts and the same skeletons; None: no classifier-free guidance.
+        empty: what classifier-free guidance goes away from: B empty prompts, with the same
+            skeletons or none; None: no such guidance.
         steps: denoising steps.
         guidance_scale: how far to go from the empty prompt's prediction past the prompt's.
         stop: looked at before each step.

@@ -89,6 +89,7 @@ class GeneratorTraining:
         late: share of single frames drawn at late, noisy time steps alone. Design choice: only
             there does the text say more than the noisy picture, and it was learned too slowly.
         drop_text: share of clips whose prompt is emptied.
+        drop_both: share of clips that lose both.
         one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
         figure_weight: weight of a pixel of the figure; one of the background has 1.
@@ -105,6 +106,7 @@ class GeneratorTraining:
     drop_text: float = 0.1
     one_sentence: float = 0.3
     drop_skeleton: float = 0.1
+    drop_both: float = 0.06
     figure_weight: float = 10.0
     change_weight: float = 0.5
     joint_noise: float = 0.004
@@ -138,9 +140,13 @@ def prepare(
     flipped = canvas[mirrored][:, :, list(MIRROR)]
     canvas[mirrored] = flipped * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     score[mirrored] = score[mirrored][:, :, list(MIRROR)]
-    score[torch.from_numpy(rng.random(len(frames)) < plan.drop_skeleton)] = 0
+    bare = rng.random(len(frames)) < plan.drop_both
+    score[torch.from_numpy(bare | (rng.random(len(frames)) < plan.drop_skeleton))] = 0
     heatmaps = [heatmap_level(canvas, score, cells) for cells in config.heatmap_levels]
-    prompts = [_worded(prompt, plan, rng) for prompt in batch.prompts]
+    prompts = [
+        "" if nothing else _worded(prompt, plan, rng)
+        for prompt, nothing in zip(batch.prompts, bare, strict=True)
+    ]
     return Prepared(frames, 1 + (plan.figure_weight - 1) * figure, heatmaps, prompts)
 
 

@@ -261,6 +261,17 @@ def test_a_batch_gives_the_clips_one_by_one(generator: Generator) -> None:
         assert np.abs(both[index].astype(int) - alone.astype(int)).max() <= 1
 
 
+def test_guidance_goes_away_from_what_the_configuration_says(tokenizer: object) -> None:
+    for guided in (True, False):
+        network = network_of(replace(NARROW, guide_skeleton=guided), trained=True)
+        seen: list[bool] = []
+        network.skeleton_encoder.register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.append(bool(given[0][0].any()))
+        )
+        run(Generator(network, tokenizer), heatmaps(), guidance_scale=2.0, steps=1)
+        assert seen == [True, not guided]
+
+
 def test_guidance_one_asks_the_network_once_a_step(tokenizer: object) -> None:
     network = network_of(NARROW, trained=True)
     calls: list[int] = []

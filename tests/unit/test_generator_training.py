@@ -42,7 +42,9 @@ CONFIG = replace(
     text_heads=2,
     text_vocabulary=560,
 )
-CALM = GeneratorTraining(drop_text=0, one_sentence=0, drop_skeleton=0, joint_noise=0, low_score=0)
+CALM = GeneratorTraining(
+    drop_both=0, drop_text=0, one_sentence=0, drop_skeleton=0, joint_noise=0, low_score=0
+)
 PROMPT = "A person jumps. A red leotard, a brick wall, a blue floor."
 
 
