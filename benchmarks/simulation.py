@@ -2,7 +2,7 @@
 
 Counts are taken from joint positions alone, by a routine that shares nothing with the solver.
 
-    python benchmarks/simulation.py --seeds 20 [--first 100000] [--fps 240] [--classes 24 32]
+    python -m benchmarks.simulation --seeds 20 [--first 100000] [--fps 240] [--classes 24 32]
 """
 
 import argparse
