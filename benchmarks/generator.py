@@ -6,7 +6,7 @@ with the skeleton's owner minus the overlap with the prompt's clip. `reader_iou`
 score on the true renders, the ceiling of both. `flicker`: mean change of grey levels (0-255)
 outside both figures from frame to frame, also of the true clips. Held-out motions and looks.
 
-    python benchmarks/generator.py --train runs/rendered/train --held runs/rendered/held
+    python -m benchmarks.generator --train runs/rendered/train --held runs/rendered/held
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 import imageio.v3 as imageio
 import numpy as np
 import torch
-from silhouette import Segmenter, load_segmenter, overlap, read_silhouettes
 
+from benchmarks.silhouette import Segmenter, load_segmenter, overlap, read_silhouettes
 from finephys.generator.diffusion import Generator
 from finephys.heatmaps import heatmap_level
 from finephys.training.generator import ClipBatch, RenderedClips

@@ -10,9 +10,9 @@ from torch import nn
 
 from finephys.training.generator import ClipBatch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import generator as benchmark
-import silhouette
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks import generator as benchmark
+from benchmarks import silhouette
 
 
 def clips(count: int = 4) -> ClipBatch:
