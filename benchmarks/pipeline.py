@@ -1,4 +1,4 @@
-"""The figures of the whole path, one JSON row each: `python benchmarks/pipeline.py [--clip FILE]`.
+"""The figures of the whole path, one JSON row each: `python -m benchmarks.pipeline [--clip FILE]`.
 
 Needs a clip of one whole person; by default the running person of ../shared/clips, else the first
 rendered example. Figures depend on the machine: quote them with its number of cores.
@@ -17,6 +17,8 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as app.py and the command line have it
 
 from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES

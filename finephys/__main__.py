@@ -262,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run one command; 0, or 1 after one line on stderr."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads leave the cores to others
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore")

@@ -26,6 +26,9 @@ class Action:
     caption: str
 
 
+PLAIN_CAPTION = "A person performs a gymnastics exercise."
+"""Caption of a clip whose action is not known."""
+
 _TABLE: tuple[tuple[int, str, str], ...] = (
     (6, "Switch leap with 0.5 turn", "A person leaps off one foot, swings the front leg back and the rear leg forward into a split in mid-air, and makes half a turn before landing."),
     (7, "Switch leap with 1 turn", "A person leaps off one foot, swaps the legs in mid-air into a split, and completes one full turn before landing."),

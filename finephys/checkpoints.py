@@ -39,8 +39,13 @@ def checkpoint_path(tier: str, name: str) -> Path:
             if tier != "tiny"
             else f"git checkout checkpoints/tiny, or python -m finephys train {name}"
         )
-        raise WeightsMissingError(f"The {tier} weights {path} are missing; run: {command}")
+        raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; run: {command}")
     return path
+
+
+def _shown(path: Path) -> str:
+    """A checkpoint's name for people: without the machine's own folders."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def save_module(
@@ -82,10 +87,12 @@ def read_config(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise WeightsError(
-            f"{path} cannot be read as safetensors ({error}); fetch or train it again."
+            f"{_shown(path)} cannot be read as safetensors ({error}); fetch or train it again."
         ) from error
     if "config" not in metadata:
-        raise WeightsError(f"{path} holds no configuration; it was not written by this project.")
+        raise WeightsError(
+            f"{_shown(path)} holds no configuration; it was not written by this project."
+        )
     config: dict[str, Any] = json.loads(metadata["config"])
     return config
 
@@ -104,7 +111,7 @@ def load_module(module: "nn.Module", path: Path) -> None:
         module.load_state_dict(tensors, strict=True)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise WeightsError(
-            f"{path} does not fit this version of the model ({str(error).splitlines()[0]}); "
-            "fetch or train it again."
+            f"{_shown(path)} does not fit this version of the model "
+            f"({str(error).splitlines()[0]}); fetch or train it again."
         ) from error
     module.eval()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from finephys.actions import action_by_id
+from finephys.actions import PLAIN_CAPTION, action_by_id
 from finephys.errors import NoPersonError, RequestError
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import CameraMotion, Float, Pose2D, Request, VideoClip
@@ -63,11 +63,7 @@ def resolve_prompt(request: Request) -> str:
 
     if request.prompt.strip():
         return request.prompt
-    caption = (
-        action_by_id(request.action).caption
-        if request.action is not None
-        else "A person performs a gymnastics exercise."
-    )
+    caption = action_by_id(request.action).caption if request.action is not None else PLAIN_CAPTION
     return prompt(caption, sample_look(np.random.default_rng(request.seed)))
 
 

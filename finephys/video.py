@@ -264,7 +264,8 @@ def write_video(path: Path, clip: VideoClip) -> None:
                 stream = container.add_stream(
                     "libx264",
                     rate=Fraction(clip.fps).limit_denominator(10_000),
-                    options={"crf": "17", "preset": "veryfast"},
+                    # With mbtree x264 encodes the same frames differently from run to run.
+                    options={"crf": "17", "preset": "veryfast", "x264-params": "mbtree=0"},
                 )
                 stream.width, stream.height, stream.pix_fmt = (
                     width + width % 2,

@@ -68,8 +68,8 @@ class Generator:
         if saved != wanted:
             names = sorted(name for name in saved | wanted if saved.get(name) != wanted.get(name))
             raise WeightsError(
-                f"{path} was made for another configuration ({', '.join(names)} differ); "
-                "fetch or train it again."
+                f"{path.parent.name}/{path.name} was made for another configuration "
+                f"({', '.join(names)} differ); fetch or train it again."
             )
         tokenizer = load_tokenizer(path.parent / "tokenizer", f"git checkout checkpoints/{tier}")
         network = VideoNetwork(config, tokenizer.eos_token_id)

@@ -241,7 +241,7 @@ def _figure_share(joints: Float, camera: Camera) -> float:
 
 
 def _steady(path: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A camera operator's hand: local straight lines, a seventh of the window wide, on a (F, 3) path.
+    """A camera operator's hand: local straight lines, a seventh of the window wide; (F, 3).
 
     Lines, not means, so that the camera does not lag where a running body enters and leaves.
     """

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from finephys.actions import ACTIONS, action_by_id
+from finephys.actions import ACTIONS, PLAIN_CAPTION, action_by_id
 from finephys.config import CONFIGS
 from finephys.errors import ClipError, RequestError
 from finephys.fusion import DEFAULT_FUSION, FUSIONS
@@ -34,8 +34,6 @@ ACTION_INFO = {
     EXAMPLE: "What is performed in the clip.",
     ACTION: "Its motion is simulated, then drawn as a video.",
 }
-
-PLAIN_CAPTION = "A person performs a gymnastics exercise."
 
 LONGEST_PROMPT = 10_000
 """Characters; the text encoder reads far fewer and the result says where it stopped."""
