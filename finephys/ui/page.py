@@ -64,6 +64,11 @@ SHOW_STATUS = """() => {
     return SENTENCE;
 }"""
 
+COUNT_PRESS = """(...values) => {
+    window.fpPress = (window.fpPress ?? 0) + 1;
+    return [...values.slice(0, -1), window.fpPress];
+}"""
+
 Shown = tuple[dict[str, Any], str]
 """What each event sends: the viewer's value (or an update that leaves it) and the status line."""
 
@@ -88,16 +93,19 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
                 status = gr.HTML(status_line("Ready."), elem_id="fp-status")
                 viewer = _viewer()
 
+        # The browser counts presses of Generate, so that Stop also ends one still on its way here.
+        press = gr.Number(0, visible=False)
+
         # Gradio hands the values over by position.
         def generate(request: gr.Request, *values: Any) -> Iterator[Shown]:  # noqa: ANN401
-            session = request.session_hash or ""
-            yield from run(pipeline, runs, ready, controls.Choices(*values), session)
+            this = runs.begin(request.session_hash or "", int(values[-1]))
+            yield from run(pipeline, runs, ready, controls.Choices(*values[:-1]), this)
 
-        def stop(request: gr.Request) -> Shown:
-            asked = runs.stop(request.session_hash or "")
-            if not asked:
+        def stop(press: float, request: gr.Request) -> Shown:
+            if not press:
                 return gr.skip(), status_line("Nothing of yours is running or waiting.")
-            return _ended(asked[-1]), status_line("Stopped.")
+            asked = runs.stop(request.session_hash or "", int(press))
+            return _ended(asked[-1]) if asked else gr.skip(), status_line("Stopped.")
 
         def close(request: gr.Request) -> None:
             runs.forget(request.session_hash or "")
@@ -108,15 +116,24 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         chosen.generate.click(None, None, [status], js=SHOW_STATUS.replace("SENTENCE", waiting))
         running = chosen.generate.click(
             generate,
-            chosen.values,
+            [*chosen.values, press],
             [viewer, status],
+            js=COUNT_PRESS,
             show_progress="minimal",
             show_progress_on=[status],
             concurrency_limit=1,
+            trigger_mode="multiple",  # "once" may lose the press that follows a cancelled one
             api_visibility="private",
         )
         # Cancelling frees the place in the queue; the event in `runs` is what ends the work.
-        chosen.stop.click(stop, None, [viewer, status], cancels=[running], **controls.QUICK)
+        chosen.stop.click(
+            stop,
+            [press],
+            [viewer, status],
+            js="() => [window.fpPress ?? 0]",
+            cancels=[running],
+            **controls.QUICK,
+        )
         page.unload(close)
         page.queue(default_concurrency_limit=1, max_size=50)
     return page
@@ -127,7 +144,7 @@ def run(
     runs: Runs,
     ready: threading.Event,
     choices: controls.Choices,
-    session: str,
+    this: Run,
 ) -> Iterator[Shown]:
     """One press of Generate, from the choices to the files.
 
@@ -136,12 +153,11 @@ def run(
         runs: where the results are kept.
         ready: set once the models are loaded.
         choices: what the person chose.
-        session: the browser session the results belong to.
+        this: the run, begun for the browser session that the results belong to.
 
     Yields:
         The viewer's value and the status line, each time something arrives.
     """
-    this = runs.begin(session)
     try:
         request, clip = choices.request(pipeline.tier), choices.clip()
         this.shown = payload.fresh(this.folder.name[:8], "action" if clip is None else "clip")

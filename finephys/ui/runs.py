@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class Run:
 
     Attributes:
         session: the browser session it belongs to.
+        press: which press of Generate on that page it answers, counted from 1.
         folder: its own folder; the folder's random name is the only way to its files.
         stop: set to end the run at its next step.
         made: monotonic seconds when it began.
@@ -41,6 +43,7 @@ class Run:
     """
 
     session: str
+    press: int
     folder: Path
     stop: threading.Event = field(default_factory=threading.Event)
     made: float = field(default_factory=time.monotonic)
@@ -58,15 +61,21 @@ class Runs:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._runs: dict[str, Run] = {}
+        self._stopped: dict[str, int] = {}  # session -> last press that was stopped
         self._lock = threading.Lock()
 
-    def begin(self, session: str) -> Run:
-        """A new run of a session, with an unguessable folder of its own."""
+    def begin(self, session: str, press: int) -> Run:
+        """A new run of a session, with an unguessable folder of its own.
+
+        It begins stopped when Stop overtook it on the way here.
+        """
         token = secrets.token_urlsafe(24)
-        run = Run(session, self._folder / token)
+        run = Run(session, press, self._folder / token)
         run.folder.mkdir(mode=0o700, parents=True)
         with self._lock:
             self._runs[token] = run
+            if press <= self._stopped.get(session, 0):
+                run.stop.set()
         return run
 
     def write(self, run: Run, result: Result) -> dict[str, str]:
@@ -91,10 +100,13 @@ class Runs:
             key: f"files/results/{run.folder.name}/{name}" for key, (name, _, _) in FILES.items()
         }
 
-    def stop(self, session: str) -> list[Run]:
-        """Ask every run of a session that has not ended to stop; those that were asked."""
+    def stop(self, session: str, press: int) -> list[Run]:
+        """Ask a session's runs up to a press of Generate to stop; those that were asked."""
         with self._lock:
-            runs = [run for run in self._runs.values() if run.session == session]
+            self._stopped[session] = max(press, self._stopped.get(session, 0))
+            runs = [
+                run for run in self._runs.values() if run.session == session and run.press <= press
+            ]
         asked = [run for run in runs if not run.stop.is_set()]
         for run in asked:
             run.stop.set()
@@ -102,7 +114,7 @@ class Runs:
 
     def forget(self, session: str) -> None:
         """Stop a session's runs and delete their files: its page was closed."""
-        self.stop(session)
+        self.stop(session, sys.maxsize)
         self._delete(lambda run: run.session == session)
 
     def sweep(self) -> None:

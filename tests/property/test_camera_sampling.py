@@ -47,7 +47,7 @@ def test_a_followed_body_stays_large_and_the_pan_is_smooth(seed: int, travel: fl
     camera = sample_camera(joints, np.random.default_rng(seed), SIZE, pan=True)
     xy, _ = camera.project(joints)
     height = np.median((xy.max(1) - xy.min(1)).max(-1)) / SIZE
-    assert height >= 0.30
+    assert height >= 0.25  # one seed in a thousand comes near
     steps = camera.rotation[1:] @ np.swapaxes(camera.rotation[:-1], 1, 2)
     angles = np.arccos(np.clip((np.trace(steps, axis1=1, axis2=2) - 1) / 2, -1, 1))
     assert np.abs(np.diff(angles)).max() < 0.15 * max(float(angles.max()), 1e-3) + 0.01
@@ -64,3 +64,12 @@ def test_far_travelling_bodies_are_mostly_followed() -> None:
 
     assert pans(8.0) > 35
     assert pans(0.0) < 20
+
+
+def test_nearly_every_followed_body_fills_a_third_of_the_canvas() -> None:
+    heights = []
+    for seed in range(100):
+        joints = _wandering_body(seed, np.random.default_rng(seed).uniform(4, 9))
+        xy, _ = sample_camera(joints, np.random.default_rng(seed), SIZE, pan=True).project(joints)
+        heights.append(np.median((xy.max(1) - xy.min(1)).max(-1)) / SIZE)
+    assert np.quantile(heights, 0.05) >= 0.35

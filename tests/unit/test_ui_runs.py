@@ -40,16 +40,16 @@ def runs(tmp_path: Path) -> Runs:
 
 
 def test_a_session_stops_only_its_own_runs(runs: Runs) -> None:
-    mine, other = runs.begin("me"), runs.begin("someone else")
-    assert runs.stop("me") == [mine]
+    mine, other = runs.begin("me", 1), runs.begin("someone else", 1)
+    assert runs.stop("me", 1) == [mine]
     assert mine.stop.is_set()
     assert not other.stop.is_set()
-    assert runs.stop("me") == []  # it has ended: nothing is running any more
+    assert runs.stop("me", 1) == []  # it has ended: nothing is running any more
 
 
 def test_files_are_found_by_token_and_known_name_only(runs: Runs) -> None:
     """A name that is joined to the folder unseen would reach every file of the server."""
-    run = runs.begin("me")
+    run = runs.begin("me", 1)
     (run.folder / "video.mp4").write_bytes(b"video")
     (run.folder / "private.txt").write_bytes(b"private")
     token = run.folder.name
@@ -61,7 +61,7 @@ def test_files_are_found_by_token_and_known_name_only(runs: Runs) -> None:
 
 
 def test_closing_the_page_deletes_what_it_made(runs: Runs) -> None:
-    mine, other = runs.begin("me"), runs.begin("someone else")
+    mine, other = runs.begin("me", 1), runs.begin("someone else", 1)
     runs.forget("me")
     assert mine.stop.is_set()
     assert not mine.folder.exists()
@@ -70,7 +70,7 @@ def test_closing_the_page_deletes_what_it_made(runs: Runs) -> None:
 
 
 def test_results_are_deleted_after_an_hour(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = runs.begin("me")
+    run = runs.begin("me", 1)
     runs.sweep()
     assert run.folder.exists()
     now = time.monotonic()
@@ -130,3 +130,12 @@ def test_a_new_action_replaces_the_pages_words_and_keeps_the_persons() -> None:
 
 def test_a_file_name_cannot_write_html_into_the_status() -> None:
     assert "<img" not in status_line('<img src=x onerror="alert(1)">.mp4 is not a video')
+
+
+def test_stop_that_overtakes_generate_still_ends_it(tmp_path: Path) -> None:
+    """Both presses travel on their own; the later one may arrive first."""
+    runs = Runs(tmp_path)
+    assert runs.stop("me", 1) == []
+    assert runs.begin("me", 1).stop.is_set()
+    assert not runs.begin("me", 2).stop.is_set()
+    assert not runs.begin("someone else", 1).stop.is_set()
