@@ -114,7 +114,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         # phone the status and the results lie below all the controls.
         waiting = json.dumps(status_line("Waiting for your turn; one job runs at a time.", 0.01))
         chosen.generate.click(None, None, [status], js=SHOW_STATUS.replace("SENTENCE", waiting))
-        running = chosen.generate.click(
+        chosen.generate.click(
             generate,
             [*chosen.values, press],
             [viewer, status],
@@ -122,16 +122,16 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
             show_progress="minimal",
             show_progress_on=[status],
             concurrency_limit=1,
-            trigger_mode="multiple",  # "once" may lose the press that follows a cancelled one
+            trigger_mode="multiple",  # also while the last run still ends
             api_visibility="private",
         )
-        # Cancelling frees the place in the queue; the event in `runs` is what ends the work.
+        # The run ends itself at its next step, or as soon as its turn comes. Gradio's own cancelling
+        # would leave an "Error" on the page and could hold on to the run's lock.
         chosen.stop.click(
             stop,
             [press],
             [viewer, status],
             js="() => [window.fpPress ?? 0]",
-            cancels=[running],
             **controls.QUICK,
         )
         page.unload(close)

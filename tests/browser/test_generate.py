@@ -42,7 +42,9 @@ def finished(module_tabs, browser: Browser) -> Page:
 def wait_for_traces(page: Page) -> None:
     page.locator(".fp-plot").scroll_into_view_if_needed()
     page.wait_for_function(
-        "() => (document.querySelector('.fp-plot').data || []).some(t => t.x.length)"
+        "() => { const t = document.querySelector('.fp-plot').data || [];"
+        " return ['detected', 'data_driven', 'physics', 'reprojected'].every("
+        " stage => t.some(t => t.meta === stage && t.x.length)); }"
     )
 
 
