@@ -125,7 +125,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
             trigger_mode="multiple",  # also while the last run still ends
             api_visibility="private",
         )
-        # The run ends itself at its next step, or as soon as its turn comes. Gradio's own cancelling
+        # The run ends itself at its next step, or as soon as its turn comes. Gradio's cancelling
         # would leave an "Error" on the page and could hold on to the run's lock.
         chosen.stop.click(
             stop,
