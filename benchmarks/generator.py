@@ -20,8 +20,11 @@ import numpy as np
 import torch
 
 from benchmarks.silhouette import Segmenter, load_segmenter, overlap, read_silhouettes
+from finephys.actions import ACTIONS
+from finephys.data.rendered import render_dataset
 from finephys.generator.diffusion import Generator
 from finephys.heatmaps import heatmap_level
+from finephys.motion.simulation import simulate
 from finephys.training.generator import ClipBatch, RenderedClips
 from finephys.types import Bool, Bytes, Float, LimbHeatmaps
 
@@ -112,6 +115,17 @@ def contact_sheet(clips: list[Bytes], columns: int = 8, zoom: int = 2) -> Bytes:
     return np.concatenate(rows).repeat(zoom, 0).repeat(zoom, 1)
 
 
+def render_if_absent(folder: Path, first_seed: int, count: int) -> None:
+    """Film simulated motions of all classes, two seeds each, unless the folder holds clips."""
+    if any(folder.rglob("clips_*.npz")):
+        return
+    logging.info("no clips in %s: simulating and rendering %d", folder, count)
+    motions = [
+        simulate(action.id, seed) for action in ACTIONS for seed in (first_seed, first_seed + 1)
+    ]
+    render_dataset(motions, count, first_seed, folder, processes=2)
+
+
 def main() -> None:
     """Read the arguments, measure, print the row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -130,6 +144,8 @@ def main() -> None:
     generator = Generator.load(options.tier)
     steps = options.steps or generator.default_steps
     scale = options.guidance or generator.default_guidance
+    render_if_absent(options.train, 0, 512)
+    render_if_absent(options.held, 100_000, 2 * options.clips)
     segmenter = load_segmenter(options.reader, options.train)
     held = RenderedClips(options.held).clips(np.random.default_rng(0), options.clips)
     row, own = measure(generator, segmenter, held, steps, scale)
