@@ -151,3 +151,23 @@ def test_a_fusion_that_does_not_exist_is_named(pipeline: Pipeline) -> None:
 def test_a_tier_that_does_not_exist_is_named() -> None:
     with pytest.raises(RequestError, match="tiny"):
         Pipeline("huge")
+
+
+@pytest.mark.parametrize("at", [None, Stage.CLIP])
+def test_stop_works_while_a_clip_is_read_and_searched(
+    pipeline: Pipeline, person_clip: Path, at: Stage | None
+) -> None:
+    """Reading and detection take most of a run's wait; a Stop they ignore looks broken."""
+    stop = threading.Event()
+    if at is None:
+        stop.set()
+    seen: list[Stage] = []
+
+    def run() -> None:
+        for update in pipeline.stream(person_clip, Request(steps=1), stop):
+            seen.append(update.stage)
+            stop.set()
+
+    with pytest.raises(StoppedError):
+        run()
+    assert seen == ([] if at is None else [Stage.CLIP])
