@@ -146,8 +146,8 @@ def simulated(request: Request) -> Observation:
     Raises:
         RequestError: when no action is chosen.
     """
-    from finephys.data.rendered import core, resample
     from finephys.motion.cameras import sample_camera
+    from finephys.motion.moments import core, sample_motion, seconds
     from finephys.motion.simulation import simulate
 
     if request.action is None:
@@ -158,8 +158,9 @@ def simulated(request: Request) -> Observation:
     motion = simulate(request.action, request.seed)
     begin, end = core(motion)
     begin = max(begin - AROUND_CORE, 0.0)
-    span = min(end + AROUND_CORE, (len(motion.joints) - 1) / motion.fps) - begin
-    joints = resample(motion, begin, span)
+    span = min(end + AROUND_CORE, seconds(motion)) - begin
+    moments = begin + np.linspace(0, span, FRAMES)
+    joints = sample_motion(motion, moments)[0].astype(np.float32)
     camera = sample_camera(joints, np.random.default_rng(request.seed), SIMULATED_PLANE[0])
     xy, _ = camera.project(joints)
     detected = Pose2D(

@@ -15,6 +15,7 @@ from finephys.actions import action_by_id
 from finephys.errors import RequestError
 from finephys.motion.cameras import sample_camera
 from finephys.motion.looks import prompt, sample_look
+from finephys.motion.moments import core, sample_motion, seconds
 from finephys.motion.render import pose_truth, render
 from finephys.skeleton import FRAMES, mirror
 from finephys.types import Bool, Bytes, Float, Pose2D, WorldMotion
@@ -121,71 +122,9 @@ def capture_captions(folder: Path, motions: Sequence[WorldMotion]) -> list[str |
     return captions
 
 
-def core(motion: WorldMotion) -> tuple[float, float]:
-    """Seconds between which a motion's action happens.
-
-    Design choice: from take-off to landing of the longest flight; without flight, the shortest span
-    that holds four fifths of the body's movement about its own pelvis; for motion of no class,
-    an empty span in the middle.
-
-    Returns:
-        start and stop, seconds from the first frame.
-    """
-    last = len(motion.joints) - 1
-    if motion.action is None:
-        return last / 2 / motion.fps, last / 2 / motion.fps
-    if motion.flight.any():
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], motion.flight.astype(np.int8), [0]])))
-        starts, stops = edges[::2], edges[1::2]
-        longest = int(np.argmax(stops - starts))
-        return float(starts[longest]) / motion.fps, min(float(stops[longest]), last) / motion.fps
-    body = motion.joints - motion.joints[:, :1]
-    travel = np.linalg.norm(np.diff(body, axis=0), axis=-1).sum(-1)
-    total = np.concatenate([[0.0], np.cumsum(travel)])
-    ends = np.searchsorted(total, total + 0.8 * total[-1] - 1e-9)
-    lengths = np.where(ends <= last, ends - np.arange(len(total)), last + 1)
-    start = int(np.argmin(lengths))
-    return start / motion.fps, (start + int(lengths[start])) / motion.fps
-
-
-def resample(motion: WorldMotion, start: float, span: float, frames: int = FRAMES) -> Float:
-    """Joints at evenly spaced times, by cubic interpolation (a fast body turns 25 deg a frame).
-
-    Args:
-        motion: a body's motion.
-        start: seconds from its first frame.
-        span: seconds from the first to the last sample.
-        frames: number of samples.
-
-    Returns:
-        float32 (frames, 17, 3) world metres.
-    """
-    last = len(motion.joints) - 1
-    at = np.clip((start + np.linspace(0, span, frames)) * motion.fps, 0, last)
-    base = np.minimum(np.floor(at).astype(np.int64), max(last - 1, 0))
-    t = (at - base)[:, None, None]
-
-    def frame(offset: int) -> npt.NDArray[np.float64]:
-        joints: npt.NDArray[np.float64] = motion.joints[np.clip(base + offset, 0, last)].astype(
-            np.float64
-        )
-        return joints
-
-    before, first, second, after = frame(-1), frame(0), frame(1), frame(2)
-    slope_in, slope_out = (second - before) / 2, (after - first) / 2
-    squared, cubed = t * t, t * t * t
-    out = (
-        (2 * cubed - 3 * squared + 1) * first
-        + (cubed - 2 * squared + t) * slope_in
-        + (3 * squared - 2 * cubed) * second
-        + (cubed - squared) * slope_out
-    )
-    return out.astype(np.float32)
-
-
 def sample_window(motion: WorldMotion, rng: np.random.Generator) -> tuple[float, float]:
     """Start and span in seconds of a random window that holds the motion's core, if it can."""
-    whole = (len(motion.joints) - 1) / motion.fps
+    whole = seconds(motion)
     first, last = core(motion)
     span = min(max(rng.uniform(*SPAN), min(1.1 * (last - first), SPAN[1])), whole)
     low, high = max(last - span, 0.0), min(first, whole - span)
@@ -216,7 +155,7 @@ def render_clip(
     if len(motion.joints) < 2:
         raise RequestError(f"a motion of {len(motion.joints)} frame(s) cannot be filmed; give two.")
     start, span = sample_window(motion, rng)
-    joints = resample(motion, start, span)
+    joints = sample_motion(motion, start + np.linspace(0, span, FRAMES))[0].astype(np.float32)
     if rng.random() < 0.5:
         joints = mirror(joints, axis=1).astype(np.float32)
     camera, look = sample_camera(joints, rng, size), sample_look(rng)

@@ -1,4 +1,4 @@
-"""Motion capture is read as it is, windows are where they say, libraries hold no held-out seed."""
+"""Motion capture is read as it is, libraries hold no held-out seed."""
 
 from pathlib import Path
 
@@ -7,15 +7,9 @@ import pytest
 
 from finephys.errors import RequestError
 from finephys.motion import library
-from finephys.motion.capture import (
-    duration,
-    random_window,
-    read_capture,
-    sample_window,
-)
+from finephys.motion.capture import read_capture
 from finephys.motion.library import HELD_OUT_SEED, build_library, load_library
 from finephys.motion.simulation import simulate
-from finephys.skeleton import limb_lengths
 from finephys.types import WorldMotion
 
 MOCAP = Path(__file__).resolve().parents[3] / "shared" / "data" / "mocap"
@@ -49,39 +43,6 @@ def test_a_folder_without_captures_and_a_file_without_joints_are_clear_errors(
     np.savez(tmp_path / "cmu_1.npz", fps=30.0)
     with pytest.raises(RequestError, match="lacks joints, source"):
         read_capture(tmp_path)
-
-
-def test_windows_take_the_frames_between_frames() -> None:
-    """Catches windows rounded to whole frames: 16 frames of 0.75 s at 30 fps lie 1.5 apart."""
-    window = sample_window(falling(), 0.1, 0.75)
-    assert window.joints.dtype == np.float32
-    assert np.allclose(window.joints[:, 0, 2], 0.1 * (3 + 1.5 * np.arange(16)), atol=1e-6)
-    assert window.dt == pytest.approx(0.05)
-    assert window.flight.tolist() == [round(3 + 1.5 * k) > 20 for k in range(16)]
-    assert window.action == 25
-
-
-@pytest.mark.parametrize(("start", "span"), [(-0.1, 0.5), (0.6, 0.5), (0.0, 0.0), (0.0, 2.0)])
-def test_a_window_outside_the_motion_is_refused(start: float, span: float) -> None:
-    """Catches windows that repeat the last frame."""
-    with pytest.raises(RequestError, match="does not fit"):
-        sample_window(falling(), start, span)
-
-
-def test_random_windows_lie_inside_and_shrink_to_short_motions() -> None:
-    """Catches a start drawn past the end."""
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        assert random_window(falling(), 0.4, rng).joints[..., 2].max() <= 3.0 + 1e-5
-    assert random_window(falling(), 5.0, rng).dt == pytest.approx(duration(falling()) / 15)
-
-
-def test_windows_of_a_simulated_motion_keep_bones_nearly_rigid() -> None:
-    """Catches interpolation so coarse that limbs shrink between frames."""
-    motion = simulate(38, HELD_OUT_SEED)
-    window = sample_window(motion, 0.13, 1.5)
-    lengths = limb_lengths(window.joints)
-    assert np.abs(lengths - limb_lengths(motion.joints)[:1]).max() < 2e-3
 
 
 def test_a_library_comes_back_as_it_was_written(

@@ -9,11 +9,9 @@ from finephys.data import rendered
 from finephys.data.rendered import (
     PLAIN_CAPTION,
     capture_captions,
-    core,
     read_dataset,
     render_clip,
     render_dataset,
-    resample,
     sample_window,
 )
 from finephys.errors import RequestError
@@ -39,7 +37,6 @@ def _motion(action: int | None = 25, frames: int = 90, fps: float = 30.0) -> Wor
 def test_windows_hold_the_flight() -> None:
     """Catches a random window that shows the run-up only, under the caption of a salto."""
     motion = _motion()
-    assert core(motion) == pytest.approx((1.0, 1.6))
     for seed in range(40):
         start, span = sample_window(motion, np.random.default_rng(seed))
         assert 1.0 <= span <= 2.5
@@ -49,34 +46,10 @@ def test_windows_hold_the_flight() -> None:
         assert start + span <= 89 / 30 + 1e-9
 
 
-def test_the_core_of_a_turn_is_where_the_body_moves() -> None:
-    """Catches a core that ignores motion when nothing leaves the floor."""
-    motion = _motion(20)
-    joints = motion.joints.copy()
-    joints[:30], joints[60:] = joints[30], joints[60]
-    start, stop = core(
-        WorldMotion(joints, 30.0, np.zeros(90, np.bool_), 20, "a turn in the middle second")
-    )
-    assert start >= 1.0 - 1 / 30
-    assert stop <= 2.0 + 1 / 30
-    assert stop - start == pytest.approx(0.8, abs=0.1)
-
-
 def test_a_short_motion_is_shown_whole() -> None:
     """Catches a window that runs over the end of the motion."""
     start, span = sample_window(_motion(None, frames=20), np.random.default_rng(0))
     assert (start, span) == pytest.approx((0.0, 19 / 30))
-
-
-def test_resampling_passes_through_frames_and_keeps_a_turning_body_rigid() -> None:
-    """Catches linear interpolation, which shrinks limbs of a fast body between frames."""
-    motion = _motion(fps=10.0, frames=30)
-    at_frames = resample(motion, 0.5, 1.5, 16)
-    assert at_frames == pytest.approx(motion.joints[5:21], abs=1e-5)
-    between = resample(motion, 0.55, 1.5, 16)
-    length = np.linalg.norm(between[:, 3] - between[:, 8], axis=-1)
-    true = np.linalg.norm(motion.joints[0, 3] - motion.joints[0, 8])
-    assert length == pytest.approx(np.full(16, true), rel=3e-5)
 
 
 def test_a_clip_carries_its_whole_truth() -> None:
