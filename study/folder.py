@@ -1,0 +1,257 @@
+"""A study's folder on disk: where everything lies, what phase it is in, which clips it shows.
+
+NAME/
+  study.yaml       the definition (`definition`), frozen with its hash when the study opens
+  clips.json       which clip shows which item and arm, no method (`Clips`)
+  phase.json       when it was opened, closed, unblinded, and the hashes published at opening
+  media/           every video and picture under a random name
+  secret/map.json  arm -> method, clip -> source file (`blinding`); mode 0600, never served
+  study.sqlite     sessions, answers, audit log (`store`)
+  snapshots/       copies of it (`backup`)
+"""
+
+import dataclasses
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from study import definition as definitions
+from study.definition import Definition
+from study.errors import FrozenError, PhaseError, StudyError
+
+Phase = Literal["draft", "open", "closed", "unblinded"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A rated clip: `id` names its file media/<id>.mp4; `arm` stands for its method, unnamed."""
+
+    id: str
+    item: str
+    arm: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A real video of an item, media/<video>.mp4, and its middle frame, media/<image>.jpg."""
+
+    item: str
+    video: str
+    image: str
+
+
+@dataclass(frozen=True)
+class ExtraClips:
+    """The videos of a training or gold page, by their names in media/; `right` empty if single."""
+
+    id: str
+    item: str
+    left: str
+    right: str = ""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Everything a rater may be shown.
+
+    Attributes:
+        arms: number of methods; clips carry arms 0 to arms - 1 in an order drawn by lot.
+        seconds: duration of every clip.
+        clips: in an order drawn by lot; each item has one clip of each arm.
+        references: of the items, none or several each.
+        extras: of the training and gold pages.
+    """
+
+    arms: int
+    seconds: float
+    clips: tuple[Clip, ...]
+    references: tuple[Reference, ...] = ()
+    extras: tuple[ExtraClips, ...] = ()
+
+    def clip(self, item: str, arm: int) -> str:
+        """Id of the clip that a method made of an item."""
+        return next(each.id for each in self.clips if (each.item, each.arm) == (item, arm))
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """The recorded acts of a study, ISO times in UTC, empty until they happen.
+
+    Attributes:
+        opened: when raters could begin.
+        definition_sha256: of study.yaml as it was then.
+        clips_sha256: of clips.json as it was then.
+        map_sha256: of secret/map.json (which begins with a salt), published then.
+        closed: when the last answer could be given.
+        unblinded: when the map was first read.
+    """
+
+    opened: str = ""
+    definition_sha256: str = ""
+    clips_sha256: str = ""
+    map_sha256: str = ""
+    closed: str = ""
+    unblinded: str = ""
+
+    @property
+    def phase(self) -> Phase:
+        """Where the study stands; acts follow one another in one order only."""
+        if self.unblinded:
+            return "unblinded"
+        if self.closed:
+            return "closed"
+        return "open" if self.opened else "draft"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Paths of one study's folder.
+
+    Attributes:
+        root: the folder itself.
+    """
+
+    root: Path
+
+    @property
+    def definition(self) -> Path:
+        """The YAML."""
+        return self.root / "study.yaml"
+
+    @property
+    def clips(self) -> Path:
+        """Which clip shows what."""
+        return self.root / "clips.json"
+
+    @property
+    def milestones(self) -> Path:
+        """The recorded acts."""
+        return self.root / "phase.json"
+
+    @property
+    def media(self) -> Path:
+        """Videos and pictures."""
+        return self.root / "media"
+
+    @property
+    def secret(self) -> Path:
+        """What must not be read before the close."""
+        return self.root / "secret"
+
+    @property
+    def map(self) -> Path:
+        """Arm to method."""
+        return self.secret / "map.json"
+
+    @property
+    def database(self) -> Path:
+        """The answers."""
+        return self.root / "study.sqlite"
+
+    @property
+    def snapshots(self) -> Path:
+        """Copies of the database."""
+        return self.root / "snapshots"
+
+
+def read_definition(folder: Folder) -> Definition:
+    """The study's definition, refused if it changed after the study opened.
+
+    Raises:
+        DefinitionError: the YAML has faults.
+        FrozenError: it is not what the study was opened with.
+    """
+    check_frozen(folder)
+    return definitions.load(folder.definition)
+
+
+def read_clips(folder: Folder) -> Clips:
+    """The study's clips, refused if the list changed after the study opened.
+
+    Raises:
+        StudyError: there is no list; the study was not made by `new`.
+        FrozenError: it is not what the study was opened with.
+    """
+    check_frozen(folder)
+    if not folder.clips.is_file():
+        raise StudyError(
+            f"{folder.root} has no clips.json; make the study with "
+            "`python -m study new NAME --videos DIR`."
+        )
+    data = json.loads(folder.clips.read_text("utf-8"))
+    return Clips(
+        arms=data["arms"],
+        seconds=data["seconds"],
+        clips=tuple(Clip(**each) for each in data["clips"]),
+        references=tuple(Reference(**each) for each in data["references"]),
+        extras=tuple(ExtraClips(**each) for each in data["extras"]),
+    )
+
+
+def write_clips(folder: Folder, clips: Clips) -> None:
+    """Write the list of clips of a draft."""
+    write_whole(folder.clips, json.dumps(dataclasses.asdict(clips), indent=1) + "\n")
+
+
+def read_milestones(folder: Folder) -> Milestones:
+    """The acts recorded so far; a folder without them is a draft."""
+    if not folder.milestones.is_file():
+        return Milestones()
+    data: dict[str, Any] = json.loads(folder.milestones.read_text("utf-8"))
+    return Milestones(**data)
+
+
+def write_milestones(folder: Folder, milestones: Milestones) -> None:
+    """Record an act."""
+    write_whole(folder.milestones, json.dumps(dataclasses.asdict(milestones), indent=1) + "\n")
+
+
+def check_frozen(folder: Folder) -> None:
+    """Refuse a study whose definition or list of clips changed after it opened.
+
+    Raises:
+        FrozenError: a hash differs.
+    """
+    fixed = read_milestones(folder)
+    for path, published in (
+        (folder.definition, fixed.definition_sha256),
+        (folder.clips, fixed.clips_sha256),
+    ):
+        if published and (not path.is_file() or definitions.digest(path) != published):
+            raise FrozenError(
+                f"{path.name} was changed after the study opened on {fixed.opened}; put back the "
+                f"file with SHA-256 {published} or make a new study for the change."
+            )
+
+
+def need_phase(folder: Folder, accepted: tuple[Phase, ...], act: str) -> Milestones:
+    """The milestones, if an act is allowed now.
+
+    Args:
+        folder: of the study.
+        accepted: phases in which the act is allowed.
+        act: what is asked for, as a verb ("unblind").
+
+    Raises:
+        PhaseError: the study is in another phase.
+    """
+    milestones = read_milestones(folder)
+    if milestones.phase not in accepted:
+        raise PhaseError(
+            f"cannot {act} {folder.root.name}: it is {milestones.phase} and must be "
+            f"{' or '.join(accepted)}."
+        )
+    return milestones
+
+
+def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a text file so that a reader sees the old one or the new one, never a part."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
