@@ -1,0 +1,162 @@
+"""Who a session belongs to, kept apart: only keyed hashes are stored, the key is elsewhere."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from study import audit
+from study.errors import StudyError
+from study.store import Row, Store, one, rows, run, value
+
+KEY_BYTES = 32
+KEY_VARIABLE = "STUDY_IDENTITY_KEY"
+
+
+class Keyring:
+    """The key of one study: hashes identities and signs the tokens raters hold.
+
+    Design choice: HMAC-SHA256 with a key that lives beside the database, not in it, and in no
+    snapshot. Whoever holds the database alone can neither read nor guess who took part; whoever
+    deletes the key makes every identity unreadable for good.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        """Take a key of 32 bytes."""
+        if len(key) != KEY_BYTES:
+            raise StudyError(
+                f"The identity key has {len(key)} bytes; 32 are accepted. Put the study's key back "
+                "from where it is kept."
+            )
+        self._key = key
+
+    def hash(self, kind: str, name: str) -> str:
+        """Keyed hash of an identity, 64 hexadecimal digits."""
+        return hmac.new(self._key, f"{kind}\0{name}".encode(), hashlib.sha256).hexdigest()
+
+    def token(self, session: str) -> str:
+        """The secret that proves to the server that a browser belongs to a session."""
+        return f"{session}.{self.hash('session', session)[:43]}"
+
+    def session(self, token: str) -> str | None:
+        """The session a token was made for, or None for a forged one."""
+        session = token.partition(".")[0]
+        return session if hmac.compare_digest(self.token(session), token) else None
+
+    def completion(self, session: str) -> str:
+        """A code a rater can show as proof of taking part; it leads to no answers."""
+        digest = hmac.new(self._key, f"done\0{session}".encode(), hashlib.sha256).digest()
+        text = base64.b32encode(digest).decode()[:8]
+        return f"{text[:4]}-{text[4:]}"
+
+
+def keyring(path: Path) -> Keyring:
+    """The study's key: from the environment variable STUDY_IDENTITY_KEY, else from its file.
+
+    Args:
+        path: file of 64 hexadecimal digits; made, readable by its owner only, when absent.
+
+    Raises:
+        StudyError: the key is not 64 hexadecimal digits.
+    """
+    text = os.environ.get(KEY_VARIABLE)
+    source = f"the environment variable {KEY_VARIABLE}"
+    if text is None:
+        source = path.name
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            pass
+        else:
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(KEY_BYTES) + "\n")
+                file.flush()
+                os.fsync(handle)
+        text = path.read_text()
+    try:
+        return Keyring(bytes.fromhex(text.strip()))
+    except ValueError:
+        raise StudyError(
+            f"The key in {source} is not 64 hexadecimal digits; put the study's key back from "
+            "where it is kept."
+        ) from None
+
+
+def invite(store: Store, keys: Keyring, count: int, actor: str) -> list[str]:
+    """Make invitations for one person each; the codes are shown now and never again.
+
+    Args:
+        store: the study's store.
+        keys: the study's key.
+        count: how many, 1 to 1000.
+        actor: who invites.
+
+    Returns:
+        One code each, for the end of a link: `?invite=CODE`.
+
+    Raises:
+        StudyError: the count is out of range.
+    """
+    if not 1 <= count <= 1000:
+        raise StudyError(f"{count} invitations were asked for; 1 to 1000 are accepted at once.")
+    codes = [secrets.token_urlsafe(12) for _ in range(count)]
+    with store.transaction() as database:
+        now = store.clock.now()
+        for code in codes:
+            run(
+                database,
+                "insert into identities values ('invite', ?, null, ?)",
+                *(keys.hash("invite", code), now),
+            )
+        audit.record(database, now, actor, "invite", count=count)
+    return codes
+
+
+def holder(database: Database, kind: str, digest: str) -> Row | None:
+    """The identity row of a keyed hash (kind, hash, session, created_at), or None."""
+    return one(database, "select * from identities where kind = ? and hash = ?", kind, digest)
+
+
+def bind(database: Database, kind: str, digest: str, session: str, now: float) -> None:
+    """Say, inside the transaction that makes the session, whose it is."""
+    run(
+        database,
+        "insert into identities values (?, ?, ?, ?)"
+        " on conflict (kind, hash) do update set session = excluded.session",
+        *(kind, digest, session, now),
+    )
+
+
+def withdraw(store: Store, session: str) -> Row:
+    """Delete a rater's identity and every row of theirs; keep a receipt that leads nowhere.
+
+    The place in the design returns to those free. Deleted content is overwritten in the file
+    (secure_delete) and the write-ahead log is emptied; snapshots are the caller's to clean
+    (`study.backup.forget`).
+
+    Returns:
+        number: what the rater keeps as proof; withdrawn_at: seconds since 1970; answers: how many
+        answers were deleted, all revisions counted.
+
+    Raises:
+        StudyError: there is no such session.
+    """
+    number = secrets.token_hex(8)
+    with store.transaction() as database:
+        if not rows(database, "select 1 from sessions where id = ?", session):
+            raise StudyError("There is nothing to withdraw: no such session, or withdrawn before.")
+        now = store.clock.now()
+        answers = value(
+            database,
+            "select count(*) from answers join assignments on assignments.id = assignment"
+            " where session = ?",
+            session,
+        )
+        run(database, "delete from sessions where id = ?", session)
+        run(database, "insert into receipts values (?, ?, ?)", number, now, answers)
+    store.shrink_log()
+    return {"number": number, "withdrawn_at": now, "answers": answers}

@@ -1,0 +1,239 @@
+"""A rater's way through the study: entering, consent, questions, playback check, the end."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlite_utils import Database
+
+from study import identities
+from study.design import Page, least_filled
+from study.errors import StudyError
+from study.identities import Keyring
+from study.store import Row, Store, one, rows, run
+
+Source = Literal["invite", "open", "prolific"]
+
+ACTIVE_SECONDS = 45 * 60.0
+"""A session not heard of for so long is abandoned: its place in the design is free again."""
+
+
+class RefusedError(StudyError):
+    """A rater's request that is not accepted; nothing of it was stored.
+
+    Attributes:
+        code: short name of the reason, by which the page chooses its wording.
+        status: HTTP status that says the same.
+    """
+
+    def __init__(self, code: str, sentence: str, status: int = 409) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Places:
+    """The design as the store needs it.
+
+    Attributes:
+        sequences: how many different sequences there are.
+        pages: (sequence, seed of the rater) -> the rater's pages in order.
+        files: page -> slot ("left", "right", "video1", "image1", ...) -> name in media/.
+    """
+
+    sequences: int
+    pages: Callable[[int, int], Sequence[Page]]
+    files: Callable[[Page], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How somebody comes in: the source and the names that tell one person from another.
+
+    Attributes:
+        source: which kind of link.
+        names: kind of identity -> name; empty for the open link.
+    """
+
+    source: Source
+    names: Mapping[str, str]
+
+
+def enter(store: Store, keys: Keyring, places: Places, entry: Entry, language: str) -> str:
+    """The session of a person: the one they have, or a new one on the least-filled sequence.
+
+    The place is chosen (`design.least_filled`) and taken in one transaction; a session not done and
+    not heard of for `ACTIVE_SECONDS` does not count.
+
+    Returns:
+        The session's id.
+
+    Raises:
+        RefusedError: the invitation is unknown, so nobody was let in.
+    """
+    with store.transaction() as database:
+        now = store.clock.now()
+        hashes = {kind: keys.hash(kind, name) for kind, name in entry.names.items()}
+        for kind, digest in hashes.items():
+            known = identities.holder(database, kind, digest)
+            if known is not None and known["session"] is not None:
+                run(
+                    database,
+                    "update sessions set last_seen = ? where id = ?",
+                    *(now, known["session"]),
+                )
+                return str(known["session"])
+            if kind == "invite" and known is None:
+                raise RefusedError(
+                    "unknown_invite",
+                    "This invitation is not known; check that the whole link was copied.",
+                    403,
+                )
+        session = secrets.token_hex(8)
+        sequence = _least_filled(database, places.sequences, now)
+        seed = secrets.randbits(32)
+        run(
+            database,
+            "insert into sessions (id, sequence, seed, source, language, entered_at, last_seen)"
+            " values (?, ?, ?, ?, ?, ?, ?)",
+            *(session, sequence, seed, entry.source, language, now, now),
+        )
+        for kind, digest in hashes.items():
+            identities.bind(database, kind, digest, session, now)
+        _lay_out(database, session, places, places.pages(sequence, seed))
+        return session
+
+
+def session_row(database: Database, session: str) -> Row:
+    """The session's row.
+
+    Raises:
+        RefusedError: it was withdrawn.
+    """
+    found = one(database, "select * from sessions where id = ?", session)
+    if found is None:
+        raise RefusedError("withdrawn", "This session was withdrawn and its answers deleted.", 410)
+    return found
+
+
+def stage(row: Row, asks: bool) -> str:
+    """Where a rater stands: "consent", "questions", "playback", "items" or "done".
+
+    Args:
+        row: of the table sessions.
+        asks: whether the study has questions about the rater.
+    """
+    if row["done_at"] is not None:
+        return "done"
+    if row["consent_at"] is None:
+        return "consent"
+    if asks and row["questions_at"] is None:
+        return "questions"
+    return "items" if row["playback"] is not None else "playback"
+
+
+def consent(store: Store, session: str, text_hash: str, language: str) -> None:
+    """Record that the rater agreed, to which text, in which language. A repeat changes nothing."""
+    with store.transaction() as database:
+        row = session_row(database, session)
+        if row["consent_at"] is None:
+            run(
+                database,
+                "update sessions set consent_at = ?, consent_hash = ?, language = ?,"
+                " last_seen = ? where id = ?",
+                *(store.clock.now(), text_hash, language, store.clock.now(), session),
+            )
+
+
+def answer_questions(store: Store, session: str, answers: Mapping[str, str]) -> None:
+    """Store what the rater said about themselves, once. A repeat changes nothing."""
+    with store.transaction() as database:
+        row = session_row(database, session)
+        if row["consent_at"] is None:
+            raise RefusedError("consent_first", "Agree to take part before answering.")
+        if row["questions_at"] is not None:
+            return
+        for question, answer in answers.items():
+            run(database, "insert into demographics values (?, ?, ?)", session, question, answer)
+        run(
+            database,
+            "update sessions set questions_at = ?, last_seen = ? where id = ?",
+            *(store.clock.now(), store.clock.now(), session),
+        )
+
+
+def check_playback(store: Store, session: str, outcome: str) -> None:
+    """Store how the playback check went: "ok", or "cannot" when the rater went on regardless."""
+    with store.transaction() as database:
+        row = session_row(database, session)
+        if row["consent_at"] is None:
+            raise RefusedError("consent_first", "Agree to take part before the playback check.")
+        if row["playback"] is None:
+            run(
+                database,
+                "update sessions set playback = ?, last_seen = ? where id = ?",
+                *(outcome, store.clock.now(), session),
+            )
+
+
+def finish(store: Store, session: str) -> int:
+    """End a session after counting its rows: every page has every answer, or cannot be played.
+
+    Returns:
+        Number of pages counted. A repeat changes nothing.
+
+    Raises:
+        RefusedError: pages are missing.
+    """
+    with store.transaction() as database:
+        row = session_row(database, session)
+        pages = rows(
+            database,
+            "select position, completed_at from assignments where session = ? order by position",
+            session,
+        )
+        missing = [page["position"] + 1 for page in pages if page["completed_at"] is None]
+        if missing or not pages:
+            listed = ", ".join(str(number) for number in missing[:5])
+            raise RefusedError(
+                "incomplete", f"{len(missing)} of {len(pages)} pages are not answered: {listed}."
+            )
+        if row["done_at"] is None:
+            now = store.clock.now()
+            run(
+                database,
+                "update sessions set done_at = ?, last_seen = ? where id = ?",
+                *(now, now, session),
+            )
+        return len(pages)
+
+
+def _least_filled(database: Database, sequences: int, now: float) -> int:
+    completed, active = [0] * sequences, [0] * sequences
+    for row in rows(
+        database,
+        "select sequence, sum(done_at is not null) as completed,"
+        " sum(done_at is null and last_seen > ?) as active from sessions group by sequence",
+        now - ACTIVE_SECONDS,
+    ):
+        completed[row["sequence"]] = row["completed"]
+        active[row["sequence"]] = row["active"]
+    return least_filled(completed, active)
+
+
+def _lay_out(database: Database, session: str, places: Places, pages: Sequence[Page]) -> None:
+    """Give the rater their pages, every file behind an address of its own."""
+    for position, page in enumerate(pages):
+        assignment = database.conn.execute(
+            "insert into assignments (session, position, kind, item, extra, repeated)"
+            " values (?, ?, ?, ?, ?, ?)",
+            (session, position, page.kind, page.item, page.extra, int(page.repeat)),
+        ).lastrowid
+        for slot, file in places.files(page).items():
+            run(
+                database,
+                "insert into media (token, assignment, slot, file) values (?, ?, ?, ?)",
+                *(secrets.token_urlsafe(18), assignment, slot, file),
+            )
