@@ -27,7 +27,7 @@ Row = tuple[int, ...]
 Slot = tuple[int, int, int]
 """Left method, right method (-1 for none) and the number of the item of one rating page."""
 
-DRAWS = 60
+DRAWS = 400
 """Shuffles tried for a rater; the one in which a clip follows itself least often is kept."""
 
 RESTARTS = 20
@@ -142,10 +142,12 @@ def pages(definition: Definition, clips: Clips, sequence: int, seed: int) -> tup
             "add clips of a second method or make it a study of kind single."
         )
     rng = np.random.default_rng(seed)
-    slots = min(
-        (_slots(definition, clips.arms, sequence, rng) for _ in range(DRAWS)),
-        key=_clips_that_follow_themselves,
-    )
+    slots = _slots(definition, clips.arms, sequence, rng)
+    for _ in range(DRAWS):
+        if not _clips_that_follow_themselves(slots):
+            break
+        drawn = _slots(definition, clips.arms, sequence, rng)
+        slots = min(slots, drawn, key=_clips_that_follow_themselves)
     names = [item.id for item in definition.items]
     files = {(clip.item, clip.arm): clip.id for clip in clips.clips}
     rated = [
