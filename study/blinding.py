@@ -1,0 +1,235 @@
+"""Who made which clip: kept apart until the study is closed, published as a hash before it opens.
+
+The map lies in its own file (mode 0600), outside the database and outside everything that is
+served. It begins with a salt, so that its hash can be published without anybody being able to try
+the few thousand orders of seven methods against it.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePath
+from urllib.parse import unquote_to_bytes
+
+from study.errors import FrozenError, PhaseError, StudyError
+from study.folder import (
+    Folder,
+    Milestones,
+    need_phase,
+    read_clips,
+    read_definition,
+    read_milestones,
+    write_milestones,
+    write_whole,
+)
+
+_SHORTEST = 4  # characters of a word that is looked for inside other words
+_READABLE = re.compile(rb"[\x20-\x7e]{6,}")
+_TEXT_BYTES = re.compile(rb"[^\x09\x0a\x0d\x20-\x7e\x80-\xff]")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a clip came from: the file as it was called in the folder of clips."""
+
+    method: str
+    item: str
+    file: str
+
+
+@dataclass(frozen=True)
+class BlindingMap:
+    """What raters and the board must not know.
+
+    Attributes:
+        methods: names; `Clip.arm` is the place in this list.
+        items: item id -> its key in the folder of clips (such as "8_3": class and seed).
+        clips: clip id -> its origin.
+        salt: random; makes the hash of the file say nothing.
+    """
+
+    methods: tuple[str, ...]
+    items: Mapping[str, str]
+    clips: Mapping[str, Origin]
+    salt: str
+
+
+def write_map(folder: Folder, blinding: BlindingMap) -> None:
+    """Write the map of a draft, readable by its owner alone."""
+    folder.secret.mkdir(mode=0o700, exist_ok=True)
+    write_whole(folder.map, json.dumps(asdict(blinding), indent=1, sort_keys=True) + "\n", 0o600)
+
+
+def new_salt() -> str:
+    """A fresh salt of 256 bits."""
+    return secrets.token_hex(32)
+
+
+def open_study(folder: Folder) -> Milestones:
+    """Fix the definition, the list of clips and the map by their hashes, and let raters in.
+
+    Returns:
+        The milestones with the hashes to publish.
+
+    Raises:
+        PhaseError: the study is no draft.
+        StudyError: it has no clips, no items or no map yet.
+    """
+    need_phase(folder, ("draft",), "open")
+    definition, clips = read_definition(folder), read_clips(folder)
+    known = {item.id for item in definition.items}
+    used = {clip.item for clip in clips.clips}
+    if known != used:
+        odd = ", ".join(sorted(known ^ used))
+        raise StudyError(
+            f"items of study.yaml and clips.json differ ({odd or 'both are empty'}); make the "
+            "study again with `python -m study new` or put back the items."
+        )
+    return _record(
+        folder,
+        Milestones(
+            opened=_now(),
+            definition_sha256=_sha256(folder.definition.read_bytes()),
+            clips_sha256=_sha256(folder.clips.read_bytes()),
+            map_sha256=_sha256(_map_bytes(folder)),
+        ),
+    )
+
+
+def close_study(folder: Folder) -> Milestones:
+    """Let no answer in any more.
+
+    Raises:
+        PhaseError: the study is not open.
+    """
+    return _record(folder, replace(need_phase(folder, ("open",), "close"), closed=_now()))
+
+
+def unblind(folder: Folder) -> BlindingMap:
+    """Read who made what for the first time, and record that it was read.
+
+    Raises:
+        PhaseError: the study is not closed, or is unblinded already (`read_map` reads it then).
+        FrozenError: the map is not the one whose hash was published.
+    """
+    milestones = need_phase(folder, ("closed",), "unblind")
+    found = _verified(folder, milestones)
+    _record(folder, replace(milestones, unblinded=_now()))
+    return found
+
+
+def read_map(folder: Folder) -> BlindingMap:
+    """Who made what, after the study was unblinded.
+
+    Raises:
+        PhaseError: it was not; nothing of the map is read.
+        FrozenError: the map is not the one whose hash was published.
+    """
+    milestones = read_milestones(folder)
+    if milestones.phase != "unblinded":
+        raise PhaseError(
+            f"{folder.root.name} is {milestones.phase} and its methods are hidden; close it, then "
+            f"`python -m study unblind {folder.root.name}`."
+        )
+    return _verified(folder, milestones)
+
+
+def secret_words(blinding: BlindingMap) -> frozenset[str]:
+    """Names of methods, files, folders, items and seeds that no rater's browser may see."""
+    words = {*blinding.methods, *blinding.items.values(), blinding.salt}
+    for origin in blinding.clips.values():
+        words |= {origin.file, PurePath(origin.file).stem, *PurePath(origin.file).parent.parts}
+    return frozenset(word for word in words if len(word) > 1 and word not in ("..", "/"))
+
+
+def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
+    """Words that can be found in something a browser received.
+
+    Looked at are the bytes, what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding and
+    base64; large and small letters, and - _ . or spaces between parts, make no difference.
+    Words of up to 3 characters (seeds) count where they stand alone. In binary data only runs of
+    at least 6 readable characters are searched, since any short word occurs in noise.
+
+    Args:
+        seen: a page, script, header, cookie, file name, picture or video.
+        words: of `secret_words`.
+    """
+    readings = [_plainly(each) for each in _readings(seen)]
+    found = []
+    for word in sorted(set(words)):
+        letters = [re.escape(part) for part in re.split(r"[-_. ]+", word.lower()) if part]
+        pattern = "[-_. ]?".join(letters)
+        if len(word) < _SHORTEST:
+            pattern = rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"
+        if letters and any(re.search(pattern, reading) for reading in readings):
+            found.append(word)
+    return tuple(found)
+
+
+def _readings(seen: bytes) -> list[bytes]:
+    """The bytes and everything that they may hold in another form."""
+    found = [seen]
+    for wrapped in (16 + zlib.MAX_WBITS, zlib.MAX_WBITS):
+        try:
+            found.append(zlib.decompressobj(wrapped).decompress(seen))
+        except zlib.error:
+            continue
+    for each in list(found):
+        found.append(unquote_to_bytes(each))
+        found.append(each.replace(b"\x00", b""))
+        for run in re.findall(rb"[A-Za-z0-9+/_-]{8,}={0,2}", each):
+            usual = run.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+            usual = usual[: len(usual) - (len(usual) % 4 == 1)]
+            found.append(base64.b64decode(usual + b"=" * (-len(usual) % 4)))
+    return found
+
+
+def _plainly(content: bytes) -> str:
+    """What can be read in it, in small letters."""
+    if _TEXT_BYTES.search(content):
+        content = b"\n".join(_READABLE.findall(content))
+    return content.decode("utf-8", "replace").lower()
+
+
+def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:
+    content = _map_bytes(folder)
+    if _sha256(content) != milestones.map_sha256:
+        raise FrozenError(
+            f"{folder.map.name} was changed after the study opened on {milestones.opened}; put "
+            f"back the file with SHA-256 {milestones.map_sha256}, no result is shown without it."
+        )
+    data = json.loads(content)
+    return BlindingMap(
+        methods=tuple(data["methods"]),
+        items=data["items"],
+        clips={clip: Origin(**origin) for clip, origin in data["clips"].items()},
+        salt=data["salt"],
+    )
+
+
+def _map_bytes(folder: Folder) -> bytes:
+    if not folder.map.is_file():
+        raise StudyError(
+            f"{folder.map} is missing, without it nobody can say who made which clip; put it back "
+            "from your copy."
+        )
+    return folder.map.read_bytes()
+
+
+def _record(folder: Folder, milestones: Milestones) -> Milestones:
+    write_milestones(folder, milestones)
+    return milestones
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
