@@ -201,14 +201,14 @@ def final_answers(database: Database) -> list[Row]:
     """Every answer that counts, one row each, of raters who finished or not.
 
     Returns:
-        rater, item, clip, dimension, score, side, position (from 1, all pages counted), seconds,
+        rater, item, clip, dimension, score, side, position (from 0, all pages counted), seconds,
         repeat, gold, extra (id of a gold page) and finished. Training pages are left out.
         For a study of kind "choice" clip is the left one and other_clip the right one.
     """
     found = rows(
         database,
         "select session as rater, item, own.file as clip, other.file as other_clip, dimension,"
-        " score, side, position + 1 as position, seconds, repeated, kind, extra,"
+        " score, side, position, seconds, repeated, kind, extra,"
         " done_at is not null as finished, max(revision) as revision"
         " from answers join assignments on assignments.id = answers.assignment"
         " join sessions on sessions.id = session"
@@ -245,8 +245,8 @@ def _page(database: Database, session: str, position: int, *, back: int) -> Row:
     row = session_row(database, session)
     if row["done_at"] is not None:
         raise RefusedError("done", "This session is finished; its answers can no longer change.")
-    if row["consent_at"] is None or row["playback"] is None:
-        raise RefusedError("consent_first", "Agree to take part and check the playback first.")
+    if row["playback"] is None:
+        raise RefusedError("not_this_page", "Check the playback first.")
     current = current_position(database, session)
     page = one(
         database,

@@ -19,8 +19,7 @@ FIRST_TABLES = (
         language text not null,
         entered_at real not null,
         last_seen real not null,
-        consent_at real,
-        consent_hash text,
+        consent_hash text not null,
         questions_at real,
         playback text,
         done_at real

@@ -61,8 +61,23 @@ class Entry:
     names: Mapping[str, str]
 
 
-def enter(store: Store, keys: Keyring, places: Places, entry: Entry, language: str) -> str:
-    """The session of a person: the one they have, or a new one on the least-filled sequence.
+@dataclass(frozen=True)
+class Consent:
+    """What somebody agreed to.
+
+    Attributes:
+        text_hash: SHA-256 of the words, in hex.
+        language: code of the language they were read in.
+    """
+
+    text_hash: str
+    language: str
+
+
+def enter(store: Store, keys: Keyring, places: Places, entry: Entry, consent: Consent) -> str:
+    """The session of a person who agreed: the one they have, or a new one.
+
+    Nothing about a person is stored before they agree, so entering and agreeing are one act.
 
     The place is chosen (`design.least_filled`) and taken in one transaction; a session not done and
     not heard of for `ACTIVE_SECONDS` does not count.
@@ -96,9 +111,10 @@ def enter(store: Store, keys: Keyring, places: Places, entry: Entry, language: s
         seed = secrets.randbits(32)
         run(
             database,
-            "insert into sessions (id, sequence, seed, source, language, entered_at, last_seen)"
-            " values (?, ?, ?, ?, ?, ?, ?)",
-            *(session, sequence, seed, entry.source, language, now, now),
+            "insert into sessions (id, sequence, seed, source, language, consent_hash, entered_at,"
+            " last_seen) values (?, ?, ?, ?, ?, ?, ?, ?)",
+            *(session, sequence, seed, entry.source, consent.language, consent.text_hash),
+            *(now, now),
         )
         for kind, digest in hashes.items():
             identities.bind(database, kind, digest, session, now)
@@ -119,7 +135,7 @@ def session_row(database: Database, session: str) -> Row:
 
 
 def stage(row: Row, asks: bool) -> str:
-    """Where a rater stands: "consent", "questions", "playback", "items" or "done".
+    """Where a rater stands: "questions", "playback", "items" or "done".
 
     Args:
         row: of the table sessions.
@@ -127,32 +143,15 @@ def stage(row: Row, asks: bool) -> str:
     """
     if row["done_at"] is not None:
         return "done"
-    if row["consent_at"] is None:
-        return "consent"
     if asks and row["questions_at"] is None:
         return "questions"
     return "items" if row["playback"] is not None else "playback"
-
-
-def consent(store: Store, session: str, text_hash: str, language: str) -> None:
-    """Record that the rater agreed, to which text, in which language. A repeat changes nothing."""
-    with store.transaction() as database:
-        row = session_row(database, session)
-        if row["consent_at"] is None:
-            run(
-                database,
-                "update sessions set consent_at = ?, consent_hash = ?, language = ?,"
-                " last_seen = ? where id = ?",
-                *(store.clock.now(), text_hash, language, store.clock.now(), session),
-            )
 
 
 def answer_questions(store: Store, session: str, answers: Mapping[str, str]) -> None:
     """Store what the rater said about themselves, once. A repeat changes nothing."""
     with store.transaction() as database:
         row = session_row(database, session)
-        if row["consent_at"] is None:
-            raise RefusedError("consent_first", "Agree to take part before answering.")
         if row["questions_at"] is not None:
             return
         for question, answer in answers.items():
@@ -168,8 +167,6 @@ def check_playback(store: Store, session: str, outcome: str) -> None:
     """Store how the playback check went: "ok", or "cannot" when the rater went on regardless."""
     with store.transaction() as database:
         row = session_row(database, session)
-        if row["consent_at"] is None:
-            raise RefusedError("consent_first", "Agree to take part before the playback check.")
         if row["playback"] is None:
             run(
                 database,

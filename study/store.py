@@ -53,7 +53,7 @@ class Store:
         self.path = path
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
-        self._served = _hold(path) if serving else None
+        self._served = hold(path) if serving else None
         try:
             with _sentences(path):
                 self._writer = _connect(path)
@@ -63,7 +63,7 @@ class Store:
                 self._reader.execute("pragma query_only = on")
             self.clock = clock or Clock(at_least=_latest_time(self._reader))
         except BaseException:
-            _release(self._served)
+            release(self._served)
             raise
 
     @contextlib.contextmanager
@@ -106,7 +106,7 @@ class Store:
         with self._write_lock, self._read_lock:
             self._reader.close()
             self._writer.close()
-            _release(self._served)
+            release(self._served)
             self._served = None
 
     def __enter__(self) -> "Store":
@@ -196,7 +196,15 @@ def _latest_time(database: Database) -> float:
     )
 
 
-def _hold(path: Path) -> int:
+def hold(path: Path) -> int:
+    """Hold a database for one server, by a lock on a file beside it that dies with the process.
+
+    Returns:
+        Handle for `release`.
+
+    Raises:
+        StorageError: another process serves it.
+    """
     lock = path.with_name(path.name + ".serving")
     with _sentences(path):
         handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -214,7 +222,8 @@ def _hold(path: Path) -> int:
     return handle
 
 
-def _release(handle: int | None) -> None:
+def release(handle: int | None) -> None:
+    """Let another server hold the database."""
     if handle is not None:
         os.close(handle)
 

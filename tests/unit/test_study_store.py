@@ -15,7 +15,7 @@ from study.answers import Answer, Rules
 from study.clock import Clock
 from study.design import Page
 from study.identities import Keyring
-from study.sessions import Entry, Places, RefusedError
+from study.sessions import Consent, Entry, Places, RefusedError
 from study.store import StorageError, Store, rows, run, value
 
 RULES = Rules(("left", "right"), ("text", "image"), (1, 2, 3, 4, 5), watch_seconds=2.0)
@@ -46,6 +46,7 @@ def pages(sequence: int, _seed: int) -> list[Page]:
     return [Page("rating", f"i{at}", f"l{sequence}{at}", f"r{sequence}{at}") for at in range(3)]
 
 
+AGREED = Consent("hash", "en")
 PLACES = Places(4, pages, lambda page: {"left": page.left, "right": page.right})
 
 
@@ -60,8 +61,7 @@ def person(name: str) -> Entry:
 
 
 def begin(store: Store, name: str = "ann") -> str:
-    session = sessions.enter(store, KEYS, PLACES, person(name), "en")
-    sessions.consent(store, session, "hash", "en")
+    session = sessions.enter(store, KEYS, PLACES, person(name), AGREED)
     sessions.check_playback(store, session, "ok")
     return session
 
@@ -186,18 +186,18 @@ def test_a_page_that_cannot_be_played_counts_without_scores(store, hands):
 
 def test_one_person_has_one_session(store):
     # Bug: opening the link again starts the study again.
-    assert sessions.enter(store, KEYS, PLACES, person("ann"), "en") == begin(store, "ann")
+    assert sessions.enter(store, KEYS, PLACES, person("ann"), AGREED) == begin(store, "ann")
     assert count(store, "sessions") == 1
 
 
 def test_an_invitation_is_for_one_person_and_must_be_known(store):
     codes = identities.invite(store, KEYS, 2, "runner")
     entries = [Entry("invite", {"invite": code}) for code in codes]
-    first, second = (sessions.enter(store, KEYS, PLACES, entry, "en") for entry in entries)
+    first, second = (sessions.enter(store, KEYS, PLACES, entry, AGREED) for entry in entries)
     assert first != second
-    assert sessions.enter(store, KEYS, PLACES, entries[0], "zh") == first
+    assert sessions.enter(store, KEYS, PLACES, entries[0], AGREED) == first
     with pytest.raises(RefusedError, match="not known"):
-        sessions.enter(store, KEYS, PLACES, Entry("invite", {"invite": "guess"}), "en")
+        sessions.enter(store, KEYS, PLACES, Entry("invite", {"invite": "guess"}), AGREED)
 
 
 def test_two_raters_entering_at_once_get_two_places(store):
@@ -206,7 +206,7 @@ def test_two_raters_entering_at_once_get_two_places(store):
 
     def come(number: int) -> None:
         gate.wait()
-        sessions.enter(store, KEYS, PLACES, person(str(number)), "en")
+        sessions.enter(store, KEYS, PLACES, person(str(number)), AGREED)
 
     threads = [threading.Thread(target=come, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -225,10 +225,10 @@ def test_an_abandoned_place_returns_and_a_finished_one_does_not(store, hands):
         watch(store, hands, done, position)
         score_page(store, done, position)
     sessions.finish(store, done)
-    sessions.enter(store, KEYS, PLACES, person("bob"), "en")
+    sessions.enter(store, KEYS, PLACES, person("bob"), AGREED)
     hands.wait(sessions.ACTIVE_SECONDS + 1)
     for name in ("eve", "joe", "kim"):
-        sessions.enter(store, KEYS, PLACES, person(name), "en")
+        sessions.enter(store, KEYS, PLACES, person(name), AGREED)
     with store.view() as database:
         taken = [row["sequence"] for row in rows(database, "select * from sessions order by rowid")]
     assert taken == [0, 1, 1, 2, 3]
@@ -262,7 +262,7 @@ def test_withdrawal_leaves_no_byte_of_the_rater(store, hands, tmp_path):
         assert b"lion tamer" not in file.read_bytes(), file
     with pytest.raises(RefusedError, match="withdrawn"):
         score_page(store, session, 0, tag="after")
-    assert sessions.enter(store, KEYS, PLACES, person("ann"), "en") != session
+    assert sessions.enter(store, KEYS, PLACES, person("ann"), AGREED) != session
 
 
 def test_the_audit_log_cannot_be_changed_or_shortened(store, tmp_path):

@@ -1,0 +1,238 @@
+"""Snapshots of a study's database: taken while it runs, checked when restored, pushed if asked."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from study.errors import StudyError
+from study.folder import write_whole
+from study.schema import APPLICATION_ID
+from study.store import StorageError, Store, hold, release, run, value
+
+logger = logging.getLogger(__name__)
+
+KEEP = 12
+"""Automatic snapshots kept; older ones are deleted."""
+
+COUNTED = ("sessions", "assignments", "answers", "audit", "receipts")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a snapshot holds, written beside it as JSON and compared when it is restored.
+
+    Attributes:
+        file: name of the SQLite file.
+        taken_at: ISO time in UTC.
+        sha256: of the file, in hex.
+        rows: table -> number of rows.
+    """
+
+    file: str
+    taken_at: str
+    sha256: str
+    rows: dict[str, int]
+
+
+def take(database: Path, to: Path) -> Snapshot:
+    """Copy a database that may be in use, by SQLite's backup API; never its write-ahead log.
+
+    The copy is checked before it counts: integrity, then a hash and row counts beside it. It
+    appears under its name only when it is whole.
+
+    Args:
+        database: the study's SQLite file.
+        to: folder for snapshots; made when absent.
+
+    Raises:
+        StudyError: there is no such file.
+        StorageError: the disk is full, or the copy is not whole.
+    """
+    if not database.is_file():
+        raise StudyError(f"{database} does not exist; there is nothing to copy yet.")
+    to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    now = datetime.now(UTC)
+    name = f"{now:%Y%m%dT%H%M%S%f}.sqlite"
+    partial = to / f".{name}.part"
+    try:
+        source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+        copy = sqlite3.connect(partial)
+        try:
+            source.backup(copy)
+            copy.execute("pragma journal_mode = delete")  # one file, no log beside it
+        finally:
+            copy.close()
+            source.close()
+        snapshot = _described(partial, name, now.isoformat(timespec="seconds"))
+        _sync(partial)
+        write_whole(to / f"{name}.json", json.dumps(asdict(snapshot), indent=1) + "\n", 0o600)
+        partial.replace(to / name)
+        _sync(to)
+    except (sqlite3.DatabaseError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(
+            f"No snapshot was taken of {database.name} ({error}); the answers themselves are safe. "
+            "Free some space or give another folder."
+        ) from error
+    return snapshot
+
+
+def listed(snapshots: Path) -> list[Snapshot]:
+    """The snapshots of a folder, oldest first."""
+    return [
+        Snapshot(**json.loads(path.read_text("utf-8")))
+        for path in sorted(snapshots.glob("*.sqlite.json"))
+        if path.with_suffix("").is_file()
+    ]
+
+
+def restore(snapshot: Path, database: Path) -> Snapshot:
+    """Put a snapshot in the place of a study's database, after checking it whole.
+
+    The database that was there is kept beside it under a new name.
+
+    Args:
+        snapshot: the SQLite file of a snapshot, with its JSON beside it.
+        database: the study's SQLite file; nobody serves it.
+
+    Returns:
+        What the snapshot holds.
+
+    Raises:
+        StudyError: the snapshot is not what its JSON says, or not whole; nothing was changed.
+        StorageError: the study is being served.
+    """
+    note = snapshot.with_name(snapshot.name + ".json")
+    if not snapshot.is_file() or not note.is_file():
+        raise StudyError(f"{snapshot} and {note.name} must both be there to restore it.")
+    said = Snapshot(**json.loads(note.read_text("utf-8")))
+    found = _described(snapshot, said.file, said.taken_at)
+    if found != said:
+        raise StudyError(
+            f"{snapshot.name} is not the snapshot that was taken on {said.taken_at}: its hash or "
+            "its row counts differ. Nothing was changed; restore another one."
+        )
+    held = hold(database)
+    try:
+        partial = database.with_name(f".{database.name}.part")
+        shutil.copyfile(snapshot, partial)
+        _sync(partial)
+        if database.exists():
+            kept = f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+            for ending in ("", "-wal"):
+                old = database.with_name(database.name + ending)
+                if old.exists():
+                    old.rename(database.with_name(kept + ending))
+        database.with_name(database.name + "-shm").unlink(missing_ok=True)
+        partial.replace(database)
+        _sync(database.parent)
+    finally:
+        release(held)
+    return said
+
+
+def forget(snapshots: Path, session: str) -> int:
+    """Delete a withdrawn rater's rows from the snapshots of a folder too.
+
+    Returns:
+        How many snapshots held the rater.
+    """
+    touched = 0
+    for snapshot in listed(snapshots):
+        path = snapshots / snapshot.file
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("pragma secure_delete = on")
+            connection.execute("pragma foreign_keys = on")
+            held = run(Database(connection), "delete from sessions where id = ?", session)
+        finally:
+            connection.close()
+        if held:
+            touched += 1
+            note = _described(path, snapshot.file, snapshot.taken_at)
+            _sync(path)
+            write_whole(path.with_name(path.name + ".json"), json.dumps(asdict(note)) + "\n", 0o600)
+    return touched
+
+
+class Snapshots:
+    """Takes a snapshot every few minutes while a study is served, if anything was stored since.
+
+    The window of possible loss, should the disk be lost as a whole, is the time between two
+    snapshots plus the time one takes; a crash or a power cut alone loses nothing.
+    """
+
+    def __init__(self, store: Store, to: Path, seconds: float) -> None:
+        """Begin; 0 seconds for no snapshots."""
+        self._store = store
+        self._to = to
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self._last = -1
+        self.trouble = ""
+        self._thread = threading.Thread(target=self._go_on, name="snapshots", daemon=True)
+        if seconds > 0:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End after the snapshot that is being taken, if any."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _go_on(self) -> None:
+        while not self._stop.wait(self._seconds):
+            try:
+                self.take_if_changed()
+                self.trouble = ""
+            except StudyError as error:
+                # Raters go on; the board shows it, and the next round tries again.
+                self.trouble = str(error)
+                logger.exception("no snapshot")
+
+    def take_if_changed(self) -> Snapshot | None:
+        """Take a snapshot unless nothing was stored since the last one; keep the newest."""
+        with self._store.view() as database:
+            state = int(value(database, "pragma data_version"))
+        if state == self._last:
+            return None
+        snapshot = take(self._store.path, self._to)
+        self._last = state
+        for old in listed(self._to)[:-KEEP]:
+            (self._to / old.file).unlink()
+            (self._to / f"{old.file}.json").unlink()
+        return snapshot
+
+
+def _described(path: Path, name: str, taken_at: str) -> Snapshot:
+    connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    try:
+        database = Database(connection)
+        if value(database, "pragma application_id") != APPLICATION_ID:
+            raise StudyError(f"{path.name} is no database of a study; give a snapshot's file.")
+        report = value(database, "pragma integrity_check(1)")
+        if report != "ok":
+            raise StudyError(f"{path.name} is damaged ({report}); restore another snapshot.")
+        counts = {t: int(value(database, f"select count(*) from {t}")) for t in COUNTED}  # noqa: S608
+    except sqlite3.DatabaseError as error:
+        raise StudyError(f"{path.name} is damaged ({error}); restore another snapshot.") from error
+    finally:
+        connection.close()
+    return Snapshot(name, taken_at, hashlib.sha256(path.read_bytes()).hexdigest(), counts)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

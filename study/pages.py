@@ -1,0 +1,123 @@
+"""What a rater is shown, as plain values: texts of the study and one page; nothing of its design.
+
+Whether a page is an attention check or comes for the second time is not told.
+"""
+
+import dataclasses
+from typing import Any
+
+from sqlite_utils import Database
+
+from study import answers
+from study.answers import Rules
+from study.definition import Definition, Dimension, worded
+from study.sessions import RefusedError, session_row, stage
+from study.store import one, rows
+
+
+def study_texts(definition: Definition, language: str) -> dict[str, Any]:
+    """Everything that is the same for all raters, in one language."""
+
+    def said(text: dict[str, str]) -> str:
+        return worded(text, language)
+
+    return {
+        "language": language,
+        "languages": list(definition.languages),
+        "title": said(definition.title),
+        "kind": definition.kind,
+        "instructions": said(definition.instructions),
+        "consent": said(definition.consent),
+        "thanks": said(definition.thanks),
+        "tie": definition.tie_allowed,
+        "dimensions": [_dimension(each, language) for each in definition.dimensions],
+        "questions": [
+            {
+                "id": question.id,
+                "title": said(question.title),
+                "kind": question.kind,
+                "required": question.required,
+                "longest": question.longest,
+                "options": [
+                    {"id": option.id, "title": said(option.title)} for option in question.options
+                ],
+            }
+            for question in definition.demographics
+        ],
+    }
+
+
+def page(
+    database: Database,
+    definition: Definition,
+    rules: Rules,
+    session: str,
+    position: int,
+    language: str,
+) -> dict[str, Any]:
+    """One page of one rater, with the scores given so far.
+
+    Returns:
+        position, pages; training (bool), note and hints for practice; label, text; left, right and references, as
+        addresses relative to the study; given scores; watch (seconds); seen and skipped (bool);
+        next: addresses of the following page's two videos, to be fetched ahead.
+
+    Raises:
+        RefusedError: the page is not open to this rater.
+    """
+    row = session_row(database, session)
+    if stage(row, asks=bool(definition.demographics)) != "items":
+        raise RefusedError("not_this_page", "There is no page to show at this stage.")
+    found = one(
+        database,
+        "select * from assignments where session = ? and position = ?",
+        *(session, position),
+    )
+    if found is None or position > answers.current_position(database, session):
+        raise RefusedError("not_this_page", f"Page {position + 1} is not open now.")
+    media = _media(database, found["id"])
+    following = rows(
+        database,
+        "select token from media join assignments on assignments.id = assignment"
+        " where session = ? and position = ? and slot in ('left', 'right') order by slot",
+        *(session, position + 1),
+    )
+    total = rows(database, "select count(*) as n from assignments where session = ?", session)
+    item = next((each for each in definition.items if each.id == found["item"]), None)
+    practice = {extra.id: extra for extra in definition.training}.get(found["extra"])
+    return {
+        "position": position,
+        "pages": total[0]["n"],
+        "training": found["kind"] == "training",
+        "note": worded(practice.note, language) if practice else "",
+        "hints": [dataclasses.asdict(hint) for hint in practice.expect] if practice else [],
+        "label": worded(item.label, language) if item else "",
+        "text": worded(item.text, language) if item else "",
+        "left": media["left"],
+        "right": media.get("right", ""),
+        "videos": [media[slot] for slot in sorted(media) if slot.startswith("video")],
+        "images": [media[slot] for slot in sorted(media) if slot.startswith("image")],
+        "given": answers.given(database, found["id"]),
+        "watch": rules.watch_seconds,
+        "seen": found["seen_at"] is not None,
+        "skipped": found["cannot_play"] is not None,
+        "next": [f"media/{each['token']}" for each in following],
+    }
+
+
+def _media(database: Database, assignment: int) -> dict[str, str]:
+    return {
+        row["slot"]: f"media/{row['token']}"
+        for row in rows(database, "select slot, token from media where assignment = ?", assignment)
+    }
+
+
+def _dimension(dimension: Dimension, language: str) -> dict[str, Any]:
+    return {
+        "id": dimension.id,
+        "title": worded(dimension.title, language),
+        "question": worded(dimension.question, language),
+        "low": worded(dimension.low, language),
+        "high": worded(dimension.high, language),
+        "labels": [worded(label, language) for label in dimension.labels],
+    }

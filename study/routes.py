@@ -1,0 +1,348 @@
+"""What a rater's browser may ask: one route each, all under the study's own address.
+
+A rater is known by a token in the Authorization header, never by a cookie: a page of somebody else
+cannot post in a rater's name, and the study works inside a frame.
+"""
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from study import answers, backup, board, identities, pages, posts, sessions
+from study.answers import Answer
+from study.definition import worded
+from study.errors import PhaseError
+from study.media import media_response
+from study.server import BusyError, OpenStudy
+from study.sessions import Consent, Entry, RefusedError
+from study.store import StorageError, one, run
+
+logger = logging.getLogger(__name__)
+
+Act = Callable[[OpenStudy, Request], Awaitable[Response]]
+
+RATER = Path(__file__).parent / "rater"
+
+STATIC_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".mp4": "video/mp4",
+    ".svg": "image/svg+xml",
+}
+
+SAFE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'self' https://huggingface.co"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+def routes(study: OpenStudy) -> list[Route]:
+    """Every route of a study, to be served alone or mounted beside other pages.
+
+    Addresses inside the pages are relative: mount them anywhere, with a slash at the end
+    (`Mount("/study/NAME", routes=routes(study))`).
+    """
+    files = {path.name: path.read_bytes() for path in RATER.iterdir() if path.is_file()}
+    table: tuple[tuple[str, str, Act], ...] = (
+        ("GET", "/", partial(_static, files)),
+        ("GET", "/rater/{name}", partial(_static, files)),
+        ("GET", "/study", _study),
+        ("POST", "/enter", _enter),
+        ("GET", "/session", _session),
+        ("POST", "/questions", _questions),
+        ("POST", "/playback", _playback),
+        ("GET", "/pages/{position:int}", _page),
+        ("POST", "/pages/{position:int}/shown", _shown),
+        ("POST", "/pages/{position:int}/seen", _seen),
+        ("POST", "/pages/{position:int}/cannot-play", _cannot_play),
+        ("POST", "/answers", _answer),
+        ("POST", "/finish", _finish),
+        ("POST", "/withdraw", _withdraw),
+        ("GET", "/media/{token}", _media),
+        ("GET", "/board", _board),
+        ("GET", "/health", _health),
+    )
+    return [Route(path, _guarded(study, act), methods=[method]) for method, path, act in table]
+
+
+def _guarded(study: OpenStudy, act: Act) -> Callable[[Request], Awaitable[Response]]:
+    """An act whose refusals become one JSON sentence with a status and a code."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            response = await act(study, request)
+        except RefusedError as error:
+            response = _refusal(error.code, str(error), error.status)
+        except PhaseError as error:
+            response = _refusal("closed", str(error), 403)
+        except BusyError as error:
+            response = _refusal("busy", str(error), 503)
+        except StorageError as error:
+            logger.warning("a rater was told that storage failed: %s", error)
+            sentence = "The server cannot store answers right now; your page keeps them."
+            response = _refusal("storage", sentence, 507)
+        for name, text in SAFE_HEADERS.items():
+            response.headers[name] = text
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return endpoint
+
+
+def _refusal(code: str, sentence: str, status: int) -> Response:
+    return JSONResponse({"code": code, "sentence": sentence}, status)
+
+
+def _rater(study: OpenStudy, request: Request) -> str:
+    """The session whose token came with the request."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    session = study.keys.session(token) if kind == "Bearer" and token.isascii() else None
+    if session is None:
+        raise RefusedError("no_session", "Open the study by its link first.", 401)
+    return session
+
+
+def _position(request: Request) -> int:
+    return min(int(request.path_params["position"]), 10**9)
+
+
+def _language(study: OpenStudy, wanted: str | None) -> str:
+    languages = study.definition.languages
+    return wanted if wanted in languages else languages[0]
+
+
+async def _static(files: dict[str, bytes], study: OpenStudy, request: Request) -> Response:
+    name = request.path_params.get("name", "index.html")
+    if name not in files:
+        raise RefusedError("not_found", "There is no such file.", 404)
+    return Response(
+        files[name],
+        headers={"Content-Type": STATIC_TYPES[Path(name).suffix], "Cache-Control": "no-cache"},
+    )
+
+
+async def _study(study: OpenStudy, request: Request) -> Response:
+    language = _language(study, request.query_params.get("language"))
+    return JSONResponse({**pages.study_texts(study.definition, language), "phase": study.phase()})
+
+
+async def _enter(study: OpenStudy, request: Request) -> Response:
+    study.need_open()
+    data = await posts.body(request, source=str, names=dict, language=str, agreed=bool)
+    if not data["agreed"]:
+        raise RefusedError("invalid", "Taking part needs your agreement.", 422)
+    entry = _entry(study, data["source"], data["names"])
+    language = _language(study, data["language"])
+    words = worded(study.definition.consent, language)
+    session = await study.write(
+        sessions.enter,
+        *(study.store, study.keys, study.places, entry),
+        Consent(hashlib.sha256(words.encode()).hexdigest(), language),
+    )
+    return JSONResponse({"token": study.keys.token(session)})
+
+
+def _entry(study: OpenStudy, source: str, names: dict[str, object]) -> Entry:
+    ways = study.definition.recruiting
+    if source == "invite" and ways.invites and set(names) == {"invite"}:
+        return Entry("invite", {"invite": posts.link_name("The invitation", names["invite"])})
+    if source == "prolific" and ways.prolific:
+        wanted = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
+        checked = {name: posts.link_name(name, names.get(name)) for name in wanted}
+        return Entry("prolific", {"prolific": checked["PROLIFIC_PID"]})
+    if source == "open" and ways.open_link and not names:
+        return Entry("open", {})
+    raise RefusedError("no_way_in", "This study is entered by the link you were given.", 403)
+
+
+async def _session(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    return JSONResponse(await study.read(partial(_state, study, session)))
+
+
+def _state(study: OpenStudy, session: str, database: Database) -> dict[str, Any]:
+    row = sessions.session_row(database, session)
+    total = one(database, "select count(*) as n from assignments where session = ?", session)
+    found: dict[str, Any] = {
+        "stage": sessions.stage(row, asks=bool(study.definition.demographics)),
+        "language": row["language"],
+        "position": answers.current_position(database, session),
+        "pages": total["n"] if total else 0,
+        "open": study.phase() == "open",
+    }
+    if found["stage"] == "done":
+        found["completion"] = _completion(study, session, row["source"])
+    return found
+
+
+def _completion(study: OpenStudy, session: str, source: str) -> dict[str, str]:
+    """The study's own code; without one, a code that is the rater's."""
+    code = study.definition.recruiting.completion_code
+    if source == "prolific":
+        return {"code": code, "link": f"https://app.prolific.com/submissions/complete?cc={code}"}
+    return {"code": code or study.keys.completion(session), "link": ""}
+
+
+async def _questions(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    study.need_open()
+    data = await posts.body(request, answers=dict)
+    given: dict[str, str] = {}
+    questions = {question.id: question for question in study.definition.demographics}
+    for name, value in data["answers"].items():
+        question = questions.get(name)
+        if question is None:
+            raise RefusedError("invalid", "This question is not asked.", 422)
+        text = posts.plain_text("The answer", value, question.longest)
+        if question.kind == "choice" and text not in [option.id for option in question.options]:
+            raise RefusedError("invalid", f"{name} has no such option.", 422)
+        given[name] = text
+    missing = [q.id for q in questions.values() if q.required and not given.get(q.id)]
+    if missing:
+        raise RefusedError("invalid", f"Please answer: {', '.join(missing)}.", 422)
+    await study.write(sessions.answer_questions, study.store, session, given)
+    return JSONResponse({"saved": True})
+
+
+async def _playback(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    study.need_open()
+    data = await posts.body(request, outcome=str)
+    if data["outcome"] not in ("ok", "cannot"):
+        raise RefusedError("invalid", "outcome must be ok or cannot.", 422)
+    await study.write(sessions.check_playback, study.store, session, data["outcome"])
+    return JSONResponse({"saved": True})
+
+
+async def _page(study: OpenStudy, request: Request) -> Response:
+    session, position = _rater(study, request), _position(request)
+    study.need_open()
+    language = _language(study, request.query_params.get("language"))
+    return JSONResponse(
+        await study.read(
+            lambda database: pages.page(
+                database, study.definition, study.rules, session, position, language
+            )
+        )
+    )
+
+
+async def _shown(study: OpenStudy, request: Request) -> Response:
+    session, position = _rater(study, request), _position(request)
+    study.need_open()
+    await posts.body(request)
+    elapsed = await study.write(answers.open_page, study.store, session, position)
+    return JSONResponse({"wait": max(study.rules.watch_seconds - elapsed, 0.0)})
+
+
+async def _seen(study: OpenStudy, request: Request) -> Response:
+    session, position = _rater(study, request), _position(request)
+    study.need_open()
+    await posts.body(request)
+    await study.write(answers.see_through, study.store, study.rules, session, position)
+    return JSONResponse({"saved": True})
+
+
+async def _cannot_play(study: OpenStudy, request: Request) -> Response:
+    session, position = _rater(study, request), _position(request)
+    study.need_open()
+    data = await posts.body(request, reason=str)
+    reason = posts.plain_text("reason", data["reason"], 300)
+    await study.write(answers.cannot_play, study.store, session, position, reason)
+    return JSONResponse({"saved": True})
+
+
+async def _answer(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    study.need_open()
+    data = await posts.body(
+        request, position=int, side=str, dimension=str, score=int, seconds=float, key=str
+    )
+    answer = Answer(
+        position=posts.whole("position", data["position"], 0, 10**9),
+        side=data["side"],
+        dimension=data["dimension"],
+        score=data["score"],
+        seconds=posts.seconds(data["seconds"]),
+        key=posts.client_key(data["key"]),
+    )
+    stored = await study.write(answers.save, study.store, study.rules, session, answer)
+    return JSONResponse({"saved": True, **stored})
+
+
+async def _finish(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    await posts.body(request)
+    counted = await study.write(sessions.finish, study.store, session)
+    state = await study.read(partial(_state, study, session))
+    return JSONResponse({"counted": counted, "completion": state["completion"]})
+
+
+async def _withdraw(study: OpenStudy, request: Request) -> Response:
+    session = _rater(study, request)
+    await posts.body(request)
+    receipt = await study.write(_forget, study, session)
+    return JSONResponse({"receipt": receipt["number"], "answers": receipt["answers"]})
+
+
+def _forget(study: OpenStudy, session: str) -> dict[str, Any]:
+    receipt = identities.withdraw(study.store, session)
+    backup.forget(study.folder.snapshots, session)
+    return receipt
+
+
+async def _media(study: OpenStudy, request: Request) -> Response:
+    token = request.path_params["token"]
+    found = await study.read(
+        lambda database: one(
+            database,
+            "select file, slot, delivered_at, done_at from media"
+            " join assignments on assignments.id = assignment"
+            " join sessions on sessions.id = session where token = ?",
+            token,
+        )
+    )
+    if found is None or found["done_at"] is not None or study.phase() != "open":
+        raise RefusedError("not_found", "There is no such video now.", 404)
+    response = media_response(study.folder.media / found["file"], request.headers.get("range"))
+    if found["delivered_at"] is None and found["slot"] in ("left", "right"):
+        await study.write(_delivered, study, token)
+    return response
+
+
+def _delivered(study: OpenStudy, token: str) -> None:
+    with study.store.transaction() as database:
+        run(
+            database,
+            "update media set delivered_at = ? where token = ?",
+            *(study.store.clock.now(), token),
+        )
+
+
+async def _board(study: OpenStudy, request: Request) -> Response:
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    wanted = study.keys.hash("runner", "board")
+    if kind != "Bearer" or not key.isascii() or not hmac.compare_digest(wanted, key):
+        raise RefusedError("no_runner", "The board needs the runner's key.", 401)
+    return JSONResponse(await study.read(partial(board.board, study.definition, study.store.clock)))
+
+
+async def _health(study: OpenStudy, request: Request) -> Response:
+    return JSONResponse({"phase": study.phase()})

@@ -1,0 +1,198 @@
+"""One study, open for raters: its parts put together once, and a small server for them alone."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from sqlite_utils import Database
+
+from study import design, folder, identities
+from study.answers import Rules
+from study.backup import Snapshots
+from study.definition import LEVELS, Definition
+from study.errors import PhaseError
+from study.folder import Clips, Folder, Phase, Reference
+from study.sessions import Places
+from study.store import Store
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 2000
+"""Writes that may wait in line; beyond that raters are told to try again, their page keeps all."""
+
+SNAPSHOT_SECONDS = 600.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class OpenStudy:
+    """A study as its routes, its board and its snapshots share it; one per folder and machine.
+
+    Attributes:
+        folder: where everything lies.
+        definition: frozen.
+        clips: frozen.
+        store: held for this process alone.
+        keys: of the raters' identities and tokens.
+        rules: what counts as an answer.
+        places: the design as the store asks for it.
+    """
+
+    def __init__(self, root: Path, *, snapshot_seconds: float = SNAPSHOT_SECONDS) -> None:
+        """Read the study and take its file.
+
+        Args:
+            root: the study's folder.
+            snapshot_seconds: between automatic snapshots; 0 for none.
+
+        Raises:
+            StudyError: it is a draft, changed since it opened, damaged, or served already.
+        """
+        self.folder = Folder(Path(root))
+        folder.need_phase(self.folder, ("open", "closed", "unblinded"), "serve")
+        self.definition = folder.read_definition(self.folder)
+        self.clips = folder.read_clips(self.folder)
+        self.rules = rules(self.definition, self.clips)
+        self.places = places(self.definition, self.clips)
+        self.keys = identities.keyring(identity_key(self.folder))
+        self.store = Store(self.folder.database, serving=True)
+        self._writer = ThreadPoolExecutor(1, f"writer of {self.definition.name}")
+        self._reader = ThreadPoolExecutor(1, f"reader of {self.definition.name}")
+        self._waiting = 0
+        self._phase: tuple[int, Phase] = (0, "draft")
+        self.snapshots = Snapshots(self.store, self.folder.snapshots, snapshot_seconds)
+
+    async def write(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Run an act that writes in the one writing thread; it is on the disk when this returns.
+
+        Raises:
+            BusyError: too many acts are waiting.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise BusyError(f"{self._waiting} answers are waiting to be stored; try again soon.")
+        self._waiting += 1
+        try:
+            call = self._writer.submit(act, *args, **named)
+            return await asyncio.shield(asyncio.wrap_future(call))
+        finally:
+            self._waiting -= 1
+
+    async def read(self, act: Callable[[Database], T]) -> T:
+        """Run an act that only reads, on one consistent state of the study."""
+
+        def look() -> T:
+            with self.store.view() as database:
+                return act(database)
+
+        return await asyncio.wrap_future(self._reader.submit(look))
+
+    def phase(self) -> Phase:
+        """Where the study stands now; closing it takes effect at once, without a restart."""
+        changed = self.folder.milestones.stat().st_mtime_ns
+        if changed != self._phase[0]:
+            self._phase = (changed, folder.read_milestones(self.folder).phase)
+        return self._phase[1]
+
+    def need_open(self) -> None:
+        """Refuse what only an open study takes.
+
+        Raises:
+            PhaseError: it is closed.
+        """
+        if self.phase() != "open":
+            raise PhaseError("This study is closed and takes no more answers.")
+
+    def close(self) -> None:
+        """Finish what is waiting, then let go of the file."""
+        self.snapshots.stop()
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self.store.close()
+
+    def __enter__(self) -> "OpenStudy":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BusyError(Exception):
+    """More writes are waiting than the disk keeps up with."""
+
+
+def identity_key(study: Folder) -> Path:
+    """Where the key of a study's identities lies: never in the database, never in a snapshot."""
+    return study.secret / "identity.key"
+
+
+def rules(definition: Definition, clips: Clips) -> Rules:
+    """What counts as an answer: scores 1 to 5, or for a choice 1 left, 2 tie, 3 right."""
+    scores = tuple(range(1, LEVELS + 1))
+    if definition.kind == "choice":
+        scores = (1, 2, 3) if definition.tie_allowed else (1, 3)
+    return Rules(
+        sides=("left", "right") if definition.kind == "pairs" else ("left",),
+        dimensions=tuple(dimension.id for dimension in definition.dimensions),
+        scores=scores,
+        watch_seconds=definition.watch_seconds or clips.seconds,
+    )
+
+
+def places(definition: Definition, clips: Clips) -> Places:
+    """The design of a study, and which files each of its pages shows."""
+    references: dict[str, list[Reference]] = {}
+    for reference in clips.references:
+        references.setdefault(reference.item, []).append(reference)
+
+    def files(page: design.Page) -> Mapping[str, str]:
+        found = {"left": f"{page.left}.mp4"}
+        if page.right:
+            found["right"] = f"{page.right}.mp4"
+        for number, reference in enumerate(references.get(page.item, ())):
+            found[f"video{number}"] = f"{reference.video}.mp4"
+            found[f"image{number}"] = f"{reference.image}.jpg"
+        return found
+
+    return Places(
+        sequences=design.sequences(definition, clips),
+        pages=lambda sequence, seed: design.pages(definition, clips, sequence, seed),
+        files=files,
+    )
+
+
+def serve(root: Path, host: str = "127.0.0.1", port: int = 7861) -> None:
+    """Serve one study alone, without Gradio, until it is stopped.
+
+    Args:
+        root: the study's folder.
+        host: address to listen on; 0.0.0.0 for every one.
+        port: TCP port.
+
+    Raises:
+        StudyError: as `OpenStudy`.
+    """
+    import uvicorn
+    from starlette.applications import Starlette
+
+    from study.routes import routes
+
+    with OpenStudy(root) as study:
+        uvicorn.run(
+            Starlette(routes=routes(study)),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
