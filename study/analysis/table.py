@@ -1,7 +1,6 @@
 """The table every analysis reads: a row for each score, and one for each pairwise choice."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +37,6 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 class NotComputableError(ValueError):
     """A statistic that this study's data cannot give; the message says why."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """A finished study.
-
-    Attributes:
-        ratings: A row for each score, columns as in `RATING_COLUMNS`; may be empty.
-        choices: A row for each pairwise choice, columns as in `CHOICE_COLUMNS`; may be empty.
-    """
-
-    ratings: pd.DataFrame
-    choices: pd.DataFrame
 
 
 def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:

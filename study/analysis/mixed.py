@@ -1,0 +1,205 @@
+"""The confirmatory model: score by method, side and position, with crossed random effects."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.analysis.libraries import known_deprecations_ignored
+from study.analysis.table import NotComputableError, main_scores
+
+_SIDE = {"left": 0.5, "right": -0.5, "single": 0.0}
+# Random effect: (what it is between, the column that names its levels).
+_RANDOM = {
+    "rater": "between raters",
+    "item": "between items",
+    "clip": "between clips of one method and item",
+    "rater_method": "between raters' likings of one method",
+}
+
+
+@dataclass(frozen=True)
+class MixedModel:
+    """A fitted linear mixed model of one dimension.
+
+    Attributes:
+        effects: A row for each fixed effect: term, estimate, deviation (standard error), low, high,
+            p (two-sided, normal); points of the scale. A method's estimate is its mean less the
+            reference's; `left side` is left less right; `position` is last page less first.
+        components: Standard deviation of each random effect and of the residual, points.
+        reference: The method that the others are compared with.
+        statistic: Wald chi-square that all methods are alike.
+        freedom: Methods - 1.
+        p: Of that statistic.
+        scores: Rows fitted.
+        notes: What was left out, and what the optimiser reported.
+    """
+
+    effects: pd.DataFrame
+    components: dict[str, float]
+    reference: str
+    statistic: float
+    freedom: int
+    p: float
+    scores: int
+    notes: tuple[str, ...]
+
+
+def fit(ratings: pd.DataFrame, dimension: str, reference: str) -> MixedModel:
+    """Returns the model score ~ method + side + position + (rater, item, clip, rater x method).
+
+    Restricted maximum likelihood by statsmodels' MixedLM, crossed effects as variance components
+    of one group. Random parts that the design cannot tell apart are left out and named: items need
+    two or more, clips more than one a method and several scores, likings several scores of a
+    method by a rater. Tests are normal approximations; with few clips they are too sure.
+
+    Args:
+        ratings: A checked ratings table; attention items and repetitions are left out.
+        dimension: The dimension to model.
+        reference: The method to compare the others with.
+
+    Raises:
+        NotComputableError: If there are fewer than two methods or raters, no scores of the
+            reference, no spread, or no convergence.
+    """
+    rows = main_scores(ratings)
+    rows = rows[rows["dimension"] == dimension].reset_index(drop=True)
+    methods = sorted(set(rows["method"]))
+    if len(methods) < 2 or reference not in methods:
+        raise NotComputableError(
+            f"the model compares methods with {reference!r}, and the methods scored are "
+            f"{', '.join(methods) or 'none'}"
+        )
+    if rows["rater"].nunique() < 2:
+        raise NotComputableError("a model of raters needs two raters or more, and there is one")
+    if rows["score"].nunique() < 2:
+        raise NotComputableError("all scores are equal")
+    others = [method for method in methods if method != reference]
+    design, notes = _fixed(rows, others)
+    rows["rater_method"] = rows["rater"] + "\n" + rows["method"]
+    random = _random(rows, notes)
+    result, said = _optimise(rows["score"].to_numpy(float), design, rows, random)
+    notes += said
+    names = list(design.columns)
+    estimates = np.asarray(result.fe_params)
+    deviations = np.asarray(result.bse_fe)
+    covariance = np.asarray(result.cov_params())[: len(names), : len(names)]
+    statistic, p = _all_alike(estimates, covariance, names, others)
+    effects = _effects(names, estimates, deviations)
+    variances = dict(zip(result.model.exog_vc.names, result.vcomp, strict=True))
+    components = {name: float(np.sqrt(max(variances[name], 0.0))) for name in random}
+    components["residual"] = float(np.sqrt(result.scale))
+    return MixedModel(
+        effects, components, reference, statistic, len(others), p, len(rows), tuple(notes)
+    )
+
+
+def _fixed(rows: pd.DataFrame, others: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Returns the fixed part's columns and what was left out of it."""
+    columns = {"mean of reference": np.ones(len(rows))}
+    for method in others:
+        columns[method] = (rows["method"] == method).to_numpy(float)
+    notes = []
+    side = rows["side"].map(_SIDE).to_numpy(float)
+    last = max(int(rows["position"].max()), 1)
+    position = rows["position"].to_numpy(float) / last - 0.5
+    for name, values, why in (
+        ("left side", side, "clips were not shown on two sides"),
+        ("position", position, "every score is of one page"),
+    ):
+        if np.ptp(values) == 0:
+            notes.append(f"no term for {name}: {why}")
+            continue
+        wider = np.column_stack([*columns.values(), values])
+        if np.linalg.matrix_rank(wider) < wider.shape[1]:
+            notes.append(f"no term for {name}: it cannot be told apart from the methods")
+            continue
+        columns[name] = values
+    return pd.DataFrame(columns), notes
+
+
+def _random(rows: pd.DataFrame, notes: list[str]) -> list[str]:
+    """Returns the random effects that the design can tell apart, and notes the others."""
+    levels = {name: rows[name].nunique() for name in _RANDOM}
+    methods = rows["method"].nunique()
+    why: dict[str, str] = {}
+    if levels["item"] < 2:
+        why["item"] = "there is one item"
+    elif levels["item"] == len(rows[["item", "clip"]].drop_duplicates()):
+        why["item"] = "no two methods share an item"
+    if levels["clip"] <= methods:
+        why["clip"] = "each method has one clip"
+    elif levels["clip"] == len(rows):
+        why["clip"] = "each clip has one score"
+    if levels["rater_method"] == len(rows):
+        why["rater_method"] = "each rater has one score of a method"
+    notes += [f"no random effect {_RANDOM[name]}: {reason}" for name, reason in why.items()]
+    return [name for name in _RANDOM if name not in why]
+
+
+def _optimise(
+    scores: np.ndarray, design: pd.DataFrame, rows: pd.DataFrame, random: list[str]
+) -> tuple[Any, list[str]]:
+    """Returns statsmodels' result and what it warned of."""
+    with known_deprecations_ignored():
+        from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+        from statsmodels.tools.sm_exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    indicators = [pd.get_dummies(rows[name], dtype=float) for name in random]
+    spec = VCSpec(
+        list(random),
+        [[list(map(str, one.columns))] for one in indicators],
+        [[one.to_numpy()] for one in indicators],
+    )
+    model = MixedLM(scores, design, groups=np.zeros(len(rows)), exog_re=None, exog_vc=spec)
+    # Many small solves: threads that wait for each other make them tens of times slower.
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
+        warnings.simplefilter("always")
+        try:
+            result = model.fit(reml=True, method="powell")
+        except (np.linalg.LinAlgError, ValueError) as error:
+            raise NotComputableError(f"the mixed model could not be fitted: {error}") from error
+    notes = []
+    for warning in caught:
+        if not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif "boundary" in str(warning.message):
+            notes.append("one or more random effects were estimated as nearly zero")
+    if not result.converged:
+        raise NotComputableError("the mixed model's likelihood did not converge")
+    if not np.isfinite(np.asarray(result.bse_fe)).all():
+        raise NotComputableError("the mixed model has no finite standard errors")
+    return result, notes
+
+
+def _all_alike(
+    estimates: np.ndarray, covariance: np.ndarray, names: list[str], others: list[str]
+) -> tuple[float, float]:
+    """Returns the Wald chi-square and p that the methods' effects are all zero."""
+    from scipy import stats
+
+    at = [names.index(method) for method in others]
+    part = estimates[at]
+    statistic = float(part @ np.linalg.solve(covariance[np.ix_(at, at)], part))
+    return statistic, float(stats.chi2.sf(statistic, len(at)))
+
+
+def _effects(names: list[str], estimates: np.ndarray, deviations: np.ndarray) -> pd.DataFrame:
+    from scipy import stats
+
+    half = stats.norm.ppf(0.975) * deviations
+    return pd.DataFrame(
+        {
+            "term": names,
+            "estimate": estimates,
+            "deviation": deviations,
+            "low": estimates - half,
+            "high": estimates + half,
+            "p": 2 * stats.norm.sf(np.abs(estimates / deviations)),
+        }
+    )
