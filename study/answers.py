@@ -133,7 +133,8 @@ def save(store: Store, rules: Rules, session: str, answer: Answer) -> Row:
         )
         if known is not None:
             return _repeated(known, session, answer)
-        page = _page(database, session, answer.position, back=1)
+        # The page in view may be complete, so going back one from it is two before the current.
+        page = _page(database, session, answer.position, back=2)
         if page["seen_at"] is None:
             raise RefusedError("not_seen", "Scores open when the videos were seen through.")
         now = store.clock.now()

@@ -30,6 +30,7 @@ def study_texts(definition: Definition, language: str) -> dict[str, Any]:
         "consent": said(definition.consent),
         "thanks": said(definition.thanks),
         "tie": definition.tie_allowed,
+        "size": [definition.encoding.width, definition.encoding.height],
         "dimensions": [_dimension(each, language) for each in definition.dimensions],
         "questions": [
             {
@@ -58,9 +59,9 @@ def page(
     """One page of one rater, with the scores given so far.
 
     Returns:
-        position, pages; training (bool), note and hints for practice; label, text; left, right and references, as
-        addresses relative to the study; given scores; watch (seconds); seen and skipped (bool);
-        next: addresses of the following page's two videos, to be fetched ahead.
+        position, pages; training (bool), note and hints for practice; label, text; left, right,
+        videos and images, as addresses relative to the study; given scores; watch (seconds);
+        seen and skipped (bool); next: addresses of the following page's two videos, to be fetched ahead.
 
     Raises:
         RefusedError: the page is not open to this rater.
