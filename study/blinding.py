@@ -151,8 +151,8 @@ def secret_words(blinding: BlindingMap) -> frozenset[str]:
 def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
     """Words that can be found in something a browser received.
 
-    Looked at are the bytes, what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding and
-    base64; large and small letters, and - _ . or spaces between parts, make no difference.
+    Looked at are the bytes and what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding
+    and base64; large and small letters, and - _ . or spaces between parts, make no difference.
     Words of up to 3 characters (seeds) count where they stand alone. In binary data only runs of
     at least 6 readable characters are searched, since any short word occurs in noise.
 

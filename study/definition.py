@@ -173,21 +173,21 @@ class Recruiting:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How all clips are made alike (see `stimuli`).
+    """How all clips are made alike (see `encoding`); 0 lets `study new` take it from the clips.
 
     Attributes:
         width: pixels, even; clips of another shape get bars.
         height: as `width`.
         fps: frames per second, the same for all.
         frames: how many frames every clip has.
-        seconds_tolerance: seconds by which a clip's own duration may differ from frames / fps.
-        crf: x264's quality, 0 to 51, lower is better.
+        seconds_tolerance: seconds by which a clip's own duration may differ from the others'.
+        crf: x264's quality, 0 to 51, lower is better; `study new` raises it for large clips.
     """
 
-    width: int = 512
-    height: int = 512
-    fps: int = 8
-    frames: int = 16
+    width: int = 0
+    height: int = 0
+    fps: int = 0
+    frames: int = 0
     seconds_tolerance: float = 0.5
     crf: int = 16
 
@@ -464,9 +464,9 @@ def _encoding_faults(encoding: Encoding) -> list[str]:
         "crf": (0, 51),
     }
     found = [
-        f"encoding.{name} is {getattr(encoding, name)}; give {low} to {high}."
+        f"encoding.{name} is {getattr(encoding, name)}; give {low} to {high}, or leave it out."
         for name, (low, high) in limits.items()
-        if not low <= getattr(encoding, name) <= high
+        if not low <= getattr(encoding, name) <= high and (getattr(encoding, name) or name == "crf")
     ]
     if encoding.width % 2 or encoding.height % 2:
         found.append(f"encoding is {encoding.width} x {encoding.height}; H.264 wants even numbers.")

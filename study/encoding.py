@@ -177,14 +177,17 @@ def _padding(size: int) -> bytes:
     """A unit of user data of an exact size, random so that it does not compress either.
 
     H.264 Annex D, user_data_unregistered: type 5, length in steps of 255, 16 bytes of identifier.
-    The random bytes leave out 0, so that no start code can come about.
+    Counts of bytes do not say how much is padding: the random part leaves out 255, of which the
+    length brings as many as belong to it. No two bytes of 0 follow each other, so that no start
+    code can come about.
     """
     for data in (size - 8 - size // 256, size - 7 - size // 256):
         if 8 + data + data // 255 == size:
             break
     else:  # a length that needs one more byte of length than it has: take two units
         return _padding(_SMALLEST_PADDING) + _padding(size - _SMALLEST_PADDING)
-    content = bytes(byte or 1 for byte in secrets.token_bytes(data))
+    content = secrets.token_bytes(2 * data + 64).replace(b"\xff", b"")[:data]
+    content = content.replace(b"\x00\x00", b"\x00\x01")
     length = b"\xff" * (data // 255) + bytes([data % 255])
     return b"\x00\x00\x00\x01\x06\x05" + length + content + b"\x80"
 

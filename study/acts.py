@@ -1,0 +1,99 @@
+"""Acts of the person who runs a study; each is recorded in the audit log as it happens."""
+
+from pathlib import Path
+
+from study import audit, blinding
+from study.blinding import BlindingMap
+from study.definition import Definition
+from study.errors import StudyError
+from study.folder import Folder, Milestones
+from study.sources import find
+from study.stimuli import build
+from study.store import Store
+
+
+def new(
+    folder: Folder, definition: Definition, videos: Path, manifest: Path | None, actor: str
+) -> Definition:
+    """Make a draft from clips; an earlier draft's clips are replaced.
+
+    Args:
+        folder: where; made if need be.
+        definition: the template, or the draft's own definition after it was edited.
+        videos: folder of the clips (see `sources`).
+        manifest: CSV or JSON naming them, or None.
+        actor: who does it.
+
+    Raises:
+        StudyError: the clips or the definition have faults, or the study is open already.
+    """
+    sources = find(videos, manifest, definition.languages)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    made = build(folder, definition, sources)
+    with Store(folder.database) as store, store.transaction() as database:
+        audit.record(
+            database, store.clock.now(), actor, "new", items=len(made.items), kind=made.kind
+        )
+    return made
+
+
+def open_for_raters(folder: Folder, actor: str) -> Milestones:
+    """Freeze the definition and the map by their hashes and let raters in.
+
+    Raises:
+        StudyError: it is no draft, or not complete; nothing was recorded.
+    """
+    need_study(folder)
+    with Store(folder.database) as store, store.transaction() as database:
+        made = blinding.open_study(folder)
+        audit.record(
+            database,
+            store.clock.now(),
+            actor,
+            "open",
+            definition_sha256=made.definition_sha256,
+            clips_sha256=made.clips_sha256,
+            map_sha256=made.map_sha256,
+        )
+    return made
+
+
+def close(folder: Folder, actor: str) -> Milestones:
+    """Let no more answers in.
+
+    Raises:
+        StudyError: it is not open.
+    """
+    need_study(folder)
+    with Store(folder.database) as store, store.transaction() as database:
+        made = blinding.close_study(folder)
+        audit.record(database, store.clock.now(), actor, "close")
+    return made
+
+
+def unblind(folder: Folder, actor: str) -> BlindingMap:
+    """Say for the first time which method made which clip.
+
+    Raises:
+        StudyError: it is not closed, or the map is not the one whose hash was published.
+    """
+    need_study(folder)
+    with Store(folder.database) as store, store.transaction() as database:
+        found = blinding.unblind(folder)
+        audit.record(
+            database, store.clock.now(), actor, "unblind", methods=", ".join(found.methods)
+        )
+    return found
+
+
+def need_study(folder: Folder) -> None:
+    """Refuse a folder that holds no study.
+
+    Raises:
+        StudyError: there is no study.yaml in it.
+    """
+    if not folder.definition.is_file():
+        raise StudyError(
+            f"{folder.root} holds no study; make one with "
+            f"`python -m study new {folder.root.name} --videos DIR`."
+        )
