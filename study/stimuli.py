@@ -19,10 +19,10 @@ from study.definition import (
     Item,
     Shown,
     dump,
-    faults,
 )
 from study.encoding import Frames, Measure
 from study.errors import DefinitionError, StudyError
+from study.faults import faults
 from study.folder import (
     Clip,
     Clips,
@@ -259,9 +259,8 @@ def _frames(video: Video, encoding: Encoding) -> Frames:
 
 
 def _scrambled(frames: Frames) -> Frames:
-    """Far frames beside each other: every third forward, other thirds backward, then forward."""
-    order = np.arange(len(frames))
-    scrambled: Frames = frames[np.concatenate([order[1::3], order[::3][::-1], order[2::3]])]
+    """Every frame once, in an order drawn by lot (the same lot for every clip)."""
+    scrambled: Frames = frames[np.random.default_rng(1).permutation(len(frames))]
     return scrambled
 
 

@@ -1,0 +1,86 @@
+"""Plain YAML values <-> frozen dataclasses, saying everything that does not fit at once."""
+
+import dataclasses
+import difflib
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+
+def read(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: ANN401
+    """Turn plain YAML into a value of a type; what does not fit goes to `problems`."""
+    origin = get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        return _read_fields(kind, data, at, problems)
+    if origin in (Union, types.UnionType):  # only "X | None" occurs
+        inner = next(each for each in get_args(kind) if each is not type(None))
+        return None if data is None else read(inner, data, at, problems)
+    if origin is tuple:
+        if not isinstance(data, list):
+            problems.append(f"{at} is {_said(data)}; give a list.")
+            return ()
+        inner = get_args(kind)[0]
+        return tuple(read(inner, each, f"{at}[{n}]", problems) for n, each in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict) or not all(
+            isinstance(word, str) for pair in data.items() for word in pair
+        ):
+            problems.append(f"{at} is {_said(data)}; give a text for each language (en: ...).")
+            return {}
+        return {language: text.strip() for language, text in data.items()}
+    if origin is Literal:
+        if data not in get_args(kind):
+            accepted = ", ".join(repr(choice) for choice in get_args(kind) if choice)
+            problems.append(f"{at} is {_said(data)}; choose one of {accepted}.")
+        return data
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if not isinstance(data, kind) or (kind is not bool and isinstance(data, bool)):
+        words = {str: "a text in quotes", int: "a whole number", float: "a number"}
+        problems.append(f"{at} is {_said(data)}; give {words.get(kind, 'true or false')}.")
+    return data
+
+
+def _read_fields(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: ANN401
+    if not isinstance(data, dict):
+        problems.append(f"{at or 'the file'} is {_said(data)}; give names with values.")
+        return None
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    before = f"{at}." if at else ""
+    for name in data:
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(fields)}."
+            problems.append(f"{before}{name} is unknown{hint}")
+    values = {}
+    faults_before = len(problems)
+    for name, field in fields.items():
+        if name in data:
+            values[name] = read(hints[name], data[name], f"{before}{name}", problems)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            problems.append(f"{before}{name} is missing.")
+    return None if len(problems) > faults_before else kind(**values)
+
+
+def _said(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else shown[:37] + "..."
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Dataclasses and tuples as mappings and lists, leaving out what has its default."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) != _default(field)
+        }
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    return value
+
+
+def _default(field: "dataclasses.Field[Any]") -> object:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
