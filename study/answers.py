@@ -7,6 +7,10 @@ from sqlite_utils import Database
 from study.sessions import RefusedError, session_row
 from study.store import Row, Store, one, rows, run, value
 
+BACK = 2
+"""Pages before the first incomplete one that stay open. The page in view may be complete already,
+so that going back one page from it is two before the first incomplete one."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -73,7 +77,7 @@ def open_page(store: Store, session: str, position: int) -> float:
         RefusedError: the page is not the rater's to see yet.
     """
     with store.transaction() as database:
-        page = _page(database, session, position, back=position)
+        page = _page(database, session, position)
         now = store.clock.now()
         run(database, "update sessions set last_seen = ? where id = ?", now, session)
         if page["shown_at"] is None:
@@ -89,7 +93,7 @@ def see_through(store: Store, rules: Rules, session: str, position: int) -> None
         RefusedError: a clip was never asked for, or the page was not shown for long enough.
     """
     with store.transaction() as database:
-        page = _page(database, session, position, back=position)
+        page = _page(database, session, position)
         if page["seen_at"] is not None:
             return
         now = store.clock.now()
@@ -133,8 +137,7 @@ def save(store: Store, rules: Rules, session: str, answer: Answer) -> Row:
         )
         if known is not None:
             return _repeated(known, session, answer)
-        # The page in view may be complete, so going back one from it is two before the current.
-        page = _page(database, session, answer.position, back=2)
+        page = _page(database, session, answer.position)
         if page["seen_at"] is None:
             raise RefusedError("not_seen", "Scores open when the videos were seen through.")
         now = store.clock.now()
@@ -174,7 +177,7 @@ def cannot_play(store: Store, session: str, position: int, reason: str) -> None:
         RefusedError: the page was not opened.
     """
     with store.transaction() as database:
-        page = _page(database, session, position, back=1)
+        page = _page(database, session, position)
         if page["cannot_play"] is not None:
             return
         if page["shown_at"] is None:
@@ -241,8 +244,8 @@ def _check(rules: Rules, answer: Answer) -> None:
             raise RefusedError("invalid", f"{what} is {got!r}; accepted are {listed}.", 422)
 
 
-def _page(database: Database, session: str, position: int, *, back: int) -> Row:
-    """A rater's page that is open to them: the current one and `back` before it."""
+def _page(database: Database, session: str, position: int) -> Row:
+    """A rater's page, if it is open to them: the current one and `BACK` before it."""
     row = session_row(database, session)
     if row["done_at"] is not None:
         raise RefusedError("done", "This session is finished; its answers can no longer change.")
@@ -254,7 +257,7 @@ def _page(database: Database, session: str, position: int, *, back: int) -> Row:
         "select * from assignments where session = ? and position = ?",
         *(session, position),
     )
-    if page is None or not current - back <= position <= current:
+    if page is None or not current - BACK <= position <= current:
         raise RefusedError("not_this_page", f"Page {position + 1} is not open to answers now.")
     return page
 

@@ -61,7 +61,8 @@ def page(
     Returns:
         position, pages; training (bool), note and hints for practice; label, text; left, right,
         videos and images, as addresses relative to the study; given scores; watch (seconds);
-        seen and skipped (bool); next: addresses of the following page's two videos, to be fetched ahead.
+        seen and skipped (bool); next: addresses of the following page's videos, to be fetched
+        ahead.
 
     Raises:
         RefusedError: the page is not open to this rater.

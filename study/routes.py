@@ -24,7 +24,7 @@ from study.errors import PhaseError
 from study.media import media_response
 from study.server import BusyError, OpenStudy
 from study.sessions import Consent, Entry, RefusedError
-from study.store import StorageError, one, run
+from study.store import StorageError, one, rows, run
 
 logger = logging.getLogger(__name__)
 
@@ -179,12 +179,13 @@ async def _session(study: OpenStudy, request: Request) -> Response:
 
 def _state(study: OpenStudy, session: str, database: Database) -> dict[str, Any]:
     row = sessions.session_row(database, session)
-    total = one(database, "select count(*) as n from assignments where session = ?", session)
+    pages_of = rows(database, "select shown_at from assignments where session = ?", session)
     found: dict[str, Any] = {
         "stage": sessions.stage(row, asks=bool(study.definition.demographics)),
         "language": row["language"],
         "position": answers.current_position(database, session),
-        "pages": total["n"] if total else 0,
+        "pages": len(pages_of),
+        "begun": any(page["shown_at"] is not None for page in pages_of),
         "open": study.phase() == "open",
     }
     if found["stage"] == "done":

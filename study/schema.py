@@ -8,8 +8,6 @@ APPLICATION_ID = 0x46505354
 """Written into the file's header ("FPST"), so that another program's database is recognised."""
 
 FIRST_TABLES = (
-    # One row per fact about the whole study.
-    "create table facts (name text primary key, value text not null) strict",
     # One row per rater. The id is random; it is the rater's name in every export.
     """create table sessions (
         id text primary key,

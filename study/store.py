@@ -144,17 +144,6 @@ def run(database: Database, sql: str, *values: object) -> int:
     return int(database.conn.execute(sql, values).rowcount)
 
 
-def fact(database: Database, name: str) -> str | None:
-    """One fact about the whole study, or None when it was never stored."""
-    found = one(database, "select value from facts where name = ?", name)
-    return None if found is None else str(found["value"])
-
-
-def put_fact(database: Database, name: str, text: str) -> None:
-    """Store one fact, in place of an earlier one of that name."""
-    run(database, "insert or replace into facts values (?, ?)", name, text)
-
-
 def _connect(path: Path) -> Database:
     connection = sqlite3.connect(
         path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False

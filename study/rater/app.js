@@ -69,8 +69,8 @@ async function goThrough(study, say) {
 }
 
 // Page after page from where the rater stands; false when the server must be asked again.
-async function pages(study, say, { position, pages: total }) {
-  if (position === 0) await steps.instructions(study, say);
+async function pages(study, say, { position, begun, pages: total }) {
+  if (!begun) await steps.instructions(study, say);
   for (let at = position, furthest = position; at < total;) {
     advance(say, at, total);
     const page = await askUntilDone("GET", `pages/${at}?language=${study.language}`, null, keep);
@@ -107,8 +107,8 @@ function dress(study, say) {
     }, new Intl.DisplayNames([each], { type: "language" }).of(each) ?? shown.of(each))));
   const texts = { saving: say.saving, offline: say.offline, storage: say.storage };
   let given = false; // "saved" is said of answers only
-  outbox.listen((state) => {
-    given ||= state !== "saved";
+  outbox.listen((state, answer) => {
+    given ||= state !== "saved" || Boolean(answer);
     part("saved").textContent = texts[state] ?? (given ? say.saved : "");
     part("saved").dataset.state = state;
   });

@@ -196,8 +196,10 @@ export function item(page, study, say, mayGoBack) {
       count();
     }
 
-    const find = (dimension, side) => all().find((each) =>
-      each.dataset.dimension === dimension && each.dataset.side === side);
+    function find(dimension, side) {
+      return all().find((each) =>
+        each.dataset.dimension === dimension && each.dataset.side === side);
+    }
 
     function mark({ side, dimension }) {
       find(dimension, side)?.classList.add("stored");

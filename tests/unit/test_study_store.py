@@ -155,6 +155,7 @@ def test_only_the_page_in_view_and_the_one_before_take_answers(store, hands):
     for position in (0, 1):
         watch(store, hands, session, position)
         score_page(store, session, position)
+    answers.open_page(store, session, 0)
     score_page(store, session, 0, score=5, tag="again")
     watch(store, hands, session, 2)
     score_page(store, session, 2)
@@ -403,11 +404,11 @@ def test_a_write_waits_for_another_process_instead_of_failing(store, tmp_path):
 def test_a_failed_write_leaves_nothing_behind(store):
     # Bug: half a transaction is stored when something in the middle fails.
     with pytest.raises(sqlite3.IntegrityError), store.transaction() as database:  # noqa: PT012
-        run(database, "insert into facts values ('half', 'done')")
-        run(database, "insert into facts values ('half', 'twice')")
-    assert count(store, "facts") == 0
+        run(database, "insert into receipts values ('half', 1.0, 1)")
+        run(database, "insert into receipts values ('half', 2.0, 2)")
+    assert count(store, "receipts") == 0
 
 
 def test_readers_cannot_write(store):
     with pytest.raises(StorageError), store.view() as database:
-        run(database, "insert into facts values ('by', 'reader')")
+        run(database, "insert into receipts values ('reader', 1.0, 1)")
