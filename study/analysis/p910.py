@@ -94,3 +94,30 @@ def recover(scores: pd.DataFrame, *, tolerance: float = 1e-8, rounds: int = 1000
         pd.Series(bias - shift, raters),
         pd.Series(inconsistency, raters),
     )
+
+
+def method_scores(scores: pd.DataFrame, dimension: str) -> pd.DataFrame:
+    """Returns each method's mean recovered score, with a 95 % interval for these clips.
+
+    Args:
+        scores: Rows of `table.main_scores`.
+        dimension: The dimension to read.
+
+    Returns:
+        A row for each method: method, score, low, high (points), clips. The interval is over
+        raters only: 1.96 times the root of the summed squared deviations over the clip count.
+
+    Raises:
+        NotComputableError: As `recover`.
+    """
+    rows = scores[scores["dimension"] == dimension]
+    found = recover(rows)
+    clips = pd.DataFrame({"score": found.score, "variance": found.deviation**2})
+    clips["method"] = rows.drop_duplicates("clip").set_index("clip")["method"]
+    table = clips.groupby("method", as_index=False).agg(
+        score=("score", "mean"), variance=("variance", "sum"), clips=("score", "size")
+    )
+    half = 1.96 * np.sqrt(table["variance"]) / table["clips"]
+    return table.assign(low=table["score"] - half, high=table["score"] + half)[
+        ["method", "score", "low", "high", "clips"]
+    ]

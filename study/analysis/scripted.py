@@ -26,7 +26,9 @@ class Script:
             inverted gives 6 - what an honest rater would.
         left_bias: Points that the left side gains over the right.
         drift: Points gained from the first page to the last.
-        clip, rater, rater_method, residual: Standard deviations of the random parts, points.
+        clip, rater, rater_method, rater_clip, residual: Standard deviations of the random parts,
+            points: how a clip came out, a rater's level, their liking of a method and of a clip,
+            and what is new at every look.
         halo: Share of the residual's variance that all dimensions of one look have in common.
         repeated: Share of pages shown again, sides swapped.
         attention: Attention pages, expected 1 and 5 in turn.
@@ -45,7 +47,7 @@ class Script:
         }
     )
     dimensions: tuple[str, ...] = ("Text", "Image", "Video", "Overall")
-    items: int = 14
+    items: int = 2
     honest: int = 20
     bad: tuple[str, ...] = BAD
     left_bias: float = 0.3
@@ -53,7 +55,8 @@ class Script:
     clip: float = 0.3
     rater: float = 0.4
     rater_method: float = 0.2
-    residual: float = 0.7
+    rater_clip: float = 0.4
+    residual: float = 0.55
     halo: float = 0.5
     repeated: float = 0.1
     attention: int = 2
@@ -62,6 +65,8 @@ class Script:
 
 def scripted_ratings(script: Script, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Returns a filled study of side-by-side pages, and the ids of its bad raters.
+
+    As in the Fig. 16 template, each rater sees each clip on two pages, once on either side.
 
     Args:
         script: Who rates what, and how.
@@ -77,14 +82,11 @@ def scripted_ratings(script: Script, seed: int) -> tuple[pd.DataFrame, list[str]
     kinds = ["honest"] * script.honest + list(script.bad)
     names = [f"r{number:02}" for number in rng.permutation(len(kinds)) + 1]
     for name, kind in zip(names, kinds, strict=True):
-        liking = rng.normal(0, script.rater) + rng.normal(0, script.rater_method, len(methods))
+        liking = rng.normal(0, script.rater_clip, (script.items, len(methods)))
+        liking += rng.normal(0, script.rater) + rng.normal(0, script.rater_method, len(methods))
         pages = _pages(script.items, len(methods), rng)
-        again = [
-            (item, pair[::-1], True)
-            for item, pair, _ in [pages[i] for i in rng.permutation(len(pages))][
-                : round(script.repeated * len(pages))
-            ]
-        ]
+        chosen = rng.permutation(len(pages))[: round(script.repeated * len(pages))]
+        again = [(pages[at][0], pages[at][1][::-1], True) for at in chosen]
         shown = pages + again
         gold_at = np.linspace(0, len(shown), script.attention + 2)[1:-1].astype(int)
         position = 0
@@ -92,10 +94,10 @@ def scripted_ratings(script: Script, seed: int) -> tuple[pd.DataFrame, list[str]
             for number in np.flatnonzero(gold_at == index):
                 rows += _attention(script, name, kind, int(number), position, rng)
                 position += 1
-            sides = ("single",) if len(pair) == 1 else ("left", "right")
-            for side, method in zip(sides, pair, strict=True):
-                mean = script.quality[methods[method]] + clip_part[item, method] + liking[method]
-                mean += script.left_bias * {"left": 0.5, "right": -0.5, "single": 0.0}[side]
+            for side, method in zip(("left", "right"), pair, strict=True):
+                mean = script.quality[methods[method]] + clip_part[item, method]
+                mean += liking[item, method]
+                mean += script.left_bias * (0.5 if side == "left" else -0.5)
                 mean += script.drift * (index / max(len(shown) - 1, 1) - 0.5)
                 noise = np.sqrt(script.halo) * rng.standard_normal()
                 for dimension in script.dimensions:
@@ -155,12 +157,13 @@ def scripted_choices(script: Script, seed: int) -> pd.DataFrame:
 
 def _pages(
     items: int, methods: int, rng: np.random.Generator
-) -> list[tuple[int, tuple[int, ...], bool]]:
+) -> list[tuple[int, tuple[int, int], bool]]:
     """Returns shuffled pages (item, methods shown left to right, repeat)."""
-    pages: list[tuple[int, tuple[int, ...], bool]] = []
+    pages: list[tuple[int, tuple[int, int], bool]] = []
     for item in range(items):
         order = [int(method) for method in rng.permutation(methods)]
-        pages += [(item, tuple(order[at : at + 2]), False) for at in range(0, methods, 2)]
+        following = order[1:] + order[:1]
+        pages += [(item, pair, False) for pair in zip(order, following, strict=True)]
     return [pages[int(index)] for index in rng.permutation(len(pages))]
 
 

@@ -122,8 +122,12 @@ def empty_choices() -> pd.DataFrame:
 
 
 def main_scores(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Returns the scores that measure methods: neither attention items nor repetitions."""
-    return ratings[ratings["gold"].isna() & ~ratings["repeat"]].reset_index(drop=True)
+    """Returns the scores that measure methods: neither attention pages nor repetitions.
+
+    A page with an expected score in one dimension is an attention page in all of them.
+    """
+    pages = ratings["gold"].notna().groupby([ratings["rater"], ratings["position"]])
+    return ratings[~pages.transform("any") & ~ratings["repeat"]].reset_index(drop=True)
 
 
 def read_ratings(path: Path) -> pd.DataFrame:
