@@ -1,5 +1,6 @@
 """Snapshots of a study's database: taken while it runs, checked when restored, pushed if asked."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -7,12 +8,14 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlite_utils import Database
 
+from study import audit
 from study.errors import StudyError
 from study.folder import write_whole
 from study.schema import APPLICATION_ID
@@ -59,11 +62,11 @@ def take(database: Path, to: Path) -> Snapshot:
     """
     if not database.is_file():
         raise StudyError(f"{database} does not exist; there is nothing to copy yet.")
-    to.mkdir(parents=True, exist_ok=True, mode=0o700)
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}.sqlite"
     partial = to / f".{name}.part"
     try:
+        to.mkdir(parents=True, exist_ok=True, mode=0o700)
         source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
         copy = sqlite3.connect(partial)
         try:
@@ -78,7 +81,8 @@ def take(database: Path, to: Path) -> Snapshot:
         partial.replace(to / name)
         _sync(to)
     except (sqlite3.DatabaseError, OSError) as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise StorageError(
             f"No snapshot was taken of {database.name} ({error}); the answers themselves are safe. "
             "Free some space or give another folder."
@@ -95,7 +99,30 @@ def listed(snapshots: Path) -> list[Snapshot]:
     ]
 
 
-def restore(snapshot: Path, database: Path) -> Snapshot:
+def check(snapshot: Path) -> Snapshot:
+    """What a snapshot holds, if it is exactly what was taken.
+
+    Args:
+        snapshot: the SQLite file, with its JSON beside it.
+
+    Raises:
+        StudyError: a file is missing, damaged, or not what the JSON says.
+    """
+    note = snapshot.with_name(snapshot.name + ".json")
+    if not snapshot.is_file() or not note.is_file():
+        raise StudyError(
+            f"{snapshot} and {note.name} must both be there; give the .sqlite file of a snapshot."
+        )
+    said = Snapshot(**json.loads(note.read_text("utf-8")))
+    if _described(snapshot, said.file, said.taken_at) != said:
+        raise StudyError(
+            f"{snapshot.name} is not the snapshot that was taken on {said.taken_at}: its hash or "
+            "its row counts differ. Nothing was changed; use another one."
+        )
+    return said
+
+
+def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
     """Put a snapshot in the place of a study's database, after checking it whole.
 
     The database that was there is kept beside it under a new name.
@@ -103,6 +130,7 @@ def restore(snapshot: Path, database: Path) -> Snapshot:
     Args:
         snapshot: the SQLite file of a snapshot, with its JSON beside it.
         database: the study's SQLite file; nobody serves it.
+        actor: who restores, for the audit log.
 
     Returns:
         What the snapshot holds.
@@ -111,16 +139,7 @@ def restore(snapshot: Path, database: Path) -> Snapshot:
         StudyError: the snapshot is not what its JSON says, or not whole; nothing was changed.
         StorageError: the study is being served.
     """
-    note = snapshot.with_name(snapshot.name + ".json")
-    if not snapshot.is_file() or not note.is_file():
-        raise StudyError(f"{snapshot} and {note.name} must both be there to restore it.")
-    said = Snapshot(**json.loads(note.read_text("utf-8")))
-    found = _described(snapshot, said.file, said.taken_at)
-    if found != said:
-        raise StudyError(
-            f"{snapshot.name} is not the snapshot that was taken on {said.taken_at}: its hash or "
-            "its row counts differ. Nothing was changed; restore another one."
-        )
+    said = check(snapshot)
     held = hold(database)
     try:
         partial = database.with_name(f".{database.name}.part")
@@ -135,6 +154,15 @@ def restore(snapshot: Path, database: Path) -> Snapshot:
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
         partial.replace(database)
         _sync(database.parent)
+        with Store(database) as store, store.transaction() as opened:
+            audit.record(
+                opened,
+                store.clock.now(),
+                actor,
+                "restore",
+                taken_at=said.taken_at,
+                sha256=said.sha256,
+            )
     finally:
         release(held)
     return said
@@ -171,17 +199,40 @@ class Snapshots:
     snapshots plus the time one takes; a crash or a power cut alone loses nothing.
     """
 
-    def __init__(self, store: Store, to: Path, seconds: float) -> None:
-        """Begin; 0 seconds for no snapshots."""
+    def __init__(
+        self,
+        store: Store,
+        to: Path,
+        seconds: float,
+        push: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            store: of the study.
+            to: folder for snapshots.
+            seconds: between two; 0 for none.
+            push: carries each snapshot to another place, see `hub`.
+        """
         self._store = store
         self._to = to
         self._seconds = seconds
+        self._push = push
         self._stop = threading.Event()
         self._last = -1
         self.trouble = ""
         self._thread = threading.Thread(target=self._go_on, name="snapshots", daemon=True)
         if seconds > 0:
             self._thread.start()
+
+    def state(self) -> dict[str, object]:
+        """For the board: seconds between two, when the last was taken, what went wrong if so."""
+        taken = listed(self._to)
+        return {
+            "every_seconds": self._seconds,
+            "last": taken[-1].taken_at if taken else "",
+            "trouble": self.trouble,
+        }
 
     def stop(self) -> None:
         """End after the snapshot that is being taken, if any."""
@@ -206,6 +257,8 @@ class Snapshots:
         if state == self._last:
             return None
         snapshot = take(self._store.path, self._to)
+        if self._push is not None:
+            self._push(self._to / snapshot.file)
         self._last = state
         for old in listed(self._to)[:-KEEP]:
             (self._to / old.file).unlink()

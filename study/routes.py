@@ -342,7 +342,8 @@ async def _board(study: OpenStudy, request: Request) -> Response:
     wanted = study.keys.hash("runner", "board")
     if kind != "Bearer" or not key.isascii() or not hmac.compare_digest(wanted, key):
         raise RefusedError("no_runner", "The board needs the runner's key.", 401)
-    return JSONResponse(await study.read(partial(board.board, study.definition, study.store.clock)))
+    seen = await study.read(partial(board.board, study.definition, study.store.clock))
+    return JSONResponse({**seen, "phase": study.phase(), "snapshots": study.snapshots.state()})
 
 
 async def _health(study: OpenStudy, request: Request) -> Response:

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from sqlite_utils import Database
 
-from study import design, folder, identities
+from study import design, folder, hub, identities
 from study.answers import Rules
 from study.backup import Snapshots
 from study.definition import LEVELS, Definition
@@ -65,7 +65,9 @@ class OpenStudy:
         self._reader = ThreadPoolExecutor(1, f"reader of {self.definition.name}")
         self._waiting = 0
         self._phase: tuple[int, Phase] = (0, "draft")
-        self.snapshots = Snapshots(self.store, self.folder.snapshots, snapshot_seconds)
+        repository = hub.wanted_repository()
+        push = None if repository is None else lambda file: hub.push(file, repository)
+        self.snapshots = Snapshots(self.store, self.folder.snapshots, snapshot_seconds, push)
 
     async def write(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Run an act that writes in the one writing thread; it is on the disk when this returns.
