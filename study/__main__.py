@@ -44,11 +44,17 @@ def new(given: argparse.Namespace) -> None:
     """Build a draft from clips."""
     from study import acts
 
-    definition = replace(template(given.template), name=given.name)
-    made = acts.new(_folder(given), definition, given.videos, given.manifest, _actor())
-    _print(f"{_folder(given).definition}: {len(made.items)} items; edit it, then")
+    folder = _folder(given)
+    if given.template or not folder.definition.is_file():
+        definition = replace(template(given.template or "fig16"), name=given.name)
+    else:
+        definition = read_definition(folder)  # an edited draft keeps its wording
+    made = acts.new(folder, definition, given.videos, given.manifest, _actor())
     check(given)
-    _print(f"  python -m study open {given.name}")
+    _print(
+        f"Read and edit {folder.definition} ({len(made.items)} items), then\n"
+        f"  python -m study open {given.name}"
+    )
 
 
 def check(given: argparse.Namespace) -> None:
@@ -258,7 +264,9 @@ def _clip_options(parser: argparse.ArgumentParser) -> None:
     names = sorted(path.stem for path in TEMPLATES.glob("*.yaml"))
     parser.add_argument("--videos", type=Path, required=True, metavar="DIR")
     parser.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON of the clips")
-    parser.add_argument("--template", choices=names, default="fig16", help="default: %(default)s")
+    parser.add_argument(
+        "--template", choices=names, help="default: fig16, or the wording of the draft there is"
+    )
 
 
 def _server_options(parser: argparse.ArgumentParser) -> None:

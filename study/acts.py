@@ -28,7 +28,6 @@ def new(
         StudyError: the clips or the definition have faults, or the study is open already.
     """
     sources = find(videos, manifest, definition.languages)
-    folder.root.mkdir(parents=True, exist_ok=True)
     made = build(folder, definition, sources)
     with Store(folder.database) as store, store.transaction() as database:
         audit.record(

@@ -17,8 +17,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from urllib.parse import unquote_to_bytes
 
+from study.definition import Definition
 from study.errors import FrozenError, PhaseError, StudyError
 from study.folder import (
+    Clips,
     Folder,
     Milestones,
     need_phase,
@@ -30,8 +32,9 @@ from study.folder import (
 )
 
 _SHORTEST = 4  # characters of a word that is looked for inside other words
+_PARTS = re.compile(r"[-_. ]+|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _READABLE = re.compile(rb"[\x20-\x7e]{6,}")
-_TEXT_BYTES = re.compile(rb"[^\x09\x0a\x0d\x20-\x7e\x80-\xff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,7 @@ def open_study(folder: Folder) -> Milestones:
     """
     need_phase(folder, ("draft",), "open")
     definition, clips = read_definition(folder), read_clips(folder)
-    known = {item.id for item in definition.items}
-    used = {clip.item for clip in clips.clips}
-    if known != used:
-        odd = ", ".join(sorted(known ^ used))
-        raise StudyError(
-            f"items of study.yaml and clips.json differ ({odd or 'both are empty'}); make the "
-            "study again with `python -m study new` or put back the items."
-        )
+    _check_complete(definition, clips)
     return _record(
         folder,
         Milestones(
@@ -153,8 +149,8 @@ def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
 
     Looked at are the bytes and what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding
     and base64; large and small letters, and - _ . or spaces between parts, make no difference.
-    Words of up to 3 characters (seeds) count where they stand alone. In binary data only runs of
-    at least 6 readable characters are searched, since any short word occurs in noise.
+    Words of up to 3 characters (seeds) count where they stand alone in a text. In binary data only
+    runs of at least 6 readable characters are searched, since short words occur in any noise.
 
     Args:
         seen: a page, script, header, cookie, file name, picture or video.
@@ -163,11 +159,13 @@ def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
     readings = [_plainly(each) for each in _readings(seen)]
     found = []
     for word in sorted(set(words)):
-        letters = [re.escape(part) for part in re.split(r"[-_. ]+", word.lower()) if part]
-        pattern = "[-_. ]?".join(letters)
-        if len(word) < _SHORTEST:
+        pattern = "[-_. ]?".join(re.escape(part.lower()) for part in _PARTS.split(word) if part)
+        short = len(word) < _SHORTEST
+        if short:
             pattern = rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"
-        if letters and any(re.search(pattern, reading) for reading in readings):
+        if pattern and any(
+            re.search(pattern, reading) for reading, whole in readings if whole or not short
+        ):
             found.append(word)
     return tuple(found)
 
@@ -190,11 +188,28 @@ def _readings(seen: bytes) -> list[bytes]:
     return found
 
 
-def _plainly(content: bytes) -> str:
-    """What can be read in it, in small letters."""
-    if _TEXT_BYTES.search(content):
-        content = b"\n".join(_READABLE.findall(content))
-    return content.decode("utf-8", "replace").lower()
+def _plainly(content: bytes) -> tuple[str, bool]:
+    """What can be read in it, in small letters, and whether it is text as a whole."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\x00"
+    if _CONTROL.search(text):
+        return b"\n".join(_READABLE.findall(content)).decode("ascii").lower(), False
+    return text.lower(), True
+
+
+def _check_complete(definition: Definition, clips: Clips) -> None:
+    """Refuse a definition that was edited into wanting other clips than there are."""
+    items = {item.id for item in definition.items}
+    shown = {clip.item for clip in clips.clips}
+    pages = {extra.id for extra in (*definition.training, *definition.gold)}
+    odd = sorted(items ^ shown) + sorted(pages - {extra.id for extra in clips.extras})
+    if odd or not items:
+        raise StudyError(
+            f"study.yaml and the clips do not fit ({', '.join(odd) or 'there are no items'}); run "
+            "`python -m study new` again with the same clips, your wording is kept."
+        )
 
 
 def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:

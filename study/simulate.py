@@ -103,11 +103,11 @@ class _Scripted:
         self.design, self.rules = places(definition, clips), rules(definition, clips)
         self._items = {item.id: rng.normal(0, tastes.item) for item in definition.items}
         self._arms = {f"{clip.id}.mp4": clip.arm for clip in clips.clips}
-        made = {extra.id: extra for extra in (*definition.training, *definition.gold)}
+        files = {each.id: (f"{each.left}.mp4", f"{each.right}.mp4") for each in clips.extras}
         self._spoilt = {
-            f"{name}.mp4"
-            for each in clips.extras
-            for name, shown in ((each.left, made[each.id].left), (each.right, made[each.id].right))
+            file
+            for extra in (*definition.training, *definition.gold)
+            for file, shown in zip(files[extra.id], (extra.left, extra.right), strict=True)
             if shown is not None and shown.made in ("noise", "frozen")
         }
 

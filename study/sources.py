@@ -50,6 +50,16 @@ class Sources:
     references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     captions: Mapping[str, tuple[Text, Text]] = field(default_factory=dict)
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """Neutral id of each item (`Item.id`) -> its key here."""
+        return {f"item{number:02d}": key for number, key in enumerate(self.items, 1)}
+
+    def shown(self, item: str) -> str:
+        """The key that a training or gold page means by an id, a key or nothing."""
+        key = self.keys.get(item, item)
+        return key if key in self.items else self.items[0]
+
     def caption(self, item: str) -> tuple[Text, Text] | None:
         """Label and text of an item: its own or those of its action class."""
         return self.captions.get(item) or self.captions.get(action(item))
@@ -202,7 +212,7 @@ def _same_files(sources: Sources, found: Mapping[Path, Measure]) -> list[str]:
 
 def _missing_references(sources: Sources, definition: Definition) -> list[str]:
     made = [
-        (extra.id, shown.item or sources.items[0])
+        (extra.id, sources.shown(shown.item))
         for extra in (*definition.training, *definition.gold)
         for shown in (extra.left, extra.right)
         if shown is not None and shown.made
@@ -276,7 +286,8 @@ def _captions(
     if not path.is_file():
         return {}
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        # Everything is text here: plain YAML reads the key 8_3 as the number 83.
+        data = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506  (makes no objects)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         problems.append(f"captions.yaml is no YAML: {' '.join(str(error).split())}.")
         return {}

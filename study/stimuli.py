@@ -92,7 +92,7 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     need_phase(folder, ("draft",), "make the clips of")
     found = measured(sources, definition)
     fixed = _fixed_encoding(definition.encoding, [found[path] for path in sources.clips.values()])
-    keys = {f"item{number:02d}": key for number, key in enumerate(sources.items, 1)}
+    keys = sources.keys
     definition = _with_items(replace(definition, encoding=fixed), sources, keys)
 
     lot = secrets.SystemRandom()
@@ -155,7 +155,7 @@ def _with_items(definition: Definition, sources: Sources, keys: Mapping[str, str
     names = {key: item for item, key in keys.items()}
 
     def placed(shown: Shown) -> Shown:
-        return replace(shown, item=names.get(shown.item, shown.item or items[0].id))
+        return replace(shown, item=names[sources.shown(shown.item)])
 
     def renamed(extra: Extra) -> Extra:
         right = None if extra.right is None else placed(extra.right)
@@ -166,7 +166,6 @@ def _with_items(definition: Definition, sources: Sources, keys: Mapping[str, str
         items=tuple(items),
         training=tuple(map(renamed, definition.training)),
         gold=tuple(map(renamed, definition.gold)),
-        captions=(),
     )
     if problems := faults(made):
         raise DefinitionError(problems)
