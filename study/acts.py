@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from study import audit, blinding
+from study import audit, backup, blinding, identities
 from study.blinding import BlindingMap
 from study.definition import Definition
 from study.errors import StudyError
 from study.folder import Folder, Milestones
 from study.sources import find
 from study.stimuli import build
-from study.store import Store
+from study.store import Row, Store
 
 
 def new(
@@ -83,6 +83,23 @@ def unblind(folder: Folder, actor: str) -> BlindingMap:
             database, store.clock.now(), actor, "unblind", methods=", ".join(found.methods)
         )
     return found
+
+
+def withdraw(folder: Folder, rater: str, actor: str) -> Row:
+    """Delete a rater's identity and answers, also from the snapshots on this disk.
+
+    Returns:
+        The receipt: number, withdrawn_at (seconds since 1970), answers deleted.
+
+    Raises:
+        StudyError: there is no such rater.
+    """
+    with Store(folder.database) as store:
+        receipt = identities.withdraw(store, rater)
+        backup.forget(folder.snapshots, rater)
+        with store.transaction() as database:
+            audit.record(database, store.clock.now(), actor, "withdraw", receipt=receipt["number"])
+    return receipt
 
 
 def need_study(folder: Folder) -> None:

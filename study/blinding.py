@@ -39,11 +39,25 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a clip came from: the file as it was called in the folder of clips."""
+    """Where a clip came from.
+
+    Attributes:
+        method: who made it.
+        item: id of the item in the study.
+        file: as it was called in the folder of clips.
+        fps: frames per second of that file.
+        width: its pixels.
+        height: as `width`.
+        seconds: its duration.
+    """
 
     method: str
     item: str
     file: str
+    fps: float
+    width: int
+    height: int
+    seconds: float
 
 
 @dataclass(frozen=True)

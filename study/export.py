@@ -93,6 +93,35 @@ def item_names(folder: Folder) -> dict[str, str]:
     return dict(read_map(folder).items)
 
 
+def cannot_hide(folder: Folder) -> str:
+    """What raters could see of the methods although all clips were encoded alike, in paragraphs.
+
+    Raises:
+        StudyError: the study is not unblinded.
+    """
+    encoding, blinding = read_definition(folder).encoding, read_map(folder)
+    told = [
+        f"Every clip was shown with {encoding.width} x {encoding.height} pixels and "
+        f"{encoding.frames} frames at {encoding.fps} per second, under a random name, in files "
+        "that are equal to the byte outside their coded pictures. The picture itself stays: its "
+        "sharpness, noise and framing, and the number of bits they take."
+    ]
+    for method in blinding.methods:
+        files = [origin for origin in blinding.clips.values() if origin.method == method]
+        rates = sorted({round(origin.fps, 2) for origin in files})
+        sizes = sorted({(origin.width, origin.height) for origin in files})
+        odd = []
+        if any(abs(rate - encoding.fps) > 0.05 for rate in rates):
+            listed = ", ".join(f"{rate:g}" for rate in rates)
+            odd.append(f"had {listed} frames per second, so that its movement may judder")
+        if any(size != (encoding.width, encoding.height) for size in sizes):
+            listed = ", ".join(f"{width} x {height}" for width, height in sizes)
+            odd.append(f"was made with {listed} pixels, so that it may look softer or have bars")
+        if odd:
+            told.append(f"{method} {' and '.join(odd)}.")
+    return "\n\n".join(told)
+
+
 def is_simulated(folder: Folder) -> bool:
     """Whether scripted raters have filled the study; a report must say so."""
     with Store(folder.database) as store:

@@ -134,12 +134,13 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     seconds = fixed.frames / fixed.fps
     shuffled = tuple(lot.sample(clips, len(clips)))
     write_clips(folder, Clips(len(methods), seconds, shuffled, references, tuple(extras)))
-    origins = {
-        clip.id: Origin(
-            methods[clip.arm], clip.item, str(videos[clip.id].path.relative_to(sources.root))
+    origins = {}
+    for clip in shuffled:
+        path = videos[clip.id].path
+        file, was = str(path.relative_to(sources.root)), found[path]
+        origins[clip.id] = Origin(
+            *(methods[clip.arm], clip.item, file, was.fps, was.width, was.height, was.seconds)
         )
-        for clip in shuffled
-    }
     write_map(folder, BlindingMap(tuple(methods), keys, origins, new_salt()))
     write_whole(folder.definition, dump(definition))
     return definition
