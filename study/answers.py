@@ -1,5 +1,6 @@
 """What a rater does on a page: opening it, watching it, scoring it; each act one transaction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlite_utils import Database
@@ -86,25 +87,34 @@ def open_page(store: Store, session: str, position: int) -> float:
         return float(now - page["shown_at"])
 
 
-def see_through(store: Store, rules: Rules, session: str, position: int) -> None:
+def see_through(
+    store: Store, rules: Rules, session: str, position: int, came: Callable[[str], bool]
+) -> None:
     """Accept that the clips of a page were seen through, if the server's clock agrees.
 
+    Args:
+        store: the study's store.
+        rules: how long a page must be watched.
+        session: the rater.
+        position: of the page.
+        came: whether the video of an address was sent to the rater.
+
     Raises:
-        RefusedError: a clip was never asked for, or the page was not shown for long enough.
+        RefusedError: a video was never asked for, or the page was not shown for long enough.
     """
     with store.transaction() as database:
         page = _page(database, session, position)
         if page["seen_at"] is not None:
             return
         now = store.clock.now()
-        fetched = value(
+        videos = rows(
             database,
-            "select count(*) from media where assignment = ? and slot in ('left', 'right')"
-            " and delivered_at is null",
+            "select token from media where assignment = ? and slot in ('left', 'right')",
             page["id"],
         )
-        if fetched:
-            raise RefusedError("not_seen", f"{fetched} videos of this page were not loaded yet.")
+        absent = sum(not came(video["token"]) for video in videos)
+        if absent:
+            raise RefusedError("not_seen", f"{absent} videos of this page were not loaded yet.")
         if page["shown_at"] is None or now - page["shown_at"] < rules.watch_seconds:
             raise RefusedError(
                 "too_soon",

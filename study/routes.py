@@ -24,7 +24,7 @@ from study.errors import PhaseError
 from study.media import media_response
 from study.server import BusyError, OpenStudy
 from study.sessions import Consent, Entry, RefusedError
-from study.store import StorageError, one, rows, run
+from study.store import StorageError, one, rows
 
 logger = logging.getLogger(__name__)
 
@@ -257,7 +257,8 @@ async def _seen(study: OpenStudy, request: Request) -> Response:
     session, position = _rater(study, request), _position(request)
     study.need_open()
     await posts.body(request)
-    await study.write(answers.see_through, study.store, study.rules, session, position)
+    came = study.sent.__contains__
+    await study.write(answers.see_through, study.store, study.rules, session, position, came)
     return JSONResponse({"saved": True})
 
 
@@ -314,7 +315,7 @@ async def _media(study: OpenStudy, request: Request) -> Response:
     found = await study.read(
         lambda database: one(
             database,
-            "select file, slot, delivered_at, done_at from media"
+            "select file, done_at from media"
             " join assignments on assignments.id = assignment"
             " join sessions on sessions.id = session where token = ?",
             token,
@@ -322,19 +323,8 @@ async def _media(study: OpenStudy, request: Request) -> Response:
     )
     if found is None or found["done_at"] is not None or study.phase() != "open":
         raise RefusedError("not_found", "There is no such video now.", 404)
-    response = media_response(study.folder.media / found["file"], request.headers.get("range"))
-    if found["delivered_at"] is None and found["slot"] in ("left", "right"):
-        await study.write(_delivered, study, token)
-    return response
-
-
-def _delivered(study: OpenStudy, token: str) -> None:
-    with study.store.transaction() as database:
-        run(
-            database,
-            "update media set delivered_at = ? where token = ?",
-            *(study.store.clock.now(), token),
-        )
+    study.sent.add(token)
+    return media_response(study.folder.media / found["file"], request.headers.get("range"))
 
 
 async def _board(study: OpenStudy, request: Request) -> Response:

@@ -59,7 +59,6 @@ FIRST_TABLES = (
         assignment integer not null references assignments (id) on delete cascade,
         slot text not null,
         file text not null,
-        delivered_at real,
         unique (assignment, slot)
     ) strict""",
     # Every answer as it was given. The highest revision counts; earlier ones are kept.

@@ -41,6 +41,8 @@ class OpenStudy:
         keys: of the raters' identities and tokens.
         rules: what counts as an answer.
         places: the design as the store asks for it.
+        sent: addresses of videos that were asked for since this server began. Design choice: kept
+            in memory, for it costs no write; after a restart the page asks for its videos again.
     """
 
     def __init__(self, root: Path, *, snapshot_seconds: float = SNAPSHOT_SECONDS) -> None:
@@ -59,6 +61,7 @@ class OpenStudy:
         self.clips = folder.read_clips(self.folder)
         self.rules = rules(self.definition, self.clips)
         self.places = places(self.definition, self.clips)
+        self.sent: set[str] = set()
         self.keys = identities.keyring(identity_key(self.folder))
         self.store = Store(self.folder.database, serving=True)
         self._writer = ThreadPoolExecutor(1, f"writer of {self.definition.name}")

@@ -180,13 +180,11 @@ def _watch(store: Store, scripted: _Scripted, session: str, page: Row) -> dict[s
     """Open a page and let the time pass that its videos take; slot -> file."""
     answers.open_page(store, session, page["position"])
     with store.transaction() as database:
-        now = store.clock.now()
-        run(database, "update media set delivered_at = ? where assignment = ?", now, page["id"])
         run(
             database,
             "update assignments set shown_at = shown_at - ? where id = ?",
             *(scripted.rules.watch_seconds, page["id"]),
         )
         files = rows(database, "select slot, file from media where assignment = ?", page["id"])
-    answers.see_through(store, scripted.rules, session, page["position"])
+    answers.see_through(store, scripted.rules, session, page["position"], lambda _: True)
     return {row["slot"]: row["file"] for row in files}
