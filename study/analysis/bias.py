@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.libraries import known_deprecations_ignored
-from study.analysis.table import NotComputableError
+from study.analysis.table import NotComputableError, without_attention
 
 ALL_DIMENSIONS = "all together"
 
@@ -25,7 +25,7 @@ def side_and_order(ratings: pd.DataFrame, confidence: float = 0.95) -> pd.DataFr
         A row for each dimension and effect: dimension, effect ("left side", "last page"),
         estimate, low, high (points), p, note; numbers are NaN where note says why.
     """
-    rows = ratings[ratings["gold"].isna()]
+    rows = without_attention(ratings)
     looks = ["rater", "clip", "side", "position"]
     mean = rows.groupby(looks, sort=False, as_index=False)["score"].mean()
     parts = {name: rows[rows["dimension"] == name] for name in dict.fromkeys(rows["dimension"])}

@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 
 _WIDTH = 360
-_LABELS = 104  # units kept for labels on the left
+_LABELS = 112  # units kept for labels on the left
 _VALUES = 44  # units kept for values on the right
 _ROW = 22
 
@@ -68,18 +68,19 @@ def interval_chart(
             said.append(f"{row.label}: not computed")
             parts.append(f'<text class="none" x="{_LABELS}" y="{y + 4:.1f}">not computed</text>')
             continue
-        for ends, style in ((row.outer, "outer"), (row.inner, "inner")):
-            if ends is not None and not np.isnan(ends).any():
-                parts.append(
-                    f'<line class="{style}{strong}" x1="{x(ends[0]):.1f}" x2="{x(ends[1]):.1f}" '
-                    f'y1="{y:.1f}" y2="{y:.1f}"/>'
-                )
+        for ends, style in ((row.inner, "inner"), (row.outer, "outer")):
+            if ends is None or np.isnan(ends).any():
+                continue
+            left, right = x(ends[0]), x(ends[1])
+            caps = f"M{left:.1f} {y - 5:.1f}v10M{right:.1f} {y - 5:.1f}v10" * (style == "outer")
+            path = f"M{left:.1f} {y:.1f}H{right:.1f}{caps}"
+            parts.append(f'<path class="{style}{strong}" d="{path}"/>')
         parts.append(f'<circle class="dot{strong}" cx="{x(row.value):.1f}" cy="{y:.1f}" r="4"/>')
         parts.append(
-            f'<text class="value{strong}" x="{_WIDTH}" y="{y + 4:.1f}">{row.value:.2f}</text>'
+            f'<text class="value{strong}" x="{_WIDTH}" y="{y + 4:.1f}">{_signed(row.value)}</text>'
         )
-        shown = row.outer if row.outer is not None and not np.isnan(row.outer).any() else row.inner
-        spoken = f" ({shown[0]:.2f} to {shown[1]:.2f})" if shown is not None else ""
+        drawn = [ends for ends in (row.outer, row.inner) if ends and not np.isnan(ends).any()]
+        spoken = f" ({drawn[0][0]:.2f} to {drawn[0][1]:.2f})" if drawn else ""
         said.append(f"{row.label}: {row.value:.2f}{spoken}")
     return _svg(title, "; ".join(said), height, parts)
 
@@ -141,7 +142,9 @@ def rater_chart(title: str, raters: list[tuple[str, float, float, bool]], least:
         parts.append(
             f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top}" y2="{bottom}"/>'
         )
-        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 15}">{tick:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 15}">{_short(tick)}</text>'
+        )
     for score in range(1, 6):
         parts.append(
             f'<line class="grid" x1="{left}" x2="{right}" y1="{y(score):.1f}" y2="{y(score):.1f}"/>'
@@ -195,13 +198,21 @@ def _axis(low: float, high: float, x: Callable[[float], float], bottom: int) -> 
     while tick <= high + 1e-9:
         at = x(tick)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="0" y2="{bottom}"/>')
-        parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 15}">{tick:g}</text>')
+        parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 15}">{_short(tick)}</text>')
         tick += step
     return "".join(parts)
 
 
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _short(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
 def _label(label: str, y: float, strong: str) -> str:
-    short = label if len(label) <= 16 else label[:15] + "…"
+    short = label if len(label) <= 15 else label[:14] + "…"
     return (
         f'<text class="label{strong}" x="0" y="{y + 4:.1f}"><title>{escape(label)}</title>'
         f"{escape(short)}</text>"

@@ -11,7 +11,8 @@ from study.analysis.libraries import known_deprecations_ignored
 from study.analysis.table import NotComputableError, main_scores
 
 _SIDE = {"left": 0.5, "right": -0.5, "single": 0.0}
-# Random effect: (what it is between, the column that names its levels).
+_LEAST_VARIANCE = 1e-6  # points squared
+# Random effects by the column that names their levels.
 _RANDOM = {
     "rater": "between raters",
     "item": "between items",
@@ -34,7 +35,7 @@ class MixedModel:
         freedom: Methods - 1.
         p: Of that statistic.
         scores: Rows fitted.
-        notes: What was left out, and what the optimiser reported.
+        notes: What was left out, and which random effects were estimated as nearly zero.
     """
 
     effects: pd.DataFrame
@@ -80,16 +81,18 @@ def fit(ratings: pd.DataFrame, dimension: str, reference: str) -> MixedModel:
     design, notes = _fixed(rows, others)
     rows["rater_method"] = rows["rater"] + "\n" + rows["method"]
     random = _random(rows, notes)
-    result, said = _optimise(rows["score"].to_numpy(float), design, rows, random)
-    notes += said
+    result = _optimise(rows["score"].to_numpy(float), design, rows, random)
     names = list(design.columns)
     estimates = np.asarray(result.fe_params)
-    deviations = np.asarray(result.bse_fe)
     covariance = np.asarray(result.cov_params())[: len(names), : len(names)]
+    if not np.isfinite(covariance).all() or (np.diag(covariance) <= 0).any():
+        raise NotComputableError("the mixed model has no finite standard errors")
+    deviations = np.sqrt(np.diag(covariance))
     statistic, p = _all_alike(estimates, covariance, names, others)
     effects = _effects(names, estimates, deviations)
     variances = dict(zip(result.model.exog_vc.names, result.vcomp, strict=True))
     components = {name: float(np.sqrt(max(variances[name], 0.0))) for name in random}
+    notes += [f"{_RANDOM[name]}: nearly zero" for name, size in components.items() if size < 0.02]
     components["residual"] = float(np.sqrt(result.scale))
     return MixedModel(
         effects, components, reference, statistic, len(others), p, len(rows), tuple(notes)
@@ -141,8 +144,8 @@ def _random(rows: pd.DataFrame, notes: list[str]) -> list[str]:
 
 def _optimise(
     scores: np.ndarray, design: pd.DataFrame, rows: pd.DataFrame, random: list[str]
-) -> tuple[Any, list[str]]:
-    """Returns statsmodels' result and what it warned of."""
+) -> Any:  # noqa: ANN401  (statsmodels has no types)
+    """Returns statsmodels' result."""
     with known_deprecations_ignored():
         from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
         from statsmodels.tools.sm_exceptions import ConvergenceWarning
@@ -156,25 +159,29 @@ def _optimise(
     )
     model = MixedLM(scores, design, groups=np.zeros(len(rows)), exog_re=None, exog_vc=spec)
     # Many small solves: threads that wait for each other make them tens of times slower.
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
+    # Powell's search tries variances at which logarithms fail; the result is checked to be finite.
+    quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1), quiet:
         warnings.simplefilter("always")
         try:
             result = model.fit(reml=True, method="powell")
         except (np.linalg.LinAlgError, ValueError) as error:
             raise NotComputableError(f"the mixed model could not be fitted: {error}") from error
-    notes = []
+    # Its own warnings show in the result: a boundary in the components, no convergence below, and
+    # a singular covariance was passed through by the search. Any other warning is passed on.
     for warning in caught:
-        if not issubclass(warning.category, ConvergenceWarning):
+        if not (
+            issubclass(warning.category, ConvergenceWarning)
+            or "covariance matrix is singular" in str(warning.message)
+        ):
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-        elif "boundary" in str(warning.message):
-            notes.append("one or more random effects were estimated as nearly zero")
     if not result.converged:
         raise NotComputableError("the mixed model's likelihood did not converge")
-    if not np.isfinite(np.asarray(result.bse_fe)).all():
-        raise NotComputableError("the mixed model has no finite standard errors")
-    return result, notes
+    if not result.scale > _LEAST_VARIANCE:
+        raise NotComputableError("nothing is left of the scores once methods and raters are known")
+    return result
 
 
 def _all_alike(

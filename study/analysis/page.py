@@ -30,8 +30,8 @@ nav a{margin-right:1em;white-space:nowrap}
 dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.1em 1.2em;margin:1em 0}
 dl.facts dt{color:var(--soft)}
 dl.facts dd{margin:0;overflow-wrap:anywhere}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));
-gap:1.2em 2em}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));
+gap:1.2em 2.5em}
 figure{margin:.6em 0;break-inside:avoid;max-width:520px}
 figcaption{font-weight:600;font-size:.92rem;margin-bottom:.3em}
 svg{display:block;width:100%;height:auto;overflow:visible}
@@ -42,8 +42,8 @@ svg .none{fill:var(--soft);font-style:italic}
 svg .strong{font-weight:700}
 svg .grid{stroke:var(--line);stroke-width:.7}
 svg .mark{stroke:var(--ink);stroke-width:1;stroke-dasharray:3 3}
-svg .inner{stroke:var(--other);stroke-width:5;stroke-linecap:round;opacity:.6}
-svg .outer{stroke:var(--other);stroke-width:1.4}
+svg .inner{stroke:var(--other);stroke-width:9;opacity:.32}
+svg .outer{stroke:var(--other);stroke-width:1.5;fill:none}
 svg .inner.strong,svg .outer.strong{stroke:var(--own)}
 svg .dot{fill:var(--page);stroke:var(--other);stroke-width:2}
 svg .dot.strong{fill:var(--own);stroke:var(--own)}
@@ -61,18 +61,21 @@ svg .on4{fill:var(--on4)}svg .on5{fill:var(--on5)}
 .scroll:focus-visible{outline:2px solid var(--own);outline-offset:2px}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.2em 0}
-th,td{padding:.25em .7em;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th,td{padding:.25em .7em;border-bottom:1px solid var(--line);text-align:right;white-space:pre}
 th{color:var(--soft);font-weight:600}
 th[scope=row],th.text,td.text{text-align:left}
+th[scope=row]{position:sticky;left:0;background:var(--page);white-space:normal;max-width:16em}
 td.text.long{white-space:normal;min-width:14em}
 tr.strong th[scope=row],tr.strong td{font-weight:700;color:inherit}
+@media (max-width:520px){dl.facts{display:block}dl.facts dd{margin:0 0 .4em}
+th[scope=row]{max-width:8em}}
 @media print{:root{color-scheme:light;--page:#fff;--ink:#000;--soft:#444;--line:#bbb;--tint:#f2f2f2;
 --own:#1f5fbf;--other:#555;--bad:#a33018;--s1:#b8553a;--s2:#e0a58c;--s3:#d5d8dc;--s4:#8fb3dd;
 --s5:#2f6bb3;--on1:#fff;--on2:#000;--on3:#000;--on4:#000;--on5:#fff}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{font-size:11px}nav{display:none}h2,h3{break-after:avoid}main{padding:0;max-width:none}
 .figures{grid-template-columns:1fr 1fr}.scroll{overflow:visible}table{font-size:9px}
-th,td{padding:.15em .4em;white-space:normal}tr{break-inside:avoid}}
+th,td{padding:.15em .4em;white-space:pre-line}th[scope=row]{position:static}tr{break-inside:avoid}}
 """
 
 
@@ -155,6 +158,37 @@ def rows_of(
     """
     rows = [[write(row) for write in columns.values()] for _, row in frame.iterrows()]
     return list(columns), rows
+
+
+def grid(
+    caption: str,
+    frame: pd.DataFrame,
+    by: tuple[str, str],
+    order: tuple[list[str], list[str]],
+    titles: tuple[Callable[[str], str], Callable[[str], str]],
+    write: Callable[[pd.Series], str],
+    *,
+    corner: str = "",
+    strong: str = "",
+) -> str:
+    """Returns a frame's rows as the cells of a two-way table; a cell without a row is a dash.
+
+    Args:
+        caption: What it shows.
+        frame: A row for each cell.
+        by: Names of the columns that give a cell's row and column.
+        order: Rows and columns to show, by their values in the frame.
+        titles: How rows and columns are printed.
+        write: A cell's text; a line break starts a new line.
+        corner: Head of the first column.
+        strong: The row printed bold, by its value in the frame.
+    """
+    cells = {(row[by[0]], row[by[1]]): write(row) for _, row in frame.iterrows()}
+    rows = [
+        [titles[0](one), *(cells.get((one, other), "–") for other in order[1])] for one in order[0]
+    ]
+    heads = [corner or by[0], *(titles[1](other) for other in order[1])]
+    return table(caption, heads, rows, strong=titles[0](strong) if strong else "")
 
 
 def figure(caption: str, drawing: str) -> str:

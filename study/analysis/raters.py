@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from study.analysis.screening import agreement_with_others, biases, bt500
-from study.analysis.table import NotComputableError, main_scores
+from study.analysis.table import NotComputableError, main_scores, without_attention
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def screened(ratings: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 def _repeats(ratings: pd.DataFrame) -> pd.DataFrame:
     """Returns, by rater, how repeated presentations agree with the first ones."""
     key = ["rater", "clip", "dimension"]
-    real = ratings[ratings["gold"].isna()]
+    real = without_attention(ratings)
     first = real[~real["repeat"]].groupby(key)["score"].mean()
     again = real[real["repeat"]].groupby(key)["score"].mean()
     difference = (again - first).dropna().abs()

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.figures import Row, axis_range, interval_chart, share_chart
-from study.analysis.page import between, figure, number, probability, rows_of, table, whole
+from study.analysis.page import (
+    between,
+    figure,
+    grid,
+    number,
+    probability,
+    rows_of,
+    table,
+    whole,
+)
 from study.analysis.results import ALL, BIAS_REMOVED, FEW, SCREENED, Names, StudyInfo, StudyResults
 
 
@@ -19,14 +28,14 @@ def headline(results: StudyResults, info: StudyInfo) -> str:
     panel = _main_panel(mos)
     rows = mos[mos["panel"] == panel]
     said = [f"Scores of {'all raters' if panel == ALL else 'the raters who pass the screening'}:"]
+    winners: dict[str, list[str]] = {}
     for dimension, part in rows.groupby("dimension", sort=False):
         best = part[np.isclose(part["mos"], part["mos"].max())]
         who = " and ".join(names.method(name) for name in best["method"])
         verb = "have" if len(best) > 1 else "has"
-        said.append(
-            f"{who} {verb} the highest mean in {names.dimension(str(dimension))} "
-            f"({number(part['mos'].max())});"
-        )
+        place = f"{names.dimension(str(dimension))} ({number(part['mos'].max())})"
+        winners.setdefault(f"{who} {verb}", []).append(place)
+    said += [f"{who} the highest mean in {', '.join(where)};" for who, where in winners.items()]
     text = " ".join(said).rstrip(";") + "."
     tests = results.tables["comparisons"]
     if tests.empty:
@@ -111,25 +120,19 @@ def scores(results: StudyResults, info: StudyInfo, names: Names) -> str:
 
 
 def _mos_table(mos: pd.DataFrame, who: str, order: list[str], info: StudyInfo, names: Names) -> str:
-    part = mos[mos["panel"] == who].set_index(["method", "dimension"])
-    dimensions = list(dict.fromkeys(mos["dimension"]))
-    rows = []
-    for method in order:
-        row = [names.method(method)]
-        for dimension in dimensions:
-            if (method, dimension) not in part.index:
-                row.append("no scores")
-                continue
-            cell = part.loc[(method, dimension)]
-            interval = "" if who == BIAS_REMOVED else " " + between(cell["low"], cell["high"])
-            row.append(number(cell["mos"]) + interval)
-        rows.append(row)
+    def cell(row: pd.Series) -> str:
+        interval = "" if who == BIAS_REMOVED else " " + between(row["low"], row["high"])
+        return number(row["mos"]) + interval
+
     what = "" if who == BIAS_REMOVED else ", with the interval over raters and items"
-    return table(
+    return grid(
         f"Mean opinion scores, {who}{what}",
-        ["method", *(names.dimension(name) for name in dimensions)],
-        rows,
-        strong=names.method(info.ours) if info.ours else "",
+        mos[mos["panel"] == who],
+        ("method", "dimension"),
+        (order, list(dict.fromkeys(mos["dimension"]))),
+        (names.method, names.dimension),
+        cell,
+        strong=info.ours,
     )
 
 
@@ -181,21 +184,34 @@ def _tests(tests: pd.DataFrame, info: StudyInfo, names: Names) -> str:
         title = names.dimension(str(dimension))
         chart = interval_chart(f"{ours} less each other, {title}", rows, low, high, mark=0.0)
         charts.append(figure(title, chart))
-    heads, rows_ = rows_of(
-        tests,
-        {
-            "other": lambda row: names.method(row["other"]),
-            "dimension": lambda row: names.dimension(row["dimension"]),
-            "raters": lambda row: row["panel"],
-            "difference": lambda row: number(row["difference"]),
-            "interval": lambda row: between(row["low"], row["high"]),
-            "p": lambda row: probability(row["p"] if row["pairs"] else np.nan),
-            "p (Holm)": lambda row: probability(row["p_holm"] if row["pairs"] else np.nan),
-            "effect": lambda row: number(row["effect"]),
-            "raters differing": lambda row: whole(row["pairs"]),
-            "note": lambda row: row["note"],
-        },
+    by_difference = shown.groupby("other")["difference"].mean().sort_values()
+
+    def cell(row: pd.Series) -> str:
+        if row["pairs"] == 0:
+            return f"{number(row['difference'])}\nnot tested"
+        return (
+            f"{number(row['difference'])} {between(row['low'], row['high'])}\n"
+            f"p {probability(row['p'])}, Holm {probability(row['p_holm'])}\n"
+            f"effect {number(row['effect'])}, {whole(row['pairs'])} raters"
+        )
+
+    grids = "".join(
+        grid(
+            f"{ours} less each other method, {who}",
+            tests[tests["panel"] == who],
+            ("other", "dimension"),
+            (list(by_difference.index), list(dict.fromkeys(tests["dimension"]))),
+            (names.method, names.dimension),
+            cell,
+            corner="other method",
+        )
+        for who in dict.fromkeys(tests["panel"])
     )
+    notes = [
+        f"{names.method(row.other)}, {names.dimension(row.dimension)}, {row.panel}: {row.note}."
+        for row in tests[tests["note"] != ""].itertuples()
+    ]
+    listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
         f"<h3>{escape(ours)} against each other method</h3><p>Difference of means in points, "
         f"{escape(panel)}: right of zero {escape(ours)} is rated higher. The line is the 95 % "
@@ -204,8 +220,9 @@ def _tests(tests: pd.DataFrame, info: StudyInfo, names: Names) -> str:
         "dimensions. The test speaks of new raters but of these clips only, so that it can be sure "
         "where the interval still holds zero. Effect is the matched-pairs rank-biserial "
         "correlation: 1 when every rater prefers "
-        f"{escape(ours)}, −1 when none does.</p><div class='figures'>{''.join(charts)}</div>"
-        + table(f"Differences and tests, {ours} less each other method", heads, rows_, text=3)
+        f"{escape(ours)}, −1 when none does; raters who gave both the same mean do not count.</p>"
+        f"<div class='figures'>{''.join(charts)}</div>{grids}"
+        + (f"<ul>{listed}</ul>" if notes else "")
     )
 
 
@@ -217,27 +234,29 @@ def model(results: StudyResults, info: StudyInfo, names: Names) -> str:
     parts = results.tables["mixed_components"]
     reference = names.method(str(effects["reference"].iloc[0]))
 
-    def term(row: pd.Series) -> str:
+    def term(name: str) -> str:
         fixed = {
             "mean of reference": f"mean of {reference}",
             "left side": "left side less right side",
             "position": "last page less first page",
         }
-        name = str(row["term"])
         return fixed.get(name, f"{names.method(name)} less {reference}")
 
-    heads, rows = rows_of(
-        effects,
-        {
-            "effect": term,
-            "dimension": lambda row: names.dimension(row["dimension"]),
-            "raters": lambda row: row["panel"],
-            "estimate": lambda row: number(row["estimate"]),
-            "interval": lambda row: between(row["low"], row["high"]),
-            "p": lambda row: probability(
-                row["p"] if row["term"] != "mean of reference" else np.nan
-            ),
-        },
+    def cell(row: pd.Series) -> str:
+        p = "" if row["term"] == "mean of reference" else f"\np {probability(row['p'])}"
+        return f"{number(row['estimate'])} {between(row['low'], row['high'])}{p}"
+
+    grids = "".join(
+        grid(
+            f"Fixed effects, {who}",
+            effects[effects["panel"] == who],
+            ("term", "dimension"),
+            (list(dict.fromkeys(effects["term"])), list(dict.fromkeys(effects["dimension"]))),
+            (term, names.dimension),
+            cell,
+            corner="effect",
+        )
+        for who in dict.fromkeys(effects["panel"])
     )
     more_heads, more = rows_of(
         parts,
@@ -260,7 +279,7 @@ def model(results: StudyResults, info: StudyInfo, names: Names) -> str:
         "maximum likelihood). Its intervals are for new raters and new clips as far as these "
         "random effects were estimated; they are normal approximations, and with few clips they "
         "are too narrow. Points of the scale.</p>"
-        + table("Fixed effects", heads, rows, text=3)
+        + grids
         + table("Standard deviations of the random effects", more_heads, more, text=2)
     )
 
@@ -271,30 +290,23 @@ def recovered(results: StudyResults, info: StudyInfo, names: Names) -> str:
     if scores.empty or "score" not in scores or scores["score"].isna().all():
         return ""
     done = scores.dropna(subset="score")
-    heads, rows = rows_of(
-        done.sort_values(["panel", "score"], ascending=[True, False]).sort_values(
-            ["panel", "dimension"], kind="stable"
-        ),
-        {
-            "method": lambda row: names.method(row["method"]),
-            "dimension": lambda row: names.dimension(row["dimension"]),
-            "raters": lambda row: row["panel"],
-            "score": lambda row: number(row["score"]),
-            "interval": lambda row: between(row["low"], row["high"]),
-            "clips": lambda row: whole(row["clips"]),
-        },
+    order = list(done.groupby("method")["score"].mean().sort_values(ascending=False).index)
+    grids = "".join(
+        grid(
+            f"Maximum-likelihood scores by P.910, mean of a method's clips, {who}",
+            done[done["panel"] == who],
+            ("method", "dimension"),
+            (order, list(dict.fromkeys(scores["dimension"]))),
+            (names.method, names.dimension),
+            lambda row: f"{number(row['score'])} {between(row['low'], row['high'])}",
+            strong=info.ours,
+        )
+        for who in dict.fromkeys(done["panel"])
     )
     return (
         "<p>ITU-T P.910 (Annex E) finds the clip scores, rater biases and rater inconsistencies "
         "that explain the scores best; careless raters weigh less, and none is thrown out. The "
-        "95 % interval is for these clips and says nothing of others.</p>"
-        + table(
-            "Maximum-likelihood scores by P.910, mean of a method's clips",
-            heads,
-            rows,
-            text=3,
-            strong=names.method(info.ours) if info.ours else "",
-        )
+        "95 % interval is for these clips and says nothing of others.</p>" + grids
     )
 
 
@@ -323,14 +335,16 @@ def choices(results: StudyResults, info: StudyInfo, names: Names) -> str:
                 figure(title, interval_chart(f"Strengths, {title}", rows, low, high, mark=0.0))
             )
         part = wins[wins["dimension"] == dimension]
-        methods = list(part["preferred"])
+        total = part.set_index("preferred")[list(part["preferred"])].sum(axis=1)
+        methods = list(total.sort_values(ascending=False, kind="stable").index)
+        by_method = part.set_index("preferred")
         heads = ["preferred to →", *(names.method(name) for name in methods)]
         cells = [
             [
-                names.method(row["preferred"]),
-                *("" if name == row["preferred"] else f"{row[name]:g}" for name in methods),
+                names.method(one),
+                *("" if one == other else f"{by_method.loc[one, other]:g}" for other in methods),
             ]
-            for _, row in part.iterrows()
+            for one in methods
         ]
         tables.append(table(f"How often each was preferred, {title}", heads, cells))
     heads, rows_ = rows_of(

@@ -82,6 +82,12 @@ def raters(results: StudyResults, info: StudyInfo, names: Names) -> str:
         "Agreement with the others and mean score (filled: left out)",
         rater_chart("Raters", points, info.rules.least_correlation),
     )
+    silent = people[people["correlation"].isna()]["rater"]
+    undrawn = (
+        f"<p>Not drawn, for want of a correlation: {escape(', '.join(silent))}.</p>"
+        if len(silent)
+        else ""
+    )
     heads, rows = rows_of(
         people,
         {
@@ -112,7 +118,7 @@ def raters(results: StudyResults, info: StudyInfo, names: Names) -> str:
         f"<ul>{rules}</ul><p>Spread is the standard deviation of a rater's scores; bias is how far "
         "they score above the means of the same clips; correlation is with the mean of the other "
         "raters; outlying counts scores far from a clip's mean by BT.500.</p>"
-        f"{chart}" + table("Raters", heads, rows)
+        f"{chart}{undrawn}" + table("Raters", heads, rows)
     )
 
 

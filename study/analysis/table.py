@@ -121,13 +121,19 @@ def empty_choices() -> pd.DataFrame:
     return check_choices(pd.DataFrame({name: [] for name in CHOICE_COLUMNS}))
 
 
-def main_scores(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Returns the scores that measure methods: neither attention pages nor repetitions.
+def without_attention(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Returns the scores of pages that are no attention items.
 
     A page with an expected score in one dimension is an attention page in all of them.
     """
     pages = ratings["gold"].notna().groupby([ratings["rater"], ratings["position"]])
-    return ratings[~pages.transform("any") & ~ratings["repeat"]].reset_index(drop=True)
+    return ratings[~pages.transform("any")].reset_index(drop=True)
+
+
+def main_scores(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Returns the scores that measure methods: neither attention items nor repetitions."""
+    rows = without_attention(ratings)
+    return rows[~rows["repeat"]].reset_index(drop=True)
 
 
 def read_ratings(path: Path) -> pd.DataFrame:
