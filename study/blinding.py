@@ -23,6 +23,7 @@ from study.folder import (
     Clips,
     Folder,
     Milestones,
+    check_media,
     need_phase,
     read_clips,
     read_definition,
@@ -31,7 +32,7 @@ from study.folder import (
     write_whole,
 )
 
-_SHORTEST = 4  # characters of a word that is looked for inside other words
+_NAME = re.compile(r"[^\W\d_]{4}")  # words without four letters in a row occur in any number
 _PARTS = re.compile(r"[-_. ]+|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _READABLE = re.compile(rb"[\x20-\x7e]{6,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -101,6 +102,7 @@ def open_study(folder: Folder) -> Milestones:
     need_phase(folder, ("draft",), "open")
     definition, clips = read_definition(folder), read_clips(folder)
     _check_complete(definition, clips)
+    check_media(folder)
     return _record(
         folder,
         Milestones(
@@ -126,9 +128,10 @@ def unblind(folder: Folder) -> BlindingMap:
 
     Raises:
         PhaseError: the study is not closed, or is unblinded already (`read_map` reads it then).
-        FrozenError: the map is not the one whose hash was published.
+        FrozenError: the map or the clips are not those whose hashes were published.
     """
     milestones = need_phase(folder, ("closed",), "unblind")
+    check_media(folder)
     found = _verified(folder, milestones)
     _record(folder, replace(milestones, unblinded=_now()))
     return found
@@ -163,8 +166,8 @@ def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
 
     Looked at are the bytes and what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding
     and base64; large and small letters, and - _ . or spaces between parts, make no difference.
-    Words of up to 3 characters (seeds) count where they stand alone in a text. In binary data only
-    runs of at least 6 readable characters are searched, since short words occur in any noise.
+    Words without four letters in a row (seeds, numbers) count where they stand alone in a text. In
+    binary data only names are looked for, in runs of at least 6 readable characters.
 
     Args:
         seen: a page, script, header, cookie, file name, picture or video.
@@ -174,7 +177,7 @@ def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
     found = []
     for word in sorted(set(words)):
         pattern = "[-_. ]?".join(re.escape(part.lower()) for part in _PARTS.split(word) if part)
-        short = len(word) < _SHORTEST
+        short = not _NAME.search(word)
         if short:
             pattern = rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"
         if pattern and any(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from study.definition import template
 from study.errors import StudyError
-from study.folder import Folder, read_clips, read_definition, read_milestones
+from study.folder import Folder, check_media, read_clips, read_definition, read_milestones
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +41,7 @@ def check(given: argparse.Namespace) -> None:
 
     folder = _study(given)
     definition, clips = read_definition(folder), read_clips(folder)
+    check_media(folder)
     count = sequences(definition, clips)
     shown = pages(definition, clips, 0, 0)
     seconds = definition.watch_seconds or clips.seconds

@@ -14,12 +14,20 @@ import yaml
 from study.errors import DefinitionError
 from study.faults import LEVELS as LEVELS
 from study.faults import faults
-from study.plain import plain, read
+from study.plain import OnceLoader, plain, read
 
 Text = dict[str, str]
 """One wording: language code ("en", "zh") -> what is shown in it."""
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+HEADER = """\
+# A study, to be edited until it opens; then any change is refused. Texts are given per language.
+# kind: pairs, single or choice. A page of training or gold shows a video (a file) or one made from
+# a reference: as_is, frozen, scrambled or noise. items_per_rater: 0 shows all items to everybody.
+# watch_seconds: 0 asks for one whole loop. recruiting takes a completion_code too.
+# After changing items, training, gold or encoding run `python -m study new` again.
+"""
 
 
 @dataclass(frozen=True)
@@ -271,7 +279,7 @@ def parse(source: str, called: str = "study.yaml") -> Definition:
         DefinitionError: as in `load`.
     """
     try:
-        data = yaml.safe_load(source)
+        data = yaml.load(source, OnceLoader)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
@@ -303,7 +311,7 @@ def template(name: str) -> Definition:
 
 def dump(definition: Definition) -> str:
     """A definition as YAML that `parse` reads back to the same value."""
-    return yaml.safe_dump(
+    return HEADER + yaml.safe_dump(
         plain(definition), sort_keys=False, allow_unicode=True, width=100, default_flow_style=False
     )
 

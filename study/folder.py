@@ -14,7 +14,8 @@ import dataclasses
 import json
 import os
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +64,8 @@ class Clips:
         clips: in an order drawn by lot; each item has one clip of each arm.
         references: of the items, none or several each.
         extras: of the training and gold pages.
+        hashes: name of each file in media/ -> SHA-256 of its bytes, so that the hash of this list
+            fixes what was shown.
     """
 
     arms: int
@@ -70,6 +73,7 @@ class Clips:
     clips: tuple[Clip, ...]
     references: tuple[Reference, ...] = ()
     extras: tuple[ExtraClips, ...] = ()
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     def clip(self, item: str, arm: int) -> str:
         """Id of the clip that a method made of an item."""
@@ -188,6 +192,7 @@ def read_clips(folder: Folder) -> Clips:
         clips=tuple(Clip(**each) for each in data["clips"]),
         references=tuple(Reference(**each) for each in data["references"]),
         extras=tuple(ExtraClips(**each) for each in data["extras"]),
+        hashes=data["hashes"],
     )
 
 
@@ -225,6 +230,25 @@ def check_frozen(folder: Folder) -> None:
                 f"{path.name} was changed after the study opened on {fixed.opened}; put back the "
                 f"file with SHA-256 {published} or make a new study for the change."
             )
+
+
+def check_media(folder: Folder) -> None:
+    """Refuse a study whose videos or pictures are not those it was made with.
+
+    Raises:
+        FrozenError: one is missing or was changed; all are listed.
+    """
+    odd = [
+        name
+        for name, published in read_clips(folder).hashes.items()
+        if not (folder.media / name).is_file()
+        or definitions.digest(folder.media / name) != published
+    ]
+    if odd:
+        raise FrozenError(
+            f"{', '.join(sorted(odd)[:5])} in {folder.media} ({len(odd)} files in all) are missing "
+            "or changed since the study was made; put them back from your copy."
+        )
 
 
 def need_phase(folder: Folder, accepted: tuple[Phase, ...], act: str) -> Milestones:

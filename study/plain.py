@@ -5,6 +5,26 @@ import difflib
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml
+
+
+class OnceLoader(yaml.SafeLoader):
+    """Plain YAML in which no name may come twice; the usual reader drops the first silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Turn a mapping into a dictionary.
+
+        Raises:
+            MarkedYAMLError: a name comes twice.
+        """
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise yaml.MarkedYAMLError(
+                problem=f"{', '.join(twice)} is given twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
 
 def read(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: ANN401
     """Turn plain YAML into a value of a type; what does not fit goes to `problems`."""
@@ -68,12 +88,13 @@ def _said(value: object) -> str:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
-    """Dataclasses and tuples as mappings and lists, leaving out what has its default."""
+    """Dataclasses and tuples as mappings and lists, leaving out what is empty by default."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if getattr(value, field.name) != _default(field)
+            if getattr(value, field.name) not in ("", (), {}, None)
+            or getattr(value, field.name) != _default(field)
         }
     if isinstance(value, tuple):
         return [plain(each) for each in value]

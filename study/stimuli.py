@@ -18,6 +18,7 @@ from study.definition import (
     Extra,
     Item,
     Shown,
+    digest,
     dump,
 )
 from study.encoding import Frames, Measure
@@ -133,7 +134,8 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     )
     seconds = fixed.frames / fixed.fps
     shuffled = tuple(lot.sample(clips, len(clips)))
-    write_clips(folder, Clips(len(methods), seconds, shuffled, references, tuple(extras)))
+    hashes = {path.name: digest(path) for path in sorted(folder.media.iterdir())}
+    write_clips(folder, Clips(len(methods), seconds, shuffled, references, tuple(extras), hashes))
     origins = {}
     for clip in shuffled:
         path = videos[clip.id].path

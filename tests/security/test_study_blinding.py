@@ -12,7 +12,7 @@ import pytest
 from study import acts, blinding
 from study.audit import acts as audit_log
 from study.blinding import BlindingMap, Origin, leaks, new_salt, read_map, secret_words, write_map
-from study.definition import Item, dump, template
+from study.definition import Item, digest, dump, template
 from study.errors import FrozenError, PhaseError, StudyError
 from study.folder import (
     Clip,
@@ -36,7 +36,12 @@ def draft(tmp_path) -> Folder:
     items = (Item("item01", {"en": "label"}, {"en": "text"}),)
     definition = replace(template("fig16"), name="hidden", items=items, training=(), gold=())
     folder.definition.write_text(dump(definition), "utf-8")
-    write_clips(folder, Clips(2, 1.0, (Clip("bb", "item01", 1), Clip("aa", "item01", 0))))
+    folder.media.mkdir()
+    for name in ("aa", "bb"):
+        (folder.media / f"{name}.mp4").write_bytes(name.encode())
+    hashes = {path.name: digest(path) for path in folder.media.iterdir()}
+    clips = (Clip("bb", "item01", 1), Clip("aa", "item01", 0))
+    write_clips(folder, Clips(2, 1.0, clips, hashes=hashes))
     origins = {
         "aa": Origin("baseline", "item01", "baseline/8_3.mp4", 8.0, 64, 64, 1.0),
         "bb": Origin("ours", "item01", "ours/8_3.mp4", 8.0, 64, 64, 1.0),
@@ -139,6 +144,17 @@ def test_clips_exchanged_after_the_opening_are_refused(draft):
     draft.clips.write_text(draft.clips.read_text().replace('"arm": 1', '"arm": 0'))
     with pytest.raises(FrozenError, match=r"clips\.json was changed"):
         read_clips(draft)
+
+
+@pytest.mark.parametrize("when", ["before the opening", "before unblinding"])
+def test_an_exchanged_video_is_noticed(draft, when):
+    """The list of clips may be untouched while another video lies under the same name."""
+    if when == "before unblinding":
+        acts.open_for_raters(draft, "runner")
+        acts.close(draft, "runner")
+    (draft.media / "aa.mp4").write_bytes(b"another video")
+    with pytest.raises(FrozenError, match=r"aa\.mp4 .* changed since"):
+        (acts.unblind if when == "before unblinding" else acts.open_for_raters)(draft, "runner")
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):
