@@ -1,18 +1,18 @@
 """Leaps, jumps and saltos: entry, flight and landing put together for one seed."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from finephys.motion import classes, phases
 from finephys.motion.air import Air, place
-from finephys.motion.body import ANGLE, Body, rotation, swapped_name
+from finephys.motion.body import ANGLE, Body, swapped_name
 from finephys.motion.classes import Airborne, Key, pose
 from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
-from finephys.motion.curves import Array, Curve, through
+from finephys.motion.curves import Array, Bool, Curve, Performance, through
 from finephys.motion.flight import Flight
-from finephys.motion.take_off import NoFlightError, Steering, solve
+from finephys.motion.take_off import NoFlightError, solve
 from finephys.skeleton import JOINT
 
 _STEPS = 0.4
@@ -69,10 +69,8 @@ class _Plan:
     manner: _Manner
 
 
-def airborne(
-    described: Airborne, body: Body, rng: np.random.Generator, fps: float
-) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Joints (T, 17, 3) and flight flags (T,) of a class with a flight; take-off is at time 0."""
+def airborne(described: Airborne, body: Body, rng: np.random.Generator) -> Performance:
+    """A class with a flight; take-off is at time 0."""
     plan, curve, air = _drawn(described, body, rng)
     before = _entry(described, plan, curve, air, body, rng)
     after: Contact
@@ -85,14 +83,13 @@ def airborne(
         pitch = np.radians(26 if hard else 12)
         step = float(rng.uniform(0.12, 0.32)) if hard and rng.random() < _STEPS else 0.0
         after = phases.land_both(air.touch_down(), body, sink, _TAIL, pitch, step)
-    return _sample([*before, air, after], curve, body, fps)
+    parts = [*before, air, after]
+    return Performance(parts[0].begin, parts[-1].end, partial(_sample, parts, curve, body))
 
 
 def _sample(
-    parts: list[Air | Contact], curve: Curve, body: Body, fps: float
-) -> tuple[Array, npt.NDArray[np.bool_]]:
-    first, last = int(np.ceil(parts[0].begin * fps - 1e-6)), int(parts[-1].end * fps + 1e-6)
-    times = np.arange(first, last + 1) / fps
+    parts: list[Air | Contact], curve: Curve, body: Body, times: Array
+) -> tuple[Array, Bool]:
     owner = np.searchsorted([part.end + 1e-9 for part in parts[:-1]], times)
     joints = np.zeros((len(times), len(JOINT), 3))
     flight = np.zeros(len(times), np.bool_)
@@ -113,21 +110,15 @@ def _drawn(described: Airborne, body: Body, rng: np.random.Generator) -> tuple[_
 
     So are, a few times, leaps that would throw the trunk far from upright.
     """
-    steering: tuple[Steering, ...] = classes.STEERING if described.twists else ()
-    if described.quiet is not None:
-        steering = classes.quiet_steering(described.quiet)
+    steering = classes.steering(described.steered) if described.twists else ()
     turns = described.somersaults + described.final_lean / 360
-    tilt = _contact_tilt(described)
     flown: list[tuple[float, _Plan, Curve, Flight]] = []
     for draw in range(_DRAWS):
         plan = _plan(described, rng)
         curve = _curve(described, plan)
-        start = heading_frame(0.0, plan.lean) @ rotation("x", np.array(-tilt))
+        start = heading_frame(0.0, plan.lean)
         try:
-            flight = solve(
-                curve, body, plan.duration, start, turns, described.twists, steering,
-                described.quiet, 0.6 * tilt,
-            )  # fmt: skip
+            flight = solve(curve, body, plan.duration, start, turns, described.twists, steering)
         except NoFlightError as error:
             failed = error
             continue
@@ -154,17 +145,6 @@ def _plan(described: Airborne, rng: np.random.Generator) -> _Plan:
         0.0 if described.entry == "snap" else 0.6 if hop else 0.85,
         _manner(described, rng),
     )
-
-
-def _contact_tilt(described: Airborne) -> float:
-    """Sideways lean at take-off of a salto that twists throughout, radians.
-
-    A body that leaves the floor leaning twists at once, and need not lean as far later on.
-    """
-    if not described.somersaults or described.quiet is not None:
-        return 0.0
-    direction = np.sign(described.somersaults * described.twists)
-    return float(np.radians(min(3.5 * abs(described.twists), 9.0)) * direction)
 
 
 def _entry(
@@ -211,10 +191,9 @@ def _manner(described: Airborne, rng: np.random.Generator) -> _Manner:
     for name in ("left_knee", "right_knee", "left_elbow", "right_elbow"):
         habit[ANGLE[name]] = abs(habit[ANGLE[name]])
     # A straight salto with one side off would start to twist: only twisting bodies are uneven.
-    freely = described.twists and described.quiet is None
     for name in ("spine_side", "spine_twist"):
-        habit[ANGLE[name]] *= 0.2 if freely else 0.0
-    uneven = 0.2 if freely or not described.somersaults else 0.0
+        habit[ANGLE[name]] *= 0.2 if described.twists else 0.0
+    uneven = 0.2 if described.twists or not described.somersaults else 0.0
     swap = [ANGLE[swapped_name(name)] for name in ANGLE]
     habit = (1 - uneven) * (habit + habit[swap]) / 2 + uneven * habit
     gain = np.clip((gain + gain[swap]) / 2, 0.9, 1.1)

@@ -139,14 +139,14 @@ def forward_kinematics(angles: Array, body: Body) -> tuple[Array, Array]:
     chest = spine(1.0)
     place("spine", "pelvis", spine(0.5), (0, 0, 1))
     place("thorax", "spine", chest, (0, 0, 1))
-    place("neck", "thorax", chest @ rotation("y", 0.15 + 0.5 * angle("head_flex")), (0, 0, 1))
+    place("neck", "thorax", chest @ rotation("y", 0.15 + angle("head_flex")), (0, 0, 1))
     place("head", "neck", chest @ rotation("y", angle("head_flex")), (0, 0, 1))
     level = np.broadcast_to(np.eye(3), (count, 3, 3))
     for index, (side, sign) in enumerate((("left", 1.0), ("right", -1.0))):
         place(f"{side}_shoulder", "thorax", chest, (0, sign * 0.16, -0.02))
         arm = chest @ rotation("z", sign * angle(f"{side}_arm_side"))
         arm = arm @ rotation("y", -angle(f"{side}_arm_raise"))
-        arm = arm @ rotation("z", sign * angle(f"{side}_arm_roll"))
+        arm = arm @ rotation("z", -sign * angle(f"{side}_arm_roll"))
         place(f"{side}_elbow", f"{side}_shoulder", arm, (0, 0, -1))
         forearm = arm @ rotation("y", -angle(f"{side}_elbow"))
         place(f"{side}_wrist", f"{side}_elbow", forearm, (0, 0, -1))
@@ -172,14 +172,14 @@ def trunk_frames(joints: Array) -> Array:
 
 
 def reach(
-    hip: Array, ankle: Array, forward: Array, thigh: float, shank: float
+    hip: Array, ankle: Array, hinge: Array, thigh: float, shank: float
 ) -> tuple[Array, Array]:
     """Bend a leg so that it ends at `ankle`.
 
     Args:
         hip: (T, 3) metres.
         ankle: (T, 3) metres; out of reach, the foot is drawn towards the hip.
-        forward: (T, 3), side to which the knee bends (the thigh frame's x axis).
+        hinge: (T, 3) unit, the knee's axis, to the left (the thigh frame's y axis).
         thigh: metres.
         shank: metres.
 
@@ -193,7 +193,7 @@ def reach(
     over = np.maximum(distance / whole - _STRAIGHT, 0.0) / (1 - _STRAIGHT)
     soft = whole * (1 - (1 - _STRAIGHT) * np.exp(-over))
     distance = np.maximum(np.where(over > 0, soft, distance), 0.3 * whole)
-    side = forward - line * (forward * line).sum(-1, keepdims=True)
+    side = np.cross(line, hinge)
     side = side / np.maximum(np.linalg.norm(side, axis=-1, keepdims=True), 1e-9)
     along = (distance**2 + thigh**2 - shank**2) / (2 * distance)
     out = np.sqrt(np.maximum(thigh**2 - along**2, 0.0))

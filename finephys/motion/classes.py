@@ -55,10 +55,11 @@ PIKE = pose(
 STRETCHED = pose(
     hip_flex=-6, knee=3, hip_side=2, spine_flex=-8, arm_raise=20, arm_side=55, elbow=15
 )
-WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=48, arm_side=25, arm_roll=65, elbow=105)
-SPIN = pose(WRAP, elbow=60, arm_roll=40, arm_side=45)
+WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=22, arm_side=72, arm_roll=110, elbow=112)
+SPIN = pose(WRAP, arm_raise=22, arm_roll=100, elbow=75)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
 HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
+PUCK = pose(WRAP, hip_flex=42, knee=72, spine_flex=14)
 HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
 TOUCH_BACK = pose(
@@ -87,7 +88,7 @@ class Airborne:
         lands_on: "both", "left" or "right".
         lean: degrees of trunk lean at take-off, forward positive.
         final_lean: change of that lean at landing, degrees.
-        quiet: part of the flight by which the twist is over, made by tilt alone.
+        steered: part of the flight by which arms and trunk have done with making it twist.
         crouch: how far the pelvis sinks before the push of a run-up, metres.
     """
 
@@ -100,7 +101,7 @@ class Airborne:
     lands_on: str = "both"
     lean: float = 0.0
     final_lean: float = 0.0
-    quiet: float | None = None
+    steered: float = 0.97
     crouch: float = 0.10
 
     @property
@@ -135,14 +136,14 @@ def _salto(
     twists: float = 0.0,
     seconds: tuple[float, float] = (0.74, 0.86),
     speed: tuple[float, float] = (-1.6, -0.8),
-    quiet: float | None = None,
+    steered: float = 0.97,
 ) -> Airborne:
     """A salto; backward ones come out of a round-off, forward ones out of a hurdle."""
     back = somersaults < 0
     return Airborne(
         ((0.0, REACH_BACK if back else REACH), *middle, (1.0, touch)), seconds, speed,
         somersaults, twists, "snap" if back else "hurdle", lean=-3 if back else -4,
-        final_lean=4 if back else 0, quiet=quiet,
+        final_lean=4 if back else 0, steered=steered,
     )  # fmt: skip
 
 
@@ -150,21 +151,14 @@ def _shaped(shape: Pose, enter: float = 0.25, leave: float = 0.72) -> tuple[Key,
     return ((enter, shape), ((enter + leave) / 2, shape), (leave, shape), (0.88, OPEN))
 
 
-def _twisting(shape: Pose, drop: float, enter: float = 0.3, leave: float = 0.66) -> tuple[Key, ...]:
-    """Shapes of a twist: one arm is dropped first (tilt), then both are wrapped."""
-    dropped = pose((REACH + shape) / 2, left_arm_raise=168 - drop, left_arm_side=75)
-    opened = pose(OPEN, hip_flex=6, knee=8, arm_raise=95, arm_side=80)
-    return ((0.14, dropped), (enter, shape), (leave, shape), (0.86, opened))
-
-
 def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     """Shapes of a double salto that twists while open, then closes to `shape`."""
     return ((0.16, puck), (until, puck), (until + 0.17, shape), (0.8, shape), (0.92, OPEN))
 
 
-def _spinning(shape: Pose) -> tuple[Key, ...]:
-    """Shapes of a salto that twists throughout, by tilt alone."""
-    return ((0.2, shape), (0.68, shape), (0.86, OPEN))
+def _spinning(shape: Pose, enter: float = 0.2, leave: float = 0.68) -> tuple[Key, ...]:
+    """Shapes of a salto that twists throughout."""
+    return ((enter, shape), (leave, shape), (leave + 0.18, OPEN))
 
 
 _BACK, _FRONT = (-1.6, -0.7), (1.2, 2.2)
@@ -174,11 +168,11 @@ _LEAP_OFF = pose(
     ARMS_OUT, left_hip_flex=-22, left_knee=11, right_hip_flex=55, right_knee=12, spine_flex=-4,
 )  # fmt: skip
 _SPLIT = pose(
-    ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-72, left_knee=4, left_hip_roll=20,
+    ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-68, left_knee=4, left_hip_roll=20,
     spine_flex=-14,
 )  # fmt: skip
 _SWITCHED = pose(
-    ARMS_OUT, left_hip_flex=88, left_knee=3, right_hip_flex=-72, right_knee=4, right_hip_roll=20,
+    ARMS_OUT, left_hip_flex=88, left_knee=3, right_hip_flex=-68, right_knee=4, right_hip_roll=20,
     spine_flex=-14,
 )  # fmt: skip
 _LAND_RIGHT = pose(
@@ -199,7 +193,7 @@ _SIDE_SPLIT = pose(
 )
 _STRADDLE = pose(ARMS_OUT, hip_flex=82, hip_side=62, knee=2, spine_flex=26, arm_side=55)
 _RING = pose(
-    ARMS_UP, left_hip_flex=80, left_knee=3, right_hip_flex=-75, right_knee=95, spine_flex=-40,
+    ARMS_UP, left_hip_flex=84, left_knee=3, right_hip_flex=-53, right_knee=104, spine_flex=-46,
     head_flex=-45,
 )  # fmt: skip
 _STAG = pose(
@@ -250,28 +244,24 @@ _WALKOVER_LAND = pose(
     head_flex=-25, arm_raise=140,
 )  # fmt: skip
 
-STEERING = (
-    Steering("left_arm_raise", 0.04, 0.44, np.radians(60)),
-    Steering("right_arm_raise", 0.04, 0.44, np.radians(60)),
-    Steering("left_arm_raise", 0.4, 0.94, np.radians(60)),
-    Steering("right_arm_raise", 0.4, 0.94, np.radians(60)),
-    Steering("spine_side", 0.04, 0.44, np.radians(12)),
-    Steering("spine_side", 0.4, 0.94, np.radians(12)),
-)
-"""What twisting gymnasts do to tilt: drop or raise one arm, bend the trunk sideways."""
 
+def steering(until: float) -> tuple[Steering, ...]:
+    """What twisting gymnasts do to tilt: drop or raise one arm, bend the trunk sideways.
 
-def quiet_steering(quiet: float) -> tuple[Steering, ...]:
-    """What stops a twist as well: it is over by part `quiet` of the flight."""
-    quiet = 0.97 * quiet
-    half = 0.42 * quiet
+    The first of each kind starts the twist, the second, from half-way on, takes the tilt away.
+
+    Args:
+        until: part of the flight by which it is over.
+    """
+    until = 0.97 * until
+    half = 0.42 * until
     return (
-        Steering("left_arm_raise", 0.02, quiet, np.radians(100)),
-        Steering("spine_side", 0.02, quiet, np.radians(15)),
-        Steering("right_arm_raise", 0.02, quiet, np.radians(125)),
-        Steering("left_arm_raise", half, quiet, np.radians(100)),
-        Steering("right_arm_raise", half, quiet, np.radians(100)),
-        Steering("spine_side", half, quiet, np.radians(15)),
+        Steering("left_arm_raise", 0.02, until, np.radians(100)),
+        Steering("spine_side", 0.02, until, np.radians(15)),
+        Steering("right_arm_raise", 0.02, until, np.radians(125)),
+        Steering("left_arm_raise", half, until, np.radians(100)),
+        Steering("right_arm_raise", half, until, np.radians(100)),
+        Steering("spine_side", half, until, np.radians(15)),
     )
 
 
@@ -300,19 +290,19 @@ CLASSES: dict[int, Airborne | Supported] = {
         ((0.0, _WALKOVER_OFF), (0.45, _WALKOVER_SPLIT), (1.0, _WALKOVER_LAND)), (0.46, 0.54),
         (1.3, 1.8), 0.72, entry="run", lands_on="right", lean=48,
     ),
-    27: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT, 0.86),
-    28: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT, 0.86),
-    29: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1.5, (0.78, 0.88), _FRONT, 0.86),
+    27: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 2, (0.8, 0.9), _FRONT),
+    28: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1, (0.76, 0.86), _FRONT),
+    29: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1.5, (0.78, 0.88), _FRONT),
     30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT),
     31: _salto(_shaped(STRETCHED, 0.2, 0.8), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
-    32: _salto(_twisting(WRAP, 110, 0.26, 0.72), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
-    33: _salto(_spinning(SPIN), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK, 0.86),
-    34: _salto(_twisting(WRAP, 100, 0.28, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
-    35: _salto(_spinning(SPIN), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK, 0.86),
-    36: _salto(_twist_then(HALF_TUCK, 0.55, TUCK), TOUCH_BACK, -2, 2, _DOUBLE, _BACK, 0.66),
+    32: _salto(_spinning(WRAP, 0.16, 0.74), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
+    33: _salto(_spinning(SPIN), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
+    34: _salto(_spinning(WRAP, 0.18, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
+    35: _salto(_spinning(SPIN), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),
+    36: _salto(_spinning(PUCK, 0.18, 0.76), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
     37: _salto(_twist_then(HALF_TUCK, 0.4, TUCK), TOUCH_BACK, -2, 1, _DOUBLE, _BACK, 0.5),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
-    39: _salto(_twist_then(HALF_PIKE, 0.4, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
+    39: _salto(_twist_then(HALF_PIKE, 0.46, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
     40: _salto(_shaped(PIKE), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
 }  # fmt: skip
 """Class id -> description. Left-footed and left-twisting; the other side is a mirror image."""

@@ -92,10 +92,10 @@ def place_legs(
     out = joints.copy()
     for index, side in enumerate(_SIDES):
         knee, ankle = JOINT[f"{side}_knee"], JOINT[f"{side}_ankle"]
-        forward = (rotations @ thighs[:, index, :, 0:1])[..., 0]
+        hinge = (rotations @ thighs[:, index, :, 1:2])[..., 0]
         hip = joints[:, JOINT[f"{side}_hip"]]
         out[:, knee], out[:, ankle] = reach(
-            hip, ankles[index], forward, body.lengths[knee], body.lengths[ankle]
+            hip, ankles[index], hinge, body.lengths[knee], body.lengths[ankle]
         )
     return out
 

@@ -23,20 +23,26 @@ from finephys.motion.flight import (
     somersault_tilt_twist,
 )
 
-_CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 20
+_CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 60
+_TRIAL = 8
+"""Steps after which a start that has not come closer is given up."""
+
 _ENOUGH = 4
 """Solutions to choose from; other momenta may do the same somersaults and twists."""
 
 _SOLVED = 1e-5
 """Radians."""
 
-_NEARLY = 0.05
-"""Radians; what momentum alone can still put right after a twist made by tilt."""
+_NEARLY = 1e-3
+"""Radians; what momentum alone puts right after a solve with coarse steps."""
 
 _TILT = np.radians(20)
 """Design choice: candidates that tilt further come last; no body leaves the floor with more."""
 
-_UNIT = 0.2
+_OFF_AXIS = 0.15
+"""Design choice: a salto's momentum is lateral but for this part; with more it lands spinning."""
+
+_UNIT = 0.04
 """m^2/s, a momentum that counts in a step as much as a steering movement of full reach."""
 
 _CHANGE = np.array([1.0, 0.0, 1.0])
@@ -72,8 +78,6 @@ def solve(
     somersaults: float,
     twists: float,
     steering: tuple[Steering, ...] = (),
-    quiet: float | None = None,
-    final_tilt: float = 0.0,
 ) -> Flight:
     """Find the take-off that gives the asked somersaults and twists, and fly it.
 
@@ -84,10 +88,8 @@ def solve(
         start: (3, 3) pelvis to world at take-off.
         somersaults: turns of the trunk about world y from take-off to landing; positive forward.
         twists: turns of the trunk about its own axis; positive to the left.
-        steering: movements that may be used where no momentum alone does it.
-        quiet: part of the flight by which the twist, made by tilt alone, is to be over; None: the
-            body may twist until it lands.
-        final_tilt: sideways lean of the trunk at landing, radians, towards world y.
+        steering: movements that may be used, besides a sideways lean at take-off, where no momentum
+            alone does it.
 
     Raises:
         NoFlightError: the solve does not converge.
@@ -99,20 +101,88 @@ def solve(
         tuple(one.end * duration for one in steering),
         (0.0,) * len(steering),
     )
-    target = 2 * np.pi * np.array([somersaults, final_tilt / (2 * np.pi), twists])
-    reaches = np.array([one.reach for one in steering])
-    if quiet is None:
-        momentum, steered, left = _free(plain, reaches, body, start, target, duration)
+    target = 2 * np.pi * np.array([somersaults, 0.0, twists])
+    by_tilt = bool(somersaults and twists and steering)
+    if by_tilt:
+        shape = shapes_of([plain], body, duration, 2 * STEP)
+        firsts = _tilted(shape, start, target, duration)
     else:
-        momentum, steered, start, left = _quiet(
-            plain, reaches, body, start, target, duration, quiet
-        )
+        shape = shapes_of([plain], body, duration)
+        momenta, misses = _refine(shape, start, target, _candidates(shape, start, target, duration))
+        if misses[0] <= _SOLVED or not steering:
+            return _checked(plain, body, duration, start, momenta[0], float(misses[0]))
+        firsts = np.pad(momenta[:_KEEP] / _UNIT, ((0, 0), (0, 1)))
+    reaches = np.array([one.reach for one in steering])
+    momentum, start, steered = _steer(plain, reaches, body, start, target, duration, firsts)
+    fine = shapes_of([steered], body, duration)
+    momenta, misses = _refine(fine, start, target, momentum[None])
+    return _checked(steered, body, duration, start, momenta[0], float(misses[0]))
+
+
+def _checked(
+    angles: Steered, body: Body, duration: float, start: Array, momentum: Array, left: float
+) -> Flight:
     if left > _SOLVED:
         raise NoFlightError(
-            f"no momentum gives {somersaults:g} somersaults and {twists:g} twists in "
-            f"{duration:.2f} s (off by {left:.2g} rad); give more time or a tighter shape."
+            f"no momentum makes the turns in {duration:.2f} s (off by {left:.2g} rad); give more "
+            "time or a tighter shape."
         )
-    return fly(steered, body, duration, start, momentum)
+    return fly(angles, body, duration, start, momentum)
+
+
+def _leaning(start: Array, lean: Array) -> Array:
+    """Attitudes (B, 3, 3) at take-off that lean sideways by parts (B,) of _TILT."""
+    turned: Array = start @ rotation("x", lean * _TILT)
+    return turned
+
+
+def _tilted(shape: Shapes, start: Array, target: Array, duration: float) -> Array:
+    """Points (K, 4), momentum and lean, from which a lean at take-off alone nearly twists enough.
+
+    The momentum is that of the plain somersault, as for a twist made by tilt.
+    """
+    size = float(target[0] / duration / shape.inverse_inertia[:, 0, 1, 1].mean())
+    grid = np.zeros((7 * 40, 4))
+    grid[:, 1] = np.repeat(np.linspace(0.85, 1.15, 7), 40) * size / _UNIT
+    grid[:, 3] = np.tile(np.linspace(0.1, 1, 40), 7) * -np.sign(target[0] * target[2])
+    angles = _angles(shape, _leaning(start, grid[:, 3]), grid[:, :3] * _UNIT)
+    missed = angles[-1] - angles[0] * _CHANGE - target
+    size_of = np.abs(missed * np.array([1.0, 0.4, 1.0])).max(1) + 0.5 * np.abs(grid[:, 3])
+    result: Array = grid[np.argsort(size_of)[: 2 * _KEEP]]
+    return result
+
+
+def _steer(
+    plain: Steered, reaches: Array, body: Body, start: Array, target: Array, duration: float,
+    firsts: Array,
+) -> tuple[Array, Array, Steered]:  # fmt: skip
+    """Momentum (3,), attitude at take-off (3, 3) and steering that meet the target together."""
+    own = np.array([0, 0, 0, 0, 0, *range(1, len(reaches) + 1)])
+
+    def steered(unknowns: Array) -> Steered:
+        return replace(plain, heights=tuple(unknowns[4:] * reaches))
+
+    def error(unknowns: Array) -> Array:
+        # The first is the point itself, the next four differ in momentum and lean only.
+        different = [steered(one) for one in (unknowns[0], *unknowns[5:])]
+        each = shapes_of(different, body, duration, 2 * STEP)
+        shape = replace(
+            each,
+            inverse_inertia=each.inverse_inertia[:, own],
+            limb_momentum=each.limb_momentum[:, own],
+            trunk=each.trunk[:, own],
+        )
+        return _miss(shape, _leaning(start, unknowns[:, 3]), unknowns[:, :3] * _UNIT, target)
+
+    found, best = firsts[0], (True, np.inf)
+    for first in firsts:
+        one, missed = _gauss_newton(error, np.concatenate([first, np.zeros(len(reaches))]), 3)
+        off_axis = float(np.abs(one[[0, 2]]).max() / max(abs(one[1]), 1e-9))
+        if (missed > _NEARLY, off_axis) < best:
+            found, best = one, (missed > _NEARLY, off_axis)
+        if missed <= _NEARLY and (off_axis < _OFF_AXIS or not target[0]):
+            break
+    return found[:3] * _UNIT, _leaning(start, found[3:4])[0], steered(found)
 
 
 def _angles(shape: Shapes, start: Array, momentum: Array) -> Array:
@@ -124,40 +194,6 @@ def _miss(shape: Shapes, start: Array, momentum: Array, target: Array) -> Array:
     angles = _angles(shape, start, momentum)
     missed: Array = angles[-1] - angles[0] * _CHANGE - target
     return missed
-
-
-def _free(
-    plain: Steered, reaches: Array, body: Body, start: Array, target: Array, duration: float
-) -> tuple[Array, Steered, float]:
-    """Momentum (3,), steering only if needed, and what is left."""
-    shape = shapes_of([plain], body, duration)
-    momenta, misses = _refine(shape, start, target, _candidates(shape, start, target, duration))
-    if misses[0] <= _SOLVED or not len(reaches):
-        return momenta[0], plain, float(misses[0])
-    scales = np.concatenate([np.full(3, _UNIT), reaches])
-    own = np.array([0, 0, 0, 0, *range(1, len(reaches) + 1)])
-
-    def steered(unknowns: Array) -> Steered:
-        return replace(plain, heights=tuple(unknowns[3:] * reaches))
-
-    def error(unknowns: Array) -> Array:
-        # The first is the point itself, the next three differ in momentum only.
-        each = shapes_of([steered(one) for one in (unknowns[0], *unknowns[4:])], body, duration)
-        shape = replace(
-            each,
-            inverse_inertia=each.inverse_inertia[:, own],
-            limb_momentum=each.limb_momentum[:, own],
-            trunk=each.trunk[:, own],
-        )
-        return _miss(shape, start, unknowns[:, :3] * _UNIT, target)
-
-    found, left = np.zeros(len(scales)), np.inf
-    for momentum in momenta[:_KEEP]:
-        first = np.concatenate([momentum / _UNIT, np.zeros(len(reaches))])
-        found, left = _gauss_newton(error, first, 3)
-        if left <= _SOLVED:
-            break
-    return found[:3] * _UNIT, steered(found), left
 
 
 def _candidates(shape: Shapes, start: Array, target: Array, duration: float) -> Array:
@@ -231,9 +267,11 @@ def _gauss_newton(
     free = np.ones(len(first), np.bool_)
     neighbours = np.concatenate([np.zeros((1, len(first))), delta * np.eye(len(first))])
     now, best, left, scale, move = first, first, np.inf, 1.0, np.zeros(len(first))
-    for _ in range(_STEER_STEPS):
+    begun = np.inf
+    for step in range(_STEER_STEPS):
         errors = error(now + neighbours)
         worst = float(np.abs(errors[0]).max())
+        begun = worst if step == 0 else begun
         if worst < left:
             best, left, scale = now, worst, min(1.0, 2 * scale)
             jacobian = (errors[1:] - errors[0]).T / delta
@@ -249,68 +287,8 @@ def _gauss_newton(
             move *= min(1.0, 0.6 / max(float(np.linalg.norm(move)), 1e-12))
         else:
             scale *= 0.4
-        if left < _SOLVED or scale < 1e-2:
+        if left < _SOLVED or scale < 1e-2 or (step == _TRIAL and left > 0.6 * begun):
             break
         now = best + scale * move
         now[bounded_from:] = np.clip(now[bounded_from:], -1.0, 1.0)
     return best, left
-
-
-def _quiet(
-    plain: Steered, reaches: Array, body: Body, start: Array, target: Array, duration: float,
-    quiet: float,
-) -> tuple[Array, Steered, Array, float]:  # fmt: skip
-    """Twist by tilt alone and stop it: leave the floor tilted, then take the tilt away in the air.
-
-    The momentum stays that of the plain somersault. Unknown are its size, the tilt at take-off and
-    the steering; what is met is no tilt and the whole twist at part `quiet` of the flight, and the
-    somersaults at the end. The body is even on both sides by then and flies on without twisting.
-
-    Returns:
-        Momentum, steering, start (3, 3) with its tilt, and what is left.
-    """
-    shape = shapes_of([plain], body, duration, 2 * STEP)
-    inertia = 1 / shape.inverse_inertia[:, 0, 1, 1]
-    size = float(target[0] / duration * inertia.mean())
-    at = round(quiet * (len(inertia) // 2))
-    # What is left of the somersault when the body flies on without tilt, by Simpson's rule.
-    weights = shape.step / 6 * np.array([1.0, *np.tile([4.0, 2.0], len(inertia) // 2 - at)])
-    weights[-1] = weights[0]
-    gained = (weights / inertia[2 * at :]).sum()
-    lost = (weights * shape.limb_momentum[2 * at :, 0, 1] / inertia[2 * at :]).sum()
-    lean = somersault_tilt_twist(shape.trunk[[2 * at, -1], 0])[:, 0]
-    lost = np.cos(target[2]) * (lost - (lean[1] - lean[0]))
-
-    def tilted(unknowns: Array) -> Array:
-        turned: Array = start @ rotation("x", unknowns[..., 1] * _TILT)
-        return turned
-
-    def error(unknowns: Array) -> Array:
-        steered = [replace(plain, heights=tuple(one[2:] * reaches)) for one in unknowns]
-        momenta = unknowns[:, :1] * np.array([0.0, size, 0.0])
-        shapes = shapes_of(steered, body, at * shape.step, shape.step)
-        turned = _angles(shapes, tilted(unknowns), momenta)
-        change: Array = turned[-1] - turned[0] * _CHANGE - target * _CHANGE
-        change[:, 0] += unknowns[:, 0] * size * gained - lost
-        return change
-
-    tries = np.zeros((36, 2 + len(reaches)))
-    tries[:, 0] = np.tile([0.9, 1.0, 1.1], 12)
-    tries[:, 1] = np.repeat([-0.9, -0.5, -0.25, 0.25, 0.5, 0.9], 6)
-    tries[:, 2] = np.tile(np.repeat([-0.3, 0.3], 3), 6)
-    order = np.argsort(np.abs(error(tries)).max(1))
-    found, left = tries[order[0]], np.inf
-    for candidate in tries[order[:_KEEP]]:
-        one, missed = _gauss_newton(error, candidate, 1)
-        if missed < left:
-            found, left = one, missed
-        if left < _SOLVED:
-            break
-    momentum = np.array([0.0, found[0] * size, 0.0])
-    steered = replace(plain, heights=tuple(found[2:] * reaches))
-    start = tilted(found)
-    if left < _NEARLY:
-        fine = shapes_of([steered], body, duration)
-        momenta, misses = _refine(fine, start, target, momentum[None])
-        momentum, left = momenta[0], float(misses[0])
-    return momentum, steered, start, left
