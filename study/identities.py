@@ -1,6 +1,7 @@
 """Who a session belongs to, kept apart: only keyed hashes are stored, the key is elsewhere."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -61,22 +62,19 @@ def keyring(path: Path) -> Keyring:
         path: file of 64 hexadecimal digits; made, readable by its owner only, when absent.
 
     Raises:
-        StudyError: the key is not 64 hexadecimal digits.
+        StudyError: the key cannot be read, or is not 64 hexadecimal digits.
     """
     text = os.environ.get(KEY_VARIABLE)
     source = f"the environment variable {KEY_VARIABLE}"
     if text is None:
         source = path.name
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_hex(KEY_BYTES) + "\n")
-                file.flush()
-                os.fsync(handle)
-        text = path.read_text()
+            text = _key_of(path)
+        except OSError as error:
+            raise StudyError(
+                f"{path} could not be made or read ({error.strerror}); put the study on a disk "
+                "that this user can write to."
+            ) from error
     try:
         return Keyring(bytes.fromhex(text.strip()))
     except ValueError:
@@ -84,6 +82,16 @@ def keyring(path: Path) -> Keyring:
             f"The key in {source} is not 64 hexadecimal digits; put the study's key back from "
             "where it is kept."
         ) from None
+
+
+def _key_of(path: Path) -> str:
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.flush()
+            os.fsync(handle)
+    return path.read_text()
 
 
 def invite(store: Store, keys: Keyring, count: int, actor: str) -> list[str]:

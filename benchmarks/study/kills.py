@@ -1,4 +1,4 @@
-"""The server killed at random moments under load, while raters send everything until it is saved."""
+"""The server killed at random moments under load; raters send everything until it is saved."""
 
 import asyncio
 import tempfile

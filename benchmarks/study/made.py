@@ -77,13 +77,11 @@ def open_study(root: Path, *, size: int = 128, watch: float = 0.0, seed: int = 0
 class Server:
     """A server in a process of its own."""
 
-    def __init__(
-        self, arguments: list[str], port: int | None = None, user: int | None = None
-    ) -> None:
+    def __init__(self, arguments: list[str], port: int | None = None) -> None:
         self.port = port or free_port()
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [*arguments, str(self.port)], cwd=ROOT, stderr=subprocess.PIPE, user=user
+            [*arguments, str(self.port)], cwd=ROOT, stderr=subprocess.PIPE
         )
         self.said = ""
         while self.process.poll() is None:
@@ -113,9 +111,9 @@ class Server:
         return str(self.process.communicate()[1].decode())
 
 
-def study_server(folder: Folder, port: int | None = None, user: int | None = None) -> Server:
+def study_server(folder: Folder, port: int | None = None) -> Server:
     """`study.server.serve` in a process of its own."""
-    return Server([sys.executable, "-c", SERVE, str(folder.root)], port, user)
+    return Server([sys.executable, "-c", SERVE, str(folder.root)], port)
 
 
 def free_port() -> int:

@@ -58,7 +58,7 @@ class Browser:
                 code = json.loads(content)["code"]
                 self.record.refusals[code] = self.record.refusals.get(code, 0) + 1
             self.record.retries += 1
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
 
     async def want(self, method: str, path: str, body: object = None) -> dict[str, object]:
         """One request that must succeed."""
@@ -155,12 +155,16 @@ class Rater:
         else:
             record.errors.append(f"{status} {content[:120]!r}")
 
+    async def go_on(self, pages: int) -> None:
+        """The first pages, from the first on."""
+        for position in range(pages):
+            await self.watch(position)
+            await self.score(position)
+
     async def go_through(self, share: float = 1.0) -> None:
         """All pages, or the first part of them."""
         await self.enter()
-        for position in range(round(self.pages * share)):
-            await self.watch(position)
-            await self.score(position)
+        await self.go_on(round(self.pages * share))
         if share == 1.0:
             await self.browser.want("POST", "/finish", {})
 

@@ -1,0 +1,213 @@
+"""The study's server as a process: what it loads, what it refuses, how it ends."""
+
+import asyncio
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from study_folder import make_study
+
+from study import folder as folders
+from study.errors import PhaseError
+from study.folder import Milestones
+from study.server import BusyError, OpenStudy
+from study.store import StorageError, Store, value
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERVE = """
+import os, sys
+import uvicorn, starlette.applications, study.routes
+from study.server import serve
+if len(sys.argv) > 3 and os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+serve(sys.argv[1], port=int(sys.argv[2]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def start(root: Path, port: int, *more: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(root), str(port), *more],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+
+
+def answered(process: "subprocess.Popen[str]", port: int) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            pytest.fail(process.stderr.read())
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+    pytest.fail("no answer within half a minute")
+
+
+def last_line(process: "subprocess.Popen[str]") -> str:
+    return process.communicate(timeout=60)[1].strip().splitlines()[-1]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_study(tmp_path / "small").root
+
+
+def test_serving_loads_nothing_heavy():
+    # Bug: a study-only start pays for torch, Gradio or the analyses.
+    # (pandas comes with sqlite-utils where it is installed.)
+    heavy = ("torch", "finephys", "gradio", "scipy", "av", "huggingface_hub", "plotly")
+    code = (
+        "import sys, study.routes, study.server, uvicorn;"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "[]"
+
+
+def test_a_second_server_ends_with_one_sentence_and_the_first_goes_on(root):
+    port = free_port()
+    first = start(root, port)
+    try:
+        answered(first, port)
+        second = start(root, free_port())
+        line = last_line(second)
+        assert second.returncode == 1
+        assert f"already served by process {first.pid}" in line
+        answered(first, port)
+    finally:
+        first.terminate()
+        first.communicate(timeout=30)
+    assert first.returncode in (0, -15)
+    third = start(root, port)
+    try:
+        answered(third, port)
+    finally:
+        third.terminate()
+        third.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("part", ["database", "key"])
+def test_a_disk_that_cannot_be_written_is_said_in_one_sentence(root, part):
+    with OpenStudy(root, snapshot_seconds=0) as study:
+        database = study.folder.database
+    key = root / "secret" / "identity.key"
+    if part == "key":
+        key.unlink()
+    for above in tuple(root.parents)[:3]:
+        above.chmod(0o755)
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = database.read_bytes()
+    process = start(root, free_port(), "as nobody")
+    line = last_line(process)
+    assert process.returncode == 1
+    assert "can" in line
+    assert "write" in line
+    assert database.read_bytes() == before
+
+
+def test_a_disk_that_fills_up_while_raters_answer(root):
+    # Bug: the server dies, says "saved", or stays broken after space was made.
+    port = free_port()
+    process = start(root, port)
+    try:
+        answered(process, port)
+
+        def enter() -> tuple[int, dict]:
+            body = {"source": "open", "names": {}, "language": "en", "agreed": True}
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/enter",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                    return answer.status, json.load(answer)
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)
+
+        entered = sum(enter()[0] == 200 for _ in range(3))
+        unlimited = resource.RLIM_INFINITY
+        wal = root / "study.sqlite-wal"
+        limits = (wal.stat().st_size, unlimited)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+        for _ in range(3):
+            status, told = enter()
+            assert (status, told["code"]) == (507, "storage")
+            assert "keeps" in told["sentence"]
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        entered += sum(enter()[0] == 200 for _ in range(3))
+        assert entered == 6
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=30)[1]
+    assert "full or failing" in said
+    with Store(root / "study.sqlite") as store, store.view() as database:
+        assert value(database, "select count(*) from sessions") == 6
+        assert value(database, "pragma integrity_check") == "ok"
+
+
+def test_a_draft_is_not_served(root):
+    folders.write_milestones(folders.Folder(root), Milestones())
+    with pytest.raises(PhaseError, match="draft"):
+        OpenStudy(root)
+
+
+def test_a_changed_study_is_not_served(root):
+    # Bug: wording is edited in the middle of a study, and half the raters read something else.
+    study = folders.Folder(root)
+    study.definition.write_text(study.definition.read_text() + "# a remark\n")
+    with pytest.raises(folders.FrozenError, match="was changed after the study opened"):
+        OpenStudy(root)
+    Store(study.database, serving=True).close()
+
+
+def test_a_server_that_could_not_start_lets_go_of_the_file(root):
+    # Bug: a failed start holds the lock until the process ends.
+    database = folders.Folder(root).database
+    database.write_bytes(b"no database at all" * 100)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="damaged"):
+            OpenStudy(root)
+
+
+def test_too_many_waiting_answers_are_refused_instead_of_piling_up(root, monkeypatch):
+    monkeypatch.setattr("study.server.MOST_WAITING", 3)
+
+    async def go(study: OpenStudy) -> list[object]:
+        calls = [study.write(time.sleep, 0.05) for _ in range(5)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with OpenStudy(root, snapshot_seconds=0) as study:
+        ends = asyncio.run(go(study))
+    assert [type(end) for end in ends].count(BusyError) == 2
+    assert ends.count(None) == 3
+
+
+def test_snapshots_are_taken_while_it_is_served(root):
+    with OpenStudy(root, snapshot_seconds=0.05) as study:
+        for _ in range(200):
+            if list(study.folder.snapshots.glob("*.sqlite")):
+                break
+            time.sleep(0.05)
+    assert list((root / "snapshots").glob("*.sqlite"))
