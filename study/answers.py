@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from sqlite_utils import Database
+from sqlite3 import Connection
 
 from study.sessions import RefusedError, session_row
 from study.store import Row, Store, one, rows, run, value
@@ -56,7 +55,7 @@ class Answer:
     key: str
 
 
-def current_position(database: Database, session: str) -> int:
+def current_position(database: Connection, session: str) -> int:
     """The first page that is not complete, from 0; the number of pages when all are."""
     return int(
         value(
@@ -201,7 +200,7 @@ def cannot_play(store: Store, session: str, position: int, reason: str) -> None:
         run(database, "update sessions set last_seen = ? where id = ?", now, session)
 
 
-def given(database: Database, assignment: int) -> list[Row]:
+def given(database: Connection, assignment: int) -> list[Row]:
     """The scores of a page that count now: side, dimension, score, revision."""
     return rows(
         database,
@@ -211,7 +210,7 @@ def given(database: Database, assignment: int) -> list[Row]:
     )
 
 
-def final_answers(database: Database) -> list[Row]:
+def final_answers(database: Connection) -> list[Row]:
     """Every answer that counts, one row each, of raters who finished or not.
 
     Returns:
@@ -254,7 +253,7 @@ def _check(rules: Rules, answer: Answer) -> None:
             raise RefusedError("invalid", f"{what} is {got!r}; accepted are {listed}.", 422)
 
 
-def _page(database: Database, session: str, position: int) -> Row:
+def _page(database: Connection, session: str, position: int) -> Row:
     """A rater's page, if it is open to them: the current one and `BACK` before it."""
     row = session_row(database, session)
     if row["done_at"] is not None:
@@ -272,7 +271,7 @@ def _page(database: Database, session: str, position: int) -> Row:
     return page
 
 
-def _filled(database: Database, assignment: int) -> int:
+def _filled(database: Connection, assignment: int) -> int:
     return int(
         value(
             database,

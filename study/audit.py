@@ -3,15 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-
-from sqlite_utils import Database
+from sqlite3 import Connection
 
 from study.store import Row, Store, one, rows, run
 
 FIRST = "0" * 64
 
 
-def record(database: Database, at: float, actor: str, act: str, **detail: object) -> str:
+def record(database: Connection, at: float, actor: str, act: str, **detail: object) -> str:
     """Add one act, inside the transaction that performs it, so that neither exists alone.
 
     Args:

@@ -13,13 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from study import audit
 from study.errors import StudyError
 from study.folder import write_whole
-from study.schema import APPLICATION_ID
-from study.store import StorageError, Store, hold, release, run, value
+from study.store import APPLICATION_ID, StorageError, Store, hold, release, run, value
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +178,7 @@ def forget(snapshots: Path, session: str) -> int:
         try:
             connection.execute("pragma secure_delete = on")
             connection.execute("pragma foreign_keys = on")
-            held = run(Database(connection), "delete from sessions where id = ?", session)
+            held = run(connection, "delete from sessions where id = ?", session)
         finally:
             connection.close()
         if held:
@@ -269,7 +266,7 @@ class Snapshots:
 def _described(path: Path, name: str, taken_at: str) -> Snapshot:
     connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
     try:
-        database = Database(connection)
+        database = connection
         if value(database, "pragma application_id") != APPLICATION_ID:
             raise StudyError(f"{path.name} is no database of a study; give a snapshot's file.")
         report = value(database, "pragma integrity_check(1)")

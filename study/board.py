@@ -1,9 +1,8 @@
 """The live board of an open study: how it goes, never how any clip or method is scored."""
 
 import json
+from sqlite3 import Connection
 from typing import Any
-
-from sqlite_utils import Database
 
 from study.clock import Clock
 from study.definition import Definition
@@ -14,7 +13,7 @@ STALL_SECONDS = 300.0
 """A rater in the middle of the study who is silent for so long is shown as stalled."""
 
 
-def board(definition: Definition, clock: Clock, database: Database) -> dict[str, Any]:
+def board(definition: Definition, clock: Clock, database: Connection) -> dict[str, Any]:
     """How a study goes.
 
     It reads no method (the database knows none) and gives no score, neither per clip nor over all.
@@ -92,7 +91,9 @@ def _rater(
     }
 
 
-def _attention(definition: Definition, database: Database) -> tuple[dict[str, int], dict[str, int]]:
+def _attention(
+    definition: Definition, database: Connection
+) -> tuple[dict[str, int], dict[str, int]]:
     """Attention checks passed and failed by each rater: every expected range met, or not."""
     passed: dict[str, int] = {}
     failed: dict[str, int] = {}
@@ -117,7 +118,7 @@ def _attention(definition: Definition, database: Database) -> tuple[dict[str, in
     return passed, failed
 
 
-def _missing(definition: Definition, database: Database) -> dict[str, Any]:
+def _missing(definition: Definition, database: Connection) -> dict[str, Any]:
     """Pages passed as unplayable, by reason; clip x dimension cells given out, scored by none."""
     reasons = rows(
         database,
@@ -140,7 +141,7 @@ def _missing(definition: Definition, database: Database) -> dict[str, Any]:
     return {"unplayable": reasons, "cells": cells}
 
 
-def _page_minutes(database: Database) -> dict[str, list[float]]:
+def _page_minutes(database: Connection) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for row in rows(
         database,

@@ -7,8 +7,7 @@ import hmac
 import os
 import secrets
 from pathlib import Path
-
-from sqlite_utils import Database
+from sqlite3 import Connection
 
 from study import audit
 from study.errors import StudyError
@@ -124,12 +123,12 @@ def invite(store: Store, keys: Keyring, count: int, actor: str) -> list[str]:
     return codes
 
 
-def holder(database: Database, kind: str, digest: str) -> Row | None:
+def holder(database: Connection, kind: str, digest: str) -> Row | None:
     """The identity row of a keyed hash (kind, hash, session, created_at), or None."""
     return one(database, "select * from identities where kind = ? and hash = ?", kind, digest)
 
 
-def bind(database: Database, kind: str, digest: str, session: str, now: float) -> None:
+def bind(database: Connection, kind: str, digest: str, session: str, now: float) -> None:
     """Say, inside the transaction that makes the session, whose it is."""
     run(
         database,

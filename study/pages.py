@@ -4,9 +4,8 @@ Whether a page is an attention check or comes for the second time is not told.
 """
 
 import dataclasses
+from sqlite3 import Connection
 from typing import Any
-
-from sqlite_utils import Database
 
 from study import answers
 from study.answers import Rules
@@ -49,7 +48,7 @@ def study_texts(definition: Definition, language: str) -> dict[str, Any]:
 
 
 def page(
-    database: Database,
+    database: Connection,
     definition: Definition,
     rules: Rules,
     session: str,
@@ -107,7 +106,7 @@ def page(
     }
 
 
-def _media(database: Database, assignment: int) -> dict[str, str]:
+def _media(database: Connection, assignment: int) -> dict[str, str]:
     return {
         row["slot"]: f"media/{row['token']}"
         for row in rows(database, "select slot, token from media where assignment = ?", assignment)

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from sqlite_utils import Database
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -177,7 +177,7 @@ async def _session(study: OpenStudy, request: Request) -> Response:
     return JSONResponse(await study.read(partial(_state, study, session)))
 
 
-def _state(study: OpenStudy, session: str, database: Database) -> dict[str, Any]:
+def _state(study: OpenStudy, session: str, database: Connection) -> dict[str, Any]:
     row = sessions.session_row(database, session)
     pages_of = rows(database, "select shown_at from assignments where session = ?", session)
     found: dict[str, Any] = {

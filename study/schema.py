@@ -4,9 +4,6 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("study")
 
-APPLICATION_ID = 0x46505354
-"""Written into the file's header ("FPST"), so that another program's database is recognised."""
-
 FIRST_TABLES = (
     # One row per rater. The id is random; it is the rater's name in every export.
     """create table sessions (

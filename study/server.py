@@ -5,10 +5,9 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from sqlite3 import Connection
 from types import TracebackType
 from typing import ParamSpec, TypeVar
-
-from sqlite_utils import Database
 
 from study import design, folder, hub, identities
 from study.answers import Rules
@@ -87,7 +86,7 @@ class OpenStudy:
         finally:
             self._waiting -= 1
 
-    async def read(self, act: Callable[[Database], T]) -> T:
+    async def read(self, act: Callable[[Connection], T]) -> T:
         """Run an act that only reads, on one consistent state of the study."""
 
         def look() -> T:

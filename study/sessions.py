@@ -3,9 +3,8 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from sqlite3 import Connection
 from typing import Literal
-
-from sqlite_utils import Database
 
 from study import identities
 from study.design import Page, least_filled
@@ -122,7 +121,7 @@ def enter(store: Store, keys: Keyring, places: Places, entry: Entry, consent: Co
         return session
 
 
-def session_row(database: Database, session: str) -> Row:
+def session_row(database: Connection, session: str) -> Row:
     """The session's row.
 
     Raises:
@@ -207,7 +206,7 @@ def finish(store: Store, session: str) -> int:
         return len(pages)
 
 
-def _least_filled(database: Database, sequences: int, now: float) -> int:
+def _least_filled(database: Connection, sequences: int, now: float) -> int:
     completed, active = [0] * sequences, [0] * sequences
     for row in rows(
         database,
@@ -220,10 +219,10 @@ def _least_filled(database: Database, sequences: int, now: float) -> int:
     return least_filled(completed, active)
 
 
-def _lay_out(database: Database, session: str, places: Places, pages: Sequence[Page]) -> None:
+def _lay_out(database: Connection, session: str, places: Places, pages: Sequence[Page]) -> None:
     """Give the rater their pages, every file behind an address of its own."""
     for position, page in enumerate(pages):
-        assignment = database.conn.execute(
+        assignment = database.execute(
             "insert into assignments (session, position, kind, item, extra, repeated)"
             " values (?, ?, ?, ?, ?, ?)",
             (session, position, page.kind, page.item, page.extra, int(page.repeat)),

@@ -12,13 +12,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlite_utils import Database
-
 from study.clock import Clock
 from study.errors import StudyError
-from study.schema import APPLICATION_ID, migrations
 
 logger = logging.getLogger(__name__)
+
+APPLICATION_ID = 0x46505354
+"""Written into the file's header ("FPST"), so that another program's database is recognised."""
+
+VERSION = 1
+"""Number of migrations (`schema`) that a file of this program has gone through."""
 
 BUSY_MILLISECONDS = 5000
 """How long a write waits for another process (a command line act) before it gives up."""
@@ -67,14 +70,14 @@ class Store:
             raise
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Database]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write: everything inside is stored together, or nothing is.
 
         Raises:
             StorageError: the disk is full, read-only or failing; nothing was stored.
         """
         with self._write_lock, _sentences(self.path):
-            connection = self._writer.conn
+            connection = self._writer
             connection.execute("begin immediate")
             try:
                 yield self._writer
@@ -86,10 +89,10 @@ class Store:
                 raise
 
     @contextlib.contextmanager
-    def view(self) -> Iterator[Database]:
+    def view(self) -> Iterator[sqlite3.Connection]:
         """Read one consistent state of the study; writing is impossible."""
         with self._read_lock, _sentences(self.path):
-            connection = self._reader.conn
+            connection = self._reader
             connection.execute("begin")
             try:
                 yield self._reader
@@ -99,7 +102,7 @@ class Store:
     def shrink_log(self) -> None:
         """Move the write-ahead log into the database file and empty it, so nothing lingers."""
         with self._write_lock, _sentences(self.path):
-            self._writer.conn.execute("pragma wal_checkpoint(truncate)")
+            self._writer.execute("pragma wal_checkpoint(truncate)")
 
     def close(self) -> None:
         """Close both connections and let another server take the file."""
@@ -121,41 +124,40 @@ class Store:
         self.close()
 
 
-def rows(database: Database, sql: str, *values: object) -> list[Row]:
+def rows(database: sqlite3.Connection, sql: str, *values: object) -> list[Row]:
     """All rows of one query, as dictionaries."""
-    cursor = database.conn.execute(sql, values)
+    cursor = database.execute(sql, values)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def one(database: Database, sql: str, *values: object) -> Row | None:
+def one(database: sqlite3.Connection, sql: str, *values: object) -> Row | None:
     """The first row of one query, or None."""
     found = rows(database, sql, *values)
     return found[0] if found else None
 
 
-def value(database: Database, sql: str, *values: object) -> Any:  # noqa: ANN401
+def value(database: sqlite3.Connection, sql: str, *values: object) -> Any:  # noqa: ANN401
     """The first column of the first row of a query that always has one."""
-    return database.conn.execute(sql, values).fetchone()[0]
+    return database.execute(sql, values).fetchone()[0]
 
 
-def run(database: Database, sql: str, *values: object) -> int:
+def run(database: sqlite3.Connection, sql: str, *values: object) -> int:
     """Execute one statement inside a transaction and return how many rows it touched."""
-    return int(database.conn.execute(sql, values).rowcount)
+    return int(database.execute(sql, values).rowcount)
 
 
-def _connect(path: Path) -> Database:
+def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
     )
-    database = Database(connection)
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma synchronous = full")
     connection.execute("pragma secure_delete = on")
-    return database
+    return connection
 
 
-def _check(database: Database, path: Path) -> None:
+def _check(database: sqlite3.Connection, path: Path) -> None:
     program = value(database, "pragma application_id")
     tables = value(database, "select count(*) from sqlite_master")
     if tables and program != APPLICATION_ID:
@@ -163,18 +165,29 @@ def _check(database: Database, path: Path) -> None:
             f"{path.name} is a database of another program (application id {program:#x}); a "
             f"study's file has {APPLICATION_ID:#x}. Name a study made with: python -m study new"
         )
+    if value(database, "pragma user_version") > VERSION:
+        raise StorageError(
+            f"{path.name} was written by a newer version of this program; use that version."
+        )
     report = value(database, "pragma quick_check(1)")
     if report != "ok":
         raise StorageError(_damaged(path, str(report)))
 
 
-def _prepare(database: Database) -> None:
-    database.conn.execute("pragma journal_mode = wal")
-    database.conn.execute(f"pragma application_id = {APPLICATION_ID}")
-    migrations.apply(database)
+def _prepare(database: sqlite3.Connection) -> None:
+    database.execute("pragma journal_mode = wal")
+    if value(database, "pragma user_version") < VERSION:
+        # Imported only when there is something to migrate: it takes longer than all the rest.
+        from sqlite_utils import Database
+
+        from study.schema import migrations
+
+        database.execute(f"pragma application_id = {APPLICATION_ID}")
+        migrations.apply(Database(database))
+        database.execute(f"pragma user_version = {VERSION}")
 
 
-def _latest_time(database: Database) -> float:
+def _latest_time(database: sqlite3.Connection) -> float:
     return float(
         value(
             database,

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -72,8 +73,8 @@ def root(tmp_path: Path) -> Path:
 
 def test_serving_loads_nothing_heavy():
     # Bug: a study-only start pays for torch, Gradio or the analyses.
-    # (pandas comes with sqlite-utils where it is installed.)
-    heavy = ("torch", "finephys", "gradio", "scipy", "av", "huggingface_hub", "plotly")
+    # sqlite-utils brings pandas; a file that needs no migration needs neither.
+    heavy = ("torch", "finephys", "gradio", "pandas", "scipy", "av", "huggingface_hub", "plotly")
     code = (
         "import sys, study.routes, study.server, uvicorn;"
         f"print([name for name in {heavy} if name in sys.modules])"
@@ -165,6 +166,35 @@ def test_a_disk_that_fills_up_while_raters_answer(root):
     with Store(root / "study.sqlite") as store, store.view() as database:
         assert value(database, "select count(*) from sessions") == 6
         assert value(database, "pragma integrity_check") == "ok"
+
+
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path):
+    path = tmp_path / "study.sqlite"
+    Store(path).close()
+    newer = sqlite3.connect(path)
+    newer.execute("pragma user_version = 99")
+    newer.close()
+    with pytest.raises(StorageError, match="newer version"):
+        Store(path)
+
+
+def test_a_file_of_an_earlier_version_is_migrated(tmp_path):
+    # Bug: a migration is skipped, or run twice.
+    from study.schema import migrations
+    from study.store import VERSION
+
+    path = tmp_path / "study.sqlite"
+    Store(path).close()
+    older = sqlite3.connect(path)
+    assert older.execute("select count(*) from _sqlite_migrations").fetchone() == (VERSION,)
+    assert len(migrations._migrations) == VERSION, "a new migration needs a new VERSION"
+    older.execute("pragma user_version = 0")
+    older.close()
+    Store(path).close()
+    again = sqlite3.connect(path)
+    assert again.execute("pragma user_version").fetchone() == (VERSION,)
+    assert again.execute("select count(*) from _sqlite_migrations").fetchone() == (VERSION,)
+    again.close()
 
 
 def test_a_draft_is_not_served(root):
