@@ -38,6 +38,9 @@ STAYS_LARGE = 0.72
 PAN_SHARE = 0.9
 """Share of windows with so far a journey in which the camera follows."""
 
+LEAST_FOLLOWED = 0.30
+"""Share of the canvas that a followed body's own box takes, median over frames, at least."""
+
 IDLE_PAN_SHARE = 0.12
 """Share of the other windows that the camera follows all the same."""
 
@@ -195,8 +198,14 @@ def sample_camera(
     if not pan or len(joints) == 1:
         return frame_body(joints, position, still, size, share, roll, offset)
     path = _steady((joints.min(1) + joints.max(1)).astype(np.float64) / 2)
-    path = middle + gain * (path - middle)
-    return frame_body(joints, position, path, size, share, roll, offset)
+    camera = frame_body(
+        joints, position, middle + gain * (path - middle), size, share, roll, offset
+    )
+    small = LEAST_FOLLOWED / _figure_share(joints, camera)
+    if small > 1:  # the hand lags too far behind: follow all the way, and closer
+        share = min(1.05 * small * share, fill[1])
+        camera = frame_body(joints, position, path, size, share, roll, offset)
+    return camera
 
 
 def frame_body(

@@ -39,6 +39,9 @@ _NEARLY = 1e-3
 _TILT = np.radians(20)
 """Design choice: candidates that tilt further come last; no body leaves the floor with more."""
 
+_MOST_TILT = np.radians(35)
+"""Design choice: no salto tilts further in the air."""
+
 _OFF_AXIS = 0.15
 """Design choice: a salto's momentum is lateral but for this part; with more it lands spinning."""
 
@@ -116,6 +119,12 @@ def solve(
     momentum, start, steered = _steer(plain, reaches, body, start, target, duration, firsts)
     fine = shapes_of([steered], body, duration)
     momenta, misses = _refine(fine, start, target, momentum[None])
+    tilt = float(np.abs(_angles(fine, start, momenta)[..., 1]).max())
+    if by_tilt and tilt > _MOST_TILT:
+        raise NoFlightError(
+            f"the body would tilt by {np.degrees(tilt):.0f} degrees; give more time or a tighter "
+            "shape."
+        )
     return _checked(steered, body, duration, start, momenta[0], float(misses[0]))
 
 

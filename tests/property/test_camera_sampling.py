@@ -47,7 +47,7 @@ def test_a_followed_body_stays_large_and_the_pan_is_smooth(seed: int, travel: fl
     camera = sample_camera(joints, np.random.default_rng(seed), SIZE, pan=True)
     xy, _ = camera.project(joints)
     height = np.median((xy.max(1) - xy.min(1)).max(-1)) / SIZE
-    assert height >= 0.25  # one seed in a thousand comes near
+    assert height >= 0.30
     steps = camera.rotation[1:] @ np.swapaxes(camera.rotation[:-1], 1, 2)
     angles = np.arccos(np.clip((np.trace(steps, axis1=1, axis2=2) - 1) / 2, -1, 1))
     assert np.abs(np.diff(angles)).max() < 0.15 * max(float(angles.max()), 1e-3) + 0.01
