@@ -73,7 +73,7 @@ class SignedRank:
 
     Attributes:
         statistic: The smaller of the two rank sums.
-        p: Two-sided; exact where scipy can be exact, else the normal approximation.
+        p: Two-sided and exact, also with tied ranks.
         effect: Matched-pairs rank-biserial correlation in [-1, 1] (Kerby 2014): the share of the
             rank sum in favour less the share against.
         pairs: Differences that are not zero.
@@ -88,7 +88,11 @@ class SignedRank:
 
 
 def signed_rank(differences: np.ndarray) -> SignedRank:
-    """Returns Wilcoxon's signed-rank test of differences (scipy's `wilcoxon`).
+    """Returns Wilcoxon's signed-rank test of differences, ranks by scipy.
+
+    Design choice: the null distribution is counted exactly (the shift algorithm of Streitberg and
+    Roehmel 1986). Raters' means are full of ties, for which scipy's `wilcoxon` either takes the
+    normal approximation or, up to 13 pairs, enumerates in Python for seconds.
 
     Args:
         differences: Shape (n,), one for each rater; NaN is left out.
@@ -99,17 +103,24 @@ def signed_rank(differences: np.ndarray) -> SignedRank:
     from scipy import stats
 
     values = np.asarray(differences, float)
-    values = values[~np.isnan(values)]
     # Means of the same whole numbers must tie exactly, whatever the rounding of the division.
-    values = np.round(values, 10)
+    values = np.round(values[~np.isnan(values)], 10)
     kept = values[values != 0]
     if kept.size == 0:
         raise NotComputableError("no rater gave the two methods different means")
-    result = stats.wilcoxon(kept)
-    ranks = stats.rankdata(np.abs(kept))
-    effect = float((ranks * np.sign(kept)).sum() / ranks.sum())
+    # Twice the ranks, as ties give half ranks.
+    ranks = np.rint(2 * stats.rankdata(np.abs(kept))).astype(int)
+    favour, total = int(ranks[kept > 0].sum()), int(ranks.sum())
+    chance = np.zeros(total + 1)
+    chance[0] = 1.0
+    for rank in ranks:
+        shifted = np.zeros(total + 1)
+        shifted[rank:] = chance[:-rank]
+        chance = (chance + shifted) / 2
+    smaller = min(favour, total - favour)
+    p = min(1.0, 2 * float(chance[: smaller + 1].sum()))
     return SignedRank(
-        float(result.statistic), float(result.pvalue), effect, kept.size, values.size - kept.size
+        smaller / 2, p, (2 * favour - total) / total, kept.size, values.size - kept.size
     )
 
 

@@ -78,8 +78,15 @@ def bradley_terry(
     elif with_side and _one_way(design, won) is not None:
         notes.append("no side term: it has no finite estimate in these choices")
         with_side = False
+    elif with_side and len(choices) <= design.shape[1]:
+        notes.append("no side term: there are too few choices")
+        with_side = False
     if not with_side:
         design = design[:, :-1]
+    if len(choices) <= design.shape[1]:
+        raise NotComputableError(
+            f"{len(choices)} choices are too few for the strengths of {len(methods)} methods"
+        )
     estimate, covariance, quantile = _fit(design, won, choices["rater"], notes)
     ties = int((choices["choice"] == "tie").sum())
     if ties:

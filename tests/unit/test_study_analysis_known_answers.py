@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from study.analysis.comparison import friedman, holm, signed_rank
 from study.analysis.mos import t_interval
@@ -58,6 +59,19 @@ def test_signed_rank_of_maize() -> None:
     assert result.statistic == 24
     assert result.p == pytest.approx(0.04126, abs=5e-6)
     assert result.effect == pytest.approx((96 - 24) / 120)
+
+
+def test_signed_rank_agrees_with_scipy() -> None:
+    """Ties, zeros and small samples, where the null distribution differs from the tables."""
+    rng = np.random.default_rng(4)
+    for size in (3, 6, 8):
+        differences = rng.integers(-3, 5, size) / 2
+        expected = stats.wilcoxon(differences[differences != 0])
+        result = signed_rank(differences)
+        assert result.statistic == expected.statistic
+        assert result.p == pytest.approx(expected.pvalue)
+    untied = rng.normal(0.3, 1, 30)
+    assert signed_rank(untied).p == pytest.approx(stats.wilcoxon(untied, method="exact").pvalue)
 
 
 def test_recovery_of_planted_truth() -> None:
