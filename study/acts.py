@@ -4,9 +4,9 @@ from pathlib import Path
 
 from study import audit, backup, blinding, identities
 from study.blinding import BlindingMap
-from study.definition import Definition
-from study.errors import StudyError
-from study.folder import Folder, Milestones
+from study.definition import Definition, digest, parse
+from study.errors import DefinitionError, StudyError
+from study.folder import Folder, Milestones, need_phase, read_definition, write_whole
 from study.sources import find
 from study.stimuli import build
 from study.store import Row, Store
@@ -33,6 +33,32 @@ def new(
         audit.record(
             database, store.clock.now(), actor, "new", items=len(made.items), kind=made.kind
         )
+    return made
+
+
+def edit(folder: Folder, source: str, actor: str) -> Definition:
+    """Put another text in the place of a draft's study.yaml, if it has no fault.
+
+    Args:
+        folder: of the draft.
+        source: the YAML.
+        actor: who does it.
+
+    Raises:
+        DefinitionError: all its faults; the file is as it was.
+        StudyError: the study is no draft.
+    """
+    need_study(folder)
+    made = parse(source)
+    if made.name != folder.root.name:
+        raise DefinitionError(
+            [f"name is {made.name!r} and the study's folder is {folder.root.name}; keep its name."]
+        )
+    with Store(folder.database) as store, store.transaction() as database:
+        need_phase(folder, ("draft",), "edit")
+        write_whole(folder.definition, source)
+        sha256 = digest(folder.definition)
+        audit.record(database, store.clock.now(), actor, "edit", definition_sha256=sha256)
     return made
 
 
@@ -83,6 +109,24 @@ def unblind(folder: Folder, actor: str) -> BlindingMap:
             database, store.clock.now(), actor, "unblind", methods=", ".join(found.methods)
         )
     return found
+
+
+def invite(folder: Folder, count: int, actor: str) -> list[str]:
+    """Make personal invitations; the codes are shown now and never again.
+
+    Returns:
+        One code each, for the end of a link: `?invite=CODE`.
+
+    Raises:
+        StudyError: the study takes no invitations, or the count is not 1 to 1000.
+    """
+    from study.server import identity_key
+
+    if not read_definition(folder).recruiting.invites:
+        raise StudyError("recruiting.invites is false in study.yaml; raters come by other links.")
+    keys = identities.keyring(identity_key(folder))
+    with Store(folder.database) as store:
+        return identities.invite(store, keys, count, actor)
 
 
 def withdraw(folder: Folder, rater: str, actor: str) -> Row:

@@ -101,7 +101,7 @@ def open_study(folder: Folder) -> Milestones:
     """
     need_phase(folder, ("draft",), "open")
     definition, clips = read_definition(folder), read_clips(folder)
-    _check_complete(definition, clips)
+    check_complete(definition, clips)
     check_media(folder)
     return _record(
         folder,
@@ -216,8 +216,12 @@ def _plainly(content: bytes) -> tuple[str, bool]:
     return text.lower(), True
 
 
-def _check_complete(definition: Definition, clips: Clips) -> None:
-    """Refuse a definition that was edited into wanting other clips than there are."""
+def check_complete(definition: Definition, clips: Clips) -> None:
+    """Refuse a definition that was edited into wanting other clips than there are.
+
+    Raises:
+        StudyError: items or pages without clips, or clips without items.
+    """
     items = {item.id for item in definition.items}
     shown = {clip.item for clip in clips.clips}
     pages = {extra.id for extra in (*definition.training, *definition.gold)}

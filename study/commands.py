@@ -4,16 +4,12 @@ import argparse
 import getpass
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from study.definition import template
 from study.errors import StudyError
-from study.folder import Folder, check_media, read_clips, read_definition, read_milestones
-
-if TYPE_CHECKING:
-    import pandas as pd
+from study.folder import Folder, read_clips, read_definition
 
 DEMO_CLIPS = Path(__file__).parent.parent / "assets" / "study_demo"
 
@@ -37,25 +33,9 @@ def new(given: argparse.Namespace) -> None:
 
 def check(given: argparse.Namespace) -> None:
     """Read a study as it stands and say what a rater will go through."""
-    from study.design import pages, sequences
+    from study.summary import summary
 
-    folder = _study(given)
-    definition, clips = read_definition(folder), read_clips(folder)
-    check_media(folder)
-    count = sequences(definition, clips)
-    shown = pages(definition, clips, 0, 0)
-    seconds = definition.watch_seconds or clips.seconds
-    scores = sum(page.kind == "rating" for page in shown) * len(definition.dimensions)
-    kinds = {kind: sum(page.kind == kind for page in shown) for kind in ("training", "gold")}
-    _print(
-        f"{definition.name} ({read_milestones(folder).phase}): {clips.arms} methods, "
-        f"{len(definition.items)} items, kind {definition.kind}; a rater sees {len(shown)} pages "
-        f"({kinds['training']} training, {kinds['gold']} gold, "
-        f"{sum(page.repeat for page in shown)} repeated) and gives "
-        f"{scores * (2 if definition.kind == 'pairs' else 1)} scores; at least "
-        f"{len(shown) * seconds / 60:.1f} minutes of watching. {count} sequences: recruit "
-        f"{count} raters or a multiple of it."
-    )
+    _print(summary(_study(given)))
 
 
 def open_study(given: argparse.Namespace) -> None:
@@ -86,17 +66,9 @@ def unblind(given: argparse.Namespace) -> None:
 
 def invite(given: argparse.Namespace) -> None:
     """Print personal links; they are shown only now."""
-    from study import identities
-    from study.server import identity_key
-    from study.store import Store
+    from study import acts
 
-    folder = _study(given)
-    if not read_definition(folder).recruiting.invites:
-        raise StudyError("recruiting.invites is false in study.yaml; raters come by other links.")
-    keys = identities.keyring(identity_key(folder))
-    with Store(folder.database) as store:
-        codes = identities.invite(store, keys, given.count, _actor())
-    for code in codes:
+    for code in acts.invite(_study(given), given.count, _actor()):
         _print(f"{given.address.rstrip('/')}/?invite={code}")
 
 
@@ -142,43 +114,18 @@ def withdraw(given: argparse.Namespace) -> None:
 
 def export(given: argparse.Namespace) -> None:
     """Write the answers of an unblinded study as CSV and JSON."""
-    from study.analysis.table import write_table
+    from study.outcome import write_tables
 
-    folder = _study(given)
-    given.out.mkdir(parents=True, exist_ok=True)
-    both = _tables(folder, unfinished=given.unfinished)
-    for name, table in zip(("ratings", "choices"), both, strict=True):
-        if not len(table):
-            continue
-        for suffix in (".csv", ".json"):
-            write_table(table, given.out / f"{name}{suffix}")
-        _print(f"{given.out / name}.csv and .json: {len(table)} rows")
+    written = write_tables(_study(given), given.out, unfinished=given.unfinished)
+    for name, count in written.items():
+        _print(f"{given.out / name}.csv and .json: {count} rows")
 
 
 def report(given: argparse.Namespace) -> None:
     """Write the results of an unblinded study on one page."""
-    from study import export as exports
-    from study.analysis.report import report as write_report
-    from study.analysis.results import StudyInfo
-    from study.blinding import read_map
+    from study.outcome import write_report
 
-    folder = _study(given)
-    definition, methods = read_definition(folder), read_map(folder).methods
-    if given.ours and given.ours not in methods:
-        raise StudyError(f"--ours is {given.ours!r}; choose one of {', '.join(methods)}.")
-    milestones = read_milestones(folder)
-    language = definition.languages[0]
-    info = StudyInfo(
-        title=definition.title[language],
-        ours=given.ours,
-        cannot_hide=exports.cannot_hide(folder),
-        dimensions={each.id: each.title[language] for each in definition.dimensions},
-        facts=tuple(
-            (name.replace("_", " "), text) for name, text in asdict(milestones).items() if text
-        ),
-        invented=exports.is_simulated(folder),
-    )
-    _print(f"{write_report(*_tables(folder, unfinished=False), info, given.out)}")
+    _print(f"{write_report(_study(given), given.ours, given.out)}")
 
 
 def import_table(given: argparse.Namespace) -> None:
@@ -277,24 +224,6 @@ def _study(given: argparse.Namespace) -> Folder:
 
     need_study(_folder(given))
     return _folder(given)
-
-
-def _tables(folder: Folder, *, unfinished: bool) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """The answers as checked tables of ratings and of choices, one of them without rows."""
-    import pandas as pd
-
-    from study import export as exports
-    from study.analysis import table as tables
-
-    choices = read_definition(folder).kind == "choice"
-    rows = (exports.choices if choices else exports.ratings)(folder, unfinished=unfinished)
-    if not rows:
-        raise StudyError(
-            f"{folder.root.name} has no finished rater; wait for one, or export with --unfinished."
-        )
-    if choices:
-        return tables.empty_ratings(), tables.check_choices(pd.DataFrame(rows))
-    return tables.check_ratings(pd.DataFrame(rows)), tables.empty_choices()
 
 
 def _actor() -> str:

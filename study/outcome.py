@@ -1,0 +1,95 @@
+"""What comes out of an unblinded study: its checked tables, and the report with its files."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.errors import StudyError
+from study.folder import Folder, read_definition, read_milestones
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The answers as checked tables of ratings and of choices, one of them without rows.
+
+    Args:
+        folder: of an unblinded study.
+        unfinished: also of raters who have not come to the end.
+
+    Raises:
+        StudyError: the study is not unblinded, or nobody has finished it.
+    """
+    import pandas as pd
+
+    from study import export
+    from study.analysis import table
+
+    choices = read_definition(folder).kind == "choice"
+    rows = (export.choices if choices else export.ratings)(folder, unfinished=unfinished)
+    if not rows:
+        raise StudyError(
+            f"{folder.root.name} has no finished rater; wait for one, or export with --unfinished."
+        )
+    if choices:
+        return table.empty_ratings(), table.check_choices(pd.DataFrame(rows))
+    return table.check_ratings(pd.DataFrame(rows)), table.empty_choices()
+
+
+def write_tables(folder: Folder, out: Path, *, unfinished: bool = False) -> dict[str, int]:
+    """Write ratings or choices as CSV and JSON.
+
+    Returns:
+        Name of each table written (without suffix) -> its number of rows.
+
+    Raises:
+        StudyError: as `tables`.
+    """
+    from study.analysis.table import write_table
+
+    both = tables(folder, unfinished=unfinished)
+    out.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for name, table in zip(("ratings", "choices"), both, strict=True):
+        if not len(table):
+            continue
+        for suffix in (".csv", ".json"):
+            write_table(table, out / f"{name}{suffix}")
+        written[name] = len(table)
+    return written
+
+
+def write_report(folder: Folder, ours: str, out: Path) -> Path:
+    """Write the results on one page, as JSON and as a CSV for each table.
+
+    Args:
+        folder: of an unblinded study.
+        ours: the method that is compared with every other one, or empty for none.
+        out: folder for the files; made when missing.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        StudyError: as `tables`, or no method is called so.
+    """
+    from study import export
+    from study.analysis.report import report
+    from study.analysis.results import StudyInfo
+    from study.blinding import read_map
+
+    definition, methods = read_definition(folder), read_map(folder).methods
+    if ours and ours not in methods:
+        raise StudyError(f"no method is called {ours!r}; choose one of {', '.join(methods)}.")
+    milestones = asdict(read_milestones(folder))
+    language = definition.languages[0]
+    info = StudyInfo(
+        title=definition.title[language],
+        ours=ours,
+        cannot_hide=export.cannot_hide(folder),
+        dimensions={each.id: each.title[language] for each in definition.dimensions},
+        facts=tuple((name.replace("_", " "), text) for name, text in milestones.items() if text),
+        invented=export.is_simulated(folder),
+    )
+    return report(*tables(folder), info, out)
