@@ -13,7 +13,11 @@ import pytest
 from study_clips import METHODS, make_clips
 
 from study.__main__ import COMMANDS, main
+from study.analysis.bias import side_and_order
+from study.analysis.raters import rater_table, screened
+from study.analysis.table import read_ratings
 from study.folder import Folder, read_clips, read_milestones
+from study.simulate import Tastes, fill
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,6 +126,40 @@ def test_scripted_raters_show_the_known_order_and_side(study, clips, tmp_path):
         sum(int(row["score"]) for row in rows if row["side"] == side) for side in ("left", "right")
     )
     assert left > right
+
+
+def test_the_screening_finds_the_scripted_raters_who_do_not_look(study, tmp_path):
+    """The whole way from a rater's page to the rater table; a lost or swapped score blurs it."""
+    study("open", "turns")
+    manners = ("honest", "honest", "honest", "random")
+    tastes = Tastes(quality=(4.2, 3.0, 1.8), left_bias=0.4, manners=manners)
+    came = fill(study.folder("turns"), 12, tastes, seed=1, actor="test")
+    study("close", "turns")
+    study("unblind", "turns")
+    study("export", "turns", "--out", tmp_path)
+    ratings = read_ratings(tmp_path / "ratings.csv")
+    found = rater_table(ratings).set_index("rater")
+    assert set(found.index[found["reasons"] != ""]) == set(came[3::4])
+    bias = side_and_order(screened(ratings, rater_table(ratings)))
+    left = bias[(bias["effect"] == "left side") & (bias["dimension"] == "all together")].iloc[0]
+    assert left["low"] > 0
+    assert left["low"] < 0.4 < left["high"] + 0.1
+
+
+@pytest.mark.slow
+def test_the_report_is_one_page_that_names_the_methods(study, tmp_path):
+    study("open", "turns")
+    study("simulate", "turns", "--raters", 6)
+    study("close", "turns")
+    study("unblind", "turns")
+    assert "choose one of" in study(
+        *("report", "turns", "--out", tmp_path, "--ours", "nobody"), fails=True
+    )
+    study("report", "turns", "--out", tmp_path, "--ours", "betaflow")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for words in (*METHODS, "invented", "Text Dimension", "may judder", "96 x 96"):
+        assert words in page, words
+    assert read_milestones(study.folder("turns")).map_sha256 in page
 
 
 def test_choices_are_exported_by_side(study, clips, tmp_path):
