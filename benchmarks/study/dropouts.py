@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def measure() -> None:
             )
             thread = threading.Thread(target=server.run)
             thread.start()
+            while not server.started:
+                time.sleep(0.01)
             try:
                 came, after_first = asyncio.run(_come(study, port, hours))
                 figures = _balance(study)

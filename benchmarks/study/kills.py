@@ -19,7 +19,7 @@ def measure(kills: int, raters: int = 20) -> None:
         folder = open_study(Path(place) / "kills", watch=0.1)
         port = free_port()
         began = time.monotonic()
-        record = asyncio.run(_go(lambda: study_server(folder, port), port, kills, raters))
+        record = asyncio.run(_go(lambda: study_server(folder, port).need(), port, kills, raters))
         lost, doubled, integrity = audit(folder.database, record)
         row(
             "kill -9 of the server under load, raters retry",

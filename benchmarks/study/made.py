@@ -93,7 +93,18 @@ class Server:
         else:
             assert self.process.stderr is not None
             self.said = self.process.stderr.read().decode()
+            self.process.stderr.close()
         self.seconds_to_start = time.monotonic() - began
+
+    def need(self) -> "Server":
+        """This server, if it runs.
+
+        Raises:
+            RuntimeError: it ended at once.
+        """
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server ended at once: {self.said}")
+        return self
 
     @property
     def url(self) -> str:
