@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import errno
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,3 +35,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(NotADirectoryError):
             partial.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

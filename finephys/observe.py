@@ -15,6 +15,7 @@ from finephys.types import CameraMotion, Float, Pose2D, Request, VideoClip
 
 if TYPE_CHECKING:
     from finephys.motion.cameras import Camera
+    from finephys.motion.looks import Look
     from finephys.pose2d.protocol import Detector
 
 SIMULATED_PLANE = (512, 512)
@@ -57,14 +58,21 @@ def transform_points(homographies: npt.NDArray[np.floating], xy: Float) -> Float
     return points
 
 
+def look_of(seed: int) -> "Look":
+    """Clothes and place of a seed: what a prompt names and a rendering shows."""
+    from finephys.motion.looks import sample_look
+
+    return sample_look(np.random.default_rng(seed))
+
+
 def resolve_prompt(request: Request) -> str:
     """The request's own prompt, or the action's caption with a look drawn from the seed."""
-    from finephys.motion.looks import prompt, sample_look
+    from finephys.motion.looks import prompt
 
     if request.prompt.strip():
         return request.prompt
     caption = action_by_id(request.action).caption if request.action is not None else PLAIN_CAPTION
-    return prompt(caption, sample_look(np.random.default_rng(request.seed)))
+    return prompt(caption, look_of(request.seed))
 
 
 def read_clip(
@@ -140,29 +148,63 @@ def _to_first(camera: "Camera") -> npt.NDArray[np.float64]:
     return np.broadcast_to(matrices / matrices[:, 2:, 2:], (FRAMES, 3, 3)).copy()
 
 
+@dataclass(frozen=True)
+class Scene:
+    """A simulated action in front of a camera.
+
+    Attributes:
+        joints: float32 (F, J, 3) world metres.
+        camera: on a canvas of SIMULATED_PLANE.
+        span: seconds from the first frame to the last.
+    """
+
+    joints: Float
+    camera: "Camera"
+    span: float
+
+
+def scene(action: int, seed: int) -> Scene:
+    """Simulate an action and place a camera; the same for the same seed.
+
+    Raises:
+        RequestError: when there is no such action.
+    """
+    from finephys.motion.cameras import sample_camera
+    from finephys.motion.moments import core, sample_motion, seconds
+    from finephys.motion.simulation import simulate
+
+    action_by_id(action)
+    motion = simulate(action, seed)
+    begin, end = core(motion)
+    begin = max(begin - AROUND_CORE, 0.0)
+    span = min(end + AROUND_CORE, seconds(motion)) - begin
+    joints = sample_motion(motion, begin + np.linspace(0, span, FRAMES))[0].astype(np.float32)
+    return Scene(
+        joints, sample_camera(joints, np.random.default_rng(seed), SIMULATED_PLANE[0]), span
+    )
+
+
+def film(action: int, seed: int) -> VideoClip:
+    """Render the scene of an action and seed: 16 frames of SIMULATED_PLANE."""
+    from finephys.motion.render import render
+
+    seen = scene(action, seed)
+    frames, _ = render(seen.joints, seen.camera, look_of(seed), SIMULATED_PLANE[0])
+    return VideoClip(frames, fps=(FRAMES - 1) / seen.span)
+
+
 def simulated(request: Request) -> Observation:
     """The chosen action as simulated motion seen by a camera; no clip needed.
 
     Raises:
         RequestError: when no action is chosen.
     """
-    from finephys.motion.cameras import sample_camera
-    from finephys.motion.moments import core, sample_motion, seconds
-    from finephys.motion.simulation import simulate
-
     if request.action is None:
         raise RequestError(
             "There is neither a clip nor an action; give a clip or choose one of the 35 classes."
         )
-    action_by_id(request.action)
-    motion = simulate(request.action, request.seed)
-    begin, end = core(motion)
-    begin = max(begin - AROUND_CORE, 0.0)
-    span = min(end + AROUND_CORE, seconds(motion)) - begin
-    moments = begin + np.linspace(0, span, FRAMES)
-    joints = sample_motion(motion, moments)[0].astype(np.float32)
-    camera = sample_camera(joints, np.random.default_rng(request.seed), SIMULATED_PLANE[0])
-    xy, _ = camera.project(joints)
+    seen = scene(request.action, request.seed)
+    xy, _ = seen.camera.project(seen.joints)
     detected = Pose2D(
         xy.astype(np.float32),
         np.ones((FRAMES, len(JOINTS)), np.float32),
@@ -171,8 +213,8 @@ def simulated(request: Request) -> Observation:
     return Observation(
         clip=None,
         size=SIMULATED_PLANE,
-        frame_times=np.linspace(0, span, FRAMES, dtype=np.float32),
-        camera=CameraMotion(_to_first(camera), True, "The camera is a simulated one."),
+        frame_times=np.linspace(0, seen.span, FRAMES, dtype=np.float32),
+        camera=CameraMotion(_to_first(seen.camera), True, "The camera is a simulated one."),
         detected=detected,
         notes=(f"No clip: the motion is a simulation of class {request.action}.",),
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import CLIPTokenizer
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
+from finephys.framing import Framing
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
 from finephys.generator.sampling import (
@@ -21,8 +23,9 @@ from finephys.generator.sampling import (
     make_scheduler,
 )
 from finephys.generator.text import cut_text, load_tokenizer, tokenize
+from finephys.heatmaps import limb_heatmaps
 from finephys.skeleton import FRAMES, LIMBS
-from finephys.types import Bytes, LimbHeatmaps, VideoClip
+from finephys.types import Bytes, LimbHeatmaps, Pose2D, VideoClip
 
 logger = logging.getLogger(__name__)
 
@@ -100,21 +103,29 @@ class Generator:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
         return cut_text(self._tokenizer, prompt, self.config.text_length)
 
+    def draw(self, pose: Pose2D, canvas: Framing) -> LimbHeatmaps:
+        """A skeleton as limb heatmaps at this U-Net's scales."""
+        return limb_heatmaps(pose, canvas, self.heatmap_levels)
+
     def denoise(
         self,
-        heatmaps: LimbHeatmaps | None,
+        guide: LimbHeatmaps | VideoClip | None,
         prompt: str,
         seed: int,
         steps: int,
         guidance_scale: float,
         fps: float,
         stop: Callable[[], bool] = never,
+        motion: bool = True,
     ) -> Iterator[VideoClip]:
         """Generate one clip; see `protocol.VideoGenerator.denoise`."""
-        for clips in self.denoise_batch(
-            [heatmaps], [prompt], [seed], steps, guidance_scale, stop=stop
-        ):
-            yield VideoClip(clips[0], fps)
+        if isinstance(guide, VideoClip):
+            raise RequestError("This generator reads limb heatmaps; pictures of poses were given.")
+        with nullcontext() if motion else self._network.without_motion():
+            for clips in self.denoise_batch(
+                [guide], [prompt], [seed], steps, guidance_scale, stop=stop
+            ):
+                yield VideoClip(clips[0], fps)
 
     def denoise_batch(
         self,

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from finephys.errors import RequestError
-from finephys.types import LimbHeatmaps, VideoClip
+from finephys.framing import Framing
+from finephys.types import LimbHeatmaps, Pose2D, VideoClip
 
 
 def never() -> bool:
@@ -13,15 +14,11 @@ def never() -> bool:
 
 
 class VideoGenerator(Protocol):
-    """Anything that turns text and limb heatmaps into 16 frames."""
+    """Anything that turns text and a skeleton into 16 frames."""
 
     @property
     def size(self) -> int:
         """Width and height of the generated frames in pixels."""
-
-    @property
-    def heatmap_levels(self) -> tuple[int, ...]:
-        """Cells along one side of the heatmaps it reads, finest first."""
 
     @property
     def default_steps(self) -> int:
@@ -34,26 +31,36 @@ class VideoGenerator(Protocol):
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
 
+    def draw(self, pose: Pose2D, canvas: Framing) -> LimbHeatmaps | VideoClip:
+        """A skeleton as this generator reads it.
+
+        Args:
+            pose: 2D joints in pixels of a clip.
+            canvas: the square of that clip which is generated.
+        """
+
     def denoise(
         self,
-        heatmaps: LimbHeatmaps | None,
+        guide: LimbHeatmaps | VideoClip | None,
         prompt: str,
         seed: int,
         steps: int,
         guidance_scale: float,
         fps: float,
         stop: Callable[[], bool] = never,
+        motion: bool = True,
     ) -> Iterator[VideoClip]:
         """Generate one clip, yielding it as it stands after each denoising step.
 
         Args:
-            heatmaps: skeleton guidance, one array per `heatmap_levels`; None: text alone.
+            guide: a skeleton as `draw` gives it; None: text alone.
             prompt: any text, also empty.
             seed: 0 to 2**31 - 1; the same request and seed give the same frames on one machine.
             steps: denoising steps, 1 to 100.
             guidance_scale: 1 (off) to 20.
             fps: frame rate written on the clip.
             stop: looked at before each step.
+            motion: whether the motion modules run; without them every frame is generated alone.
 
         Yields:
             `steps` clips; the last is the finished one.

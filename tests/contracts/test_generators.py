@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from finephys.errors import RequestError, StoppedError, WeightsMissingError
+from finephys.framing import frame_body
 from finephys.generator.protocol import GENERATORS, VideoGenerator, load_generator
-from finephys.skeleton import FRAMES, LIMBS
-from finephys.types import LimbHeatmaps, VideoClip
+from finephys.observe import simulated
+from finephys.skeleton import FRAMES
+from finephys.types import LimbHeatmaps, Request, VideoClip
 
 _loaded: dict[str, VideoGenerator] = {}
 
@@ -24,13 +26,9 @@ def generator(request: pytest.FixtureRequest) -> VideoGenerator:
     return _loaded[name]
 
 
-def stick_figure(generator: VideoGenerator) -> LimbHeatmaps:
-    levels = []
-    for side in generator.heatmap_levels:
-        level = np.zeros((FRAMES, len(LIMBS), side, side), np.float32)
-        level[:, :, side // 4 : 3 * side // 4, side // 2] = 1
-        levels.append(level)
-    return LimbHeatmaps(tuple(levels))
+def stick_figure(generator: VideoGenerator) -> LimbHeatmaps | VideoClip:
+    pose = simulated(Request(action=12)).detected
+    return generator.draw(pose, frame_body(pose))
 
 
 def clips(generator: VideoGenerator, seed: int = 3) -> list[VideoClip]:
@@ -48,6 +46,13 @@ def test_frames_size_and_count(generator: VideoGenerator) -> None:
 def test_same_seed_same_frames(generator: VideoGenerator) -> None:
     assert np.array_equal(clips(generator)[-1].frames, clips(generator)[-1].frames)
     assert not np.array_equal(clips(generator)[-1].frames, clips(generator, 4)[-1].frames)
+
+
+def test_without_motion_modules_the_clip_is_another(generator: VideoGenerator) -> None:
+    """Catches a generator that does not obey `motion`."""
+    asked = (stick_figure(generator), "A red leotard.", 3, 2, 1.0, 8.0)
+    still = list(generator.denoise(*asked, motion=False))
+    assert not np.array_equal(still[-1].frames, clips(generator)[-1].frames)
 
 
 def test_stop_ends_it(generator: VideoGenerator) -> None:

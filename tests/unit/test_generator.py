@@ -13,6 +13,7 @@ from torch import nn
 from finephys.checkpoints import ROOT_VARIABLE, save_module
 from finephys.config import GENERATORS, TINY_GENERATOR, GeneratorConfig
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
+from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.network import VideoNetwork
@@ -24,9 +25,10 @@ from finephys.generator.sampling import (
 )
 from finephys.generator.skeleton_encoder import skip_shapes
 from finephys.generator.text import TextFeatures, tokenize
+from finephys.observe import simulated
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import LimbHeatmaps
+from finephys.types import LimbHeatmaps, Request, VideoClip
 
 NARROW = replace(
     TINY_GENERATOR,
@@ -244,6 +246,32 @@ def test_every_input_changes_the_clip(generator: Generator) -> None:
         assert not np.array_equal(plain, run(generator, heatmaps(), **changed)), changed
     assert not np.array_equal(plain, run(generator, heatmaps(1)))
     assert not np.array_equal(plain, run(generator, None))
+
+
+def test_without_motion_frames_are_alone_and_the_next_clip_moves_again(
+    generator: Generator,
+) -> None:
+    """Catches motion modules that stay away, or stay in, after `motion=False`."""
+    plain = run(generator, heatmaps())
+    still = run(generator, heatmaps(), motion=False)
+    assert not np.array_equal(plain, still)
+    abandoned = generator.denoise(heatmaps(), "a person", 5, 3, 1.0, 8.0, motion=False)
+    next(abandoned)
+    abandoned.close()
+    assert np.array_equal(run(generator, heatmaps()), plain)
+
+
+def test_a_skeleton_is_drawn_at_the_scales_that_are_read(generator: Generator) -> None:
+    pose = simulated(Request(action=12)).detected
+    drawn = generator.draw(pose, frame_body(pose))
+    assert tuple(level.shape[-1] for level in drawn.levels) == generator.heatmap_levels
+    assert run(generator, drawn).shape == (FRAMES, 32, 32, 3)
+
+
+def test_pictures_of_poses_are_refused(generator: Generator) -> None:
+    pictures = VideoClip(np.zeros((FRAMES, 32, 32, 3), np.uint8), 8.0)
+    with pytest.raises(RequestError, match="limb heatmaps"):
+        run(generator, pictures)  # type: ignore[arg-type]
 
 
 def test_no_skeleton_equals_an_empty_one(generator: Generator) -> None:

@@ -1,0 +1,127 @@
+"""Seven methods from one trained generator, told apart by what guides it.
+
+A method is a function from the poses of a clip to the 2D pose that is drawn for the generator, or
+none for text alone. Everything else (weights, prompt, seed, noise, canvas) is equal, so that two
+videos of the same seed differ by their guidance only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from finephys.errors import RequestError
+from finephys.types import Float, Pose2D, Pose3D, Poses
+
+Reproject = Callable[[Poses, Pose3D], Pose2D]
+"""What puts a 3D body of a clip's poses back onto that clip: the projection module."""
+
+Guide = Callable[[Poses, Reproject], Pose2D]
+
+SMOOTHING_FRAMES = 5
+"""Frames under the smoother, odd. Design choice: 16 frames cover up to 2.5 s, so five cover at most
+0.6 s; the usual eleven frames of a 30 fps clip cover 0.4 s."""
+
+SMOOTHING_DEGREE = 2
+"""Degree of the smoother's polynomial, which keeps constant acceleration such as free fall."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to guide the generator.
+
+    Attributes:
+        name: how it is asked for; also its folder in a batch.
+        line: what guides it, for people.
+        guide: from the poses of a clip to the pose that is drawn; None: text alone.
+        motion: whether the motion modules run; without them every frame is generated alone.
+    """
+
+    name: str
+    line: str
+    guide: Guide | None = None
+    motion: bool = True
+
+
+def smooth(pose: Pose2D) -> Pose2D:
+    """Smooth detections by a Savitzky-Golay filter that weighs every detection by its score.
+
+    In a window around each frame a polynomial is fitted by weighted least squares and read at that
+    frame (Savitzky and Golay 1964; at the ends the nearest whole window serves). With equal scores
+    it is their filter exactly. Design choice: where a window has too few detections for the
+    polynomial, its degree falls; scores stay, so a joint nobody saw stays unseen.
+
+    Args:
+        pose: S_detect.
+
+    Returns:
+        The same joints, scores and marks, smoothed positions.
+    """
+    frames = len(pose.xy)
+    out = pose.xy.copy()
+    for frame in range(frames):
+        begin = min(max(frame - SMOOTHING_FRAMES // 2, 0), frames - SMOOTHING_FRAMES)
+        window = slice(begin, begin + SMOOTHING_FRAMES)
+        times = np.arange(begin, begin + SMOOTHING_FRAMES, dtype=np.float64) - frame
+        for joint in range(pose.xy.shape[1]):
+            weight = pose.score[window, joint]
+            if pose.score[frame, joint] > 0:
+                out[frame, joint] = _fitted(times, pose.xy[window, joint], weight)
+    return replace(pose, xy=out, source=f"{pose.source}, smoothed")
+
+
+def _fitted(times: npt.NDArray[np.float64], xy: Float, weight: Float) -> npt.NDArray[np.float64]:
+    """Value at time 0 of the polynomial through weighted points (N, 2)."""
+    degree = min(SMOOTHING_DEGREE, int((weight > 0).sum()) - 1)
+    root = np.sqrt(weight.astype(np.float64))[:, None]
+    powers = times[:, None] ** np.arange(degree + 1)
+    value: npt.NDArray[np.float64] = np.linalg.lstsq(
+        root * powers, root * xy.astype(np.float64), rcond=None
+    )[0][0].astype(np.float64)
+    return value
+
+
+def _detected(poses: Poses, _: Reproject) -> Pose2D:
+    return poses.detected
+
+
+def _smoothed(poses: Poses, _: Reproject) -> Pose2D:
+    return smooth(poses.detected)
+
+
+def _lifted(poses: Poses, reproject: Reproject) -> Pose2D:
+    return reproject(poses, poses.data_driven)
+
+
+def _physics(poses: Poses, reproject: Reproject) -> Pose2D:
+    return reproject(poses, poses.motion.combined)
+
+
+def _ours(poses: Poses, _: Reproject) -> Pose2D:
+    return poses.reprojected
+
+
+_TABLE = (
+    Method("text", "Text alone: no skeleton guides the video."),
+    Method("text-still", "Text alone and no motion modules: every frame is alone.", motion=False),
+    Method("detected", "S_detect as the detector gives it.", _detected),
+    Method(
+        "smoothed", "S_detect after a Savitzky-Golay smoother weighted by its scores.", _smoothed
+    ),
+    Method("lifted", "S_dd, lifted to 3D by data alone, re-projected.", _lifted),
+    Method("physics", "S_pp, PhysNet's motion, re-projected.", _physics),
+    Method("ours", "S_re-proj of S_dd and S_pp fused: FinePhys whole.", _ours),
+)
+
+METHODS = {method.name: method for method in _TABLE}
+"""The methods by name, from least to most guidance. A new one is a line of the table."""
+
+DEFAULT_METHOD = "ours"
+
+
+def method_by_name(name: str) -> Method:
+    """The method of this name; RequestError when there is none."""
+    if name not in METHODS:
+        raise RequestError(f"method {name!r} does not exist; choose {', '.join(METHODS)}.")
+    return METHODS[name]
