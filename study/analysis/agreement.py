@@ -93,6 +93,8 @@ def intraclass(matrix: pd.DataFrame) -> Intraclass:
         raise NotComputableError("all scores are equal")
     if (values == values[:1]).all():
         raise NotComputableError("all raters gave the same scores: agreement is perfect")
+    if np.ptp(values.mean(0)) < 1e-12:
+        raise NotComputableError("all clips have the same mean: there is nothing to agree on")
     with known_deprecations_ignored():
         import pingouin
 

@@ -98,13 +98,14 @@ def analyse(ratings: pd.DataFrame, choices: pd.DataFrame, info: StudyInfo) -> St
     people = rater_table(ratings, info.rules)
     kept = screened(ratings, people)
     panels = {ALL: ratings} | ({SCREENED: kept} if len(kept) < len(ratings) else {})
-    tables = {"raters": people, "bias": bias.side_and_order(ratings) if len(ratings) else _none()}
+    tables = {"raters": people}
     for name, make in (
         ("mos", _mos),
         ("p910", _p910),
         ("friedman", _friedman),
         ("comparisons", _comparisons),
         ("agreement", _agreement),
+        ("bias", _bias),
     ):
         parts = [make(panel, info, missing, who).assign(panel=who) for who, panel in panels.items()]
         tables[name] = _labelled(parts)
@@ -119,7 +120,6 @@ def analyse(ratings: pd.DataFrame, choices: pd.DataFrame, info: StudyInfo) -> St
     tables["score_counts"] = _score_counts(ratings)
     tables["found"] = _what_could_be_found(tables["mixed_components"], kept, panels)
     tables |= _pairs(choices, missing)
-    _say_missing_bias(tables["bias"], missing)
     return StudyResults(_counts(ratings, choices, people), tables, tuple(dict.fromkeys(missing)))
 
 
@@ -358,11 +358,14 @@ def _pairs(choices: pd.DataFrame, missing: list[str]) -> dict[str, pd.DataFrame]
     }
 
 
-def _say_missing_bias(table: pd.DataFrame, missing: list[str]) -> None:
-    if table.empty:
-        return
-    for row in table[table["note"] != ""].itertuples():
-        missing.append(f"Bias of {row.effect}, {row.dimension}: {row.note}.")
+def _bias(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+    if panel.empty:
+        return _none()
+    table = bias.side_and_order(panel)
+    if len(table):
+        for row in table[table["note"] != ""].itertuples():
+            missing.append(f"Bias of {row.effect}, {row.dimension}, {who}: {row.note}.")
+    return table
 
 
 def _row(value: object) -> pd.DataFrame:

@@ -22,19 +22,17 @@ def bias(results: StudyResults, info: StudyInfo, names: Names) -> str:
 
     low, high = axis_range([*done["low"], *done["high"]], around_zero=True)
     charts = []
-    for effect, caption in (
-        ("left side", "Left side less right side, points"),
-        ("last page", "Last page less first page, points"),
-    ):
+    for (who, effect), part in done.groupby(["panel", "effect"], sort=False):
+        what = "left less right side" if effect == "left side" else "last less first page"
         rows = [
             Row(title(row.dimension), row.estimate, outer=(row.low, row.high))
-            for row in done[done["effect"] == effect].itertuples()
+            for row in part.itertuples()
         ]
-        if rows:
-            charts.append(figure(caption, interval_chart(caption, rows, low, high, mark=0.0)))
+        caption = f"{what}, points, {who}"
+        charts.append(figure(caption, interval_chart(caption, rows, low, high, mark=0.0)))
     return (
         "<p>Each clip is compared with itself on the other side, and early pages with late ones, "
-        "beside what raters and clips explain; 95 % intervals over raters, all raters. An interval "
+        "beside what raters and clips explain; 95 % intervals over raters. An interval "
         "that holds zero does not prove that there is no bias. Where sides are balanced, a side "
         "bias blurs the methods' means but favours none.</p>"
         f"<div class='figures'>{''.join(charts)}</div>"
