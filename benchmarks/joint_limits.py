@@ -132,7 +132,7 @@ def largest_angles(joints: Array) -> dict[str, float]:
         ahead = (front * limb[f"{side} shank"]).sum(-1) > 0
         sideways = np.abs((_unit(limb["hips"]) * _unit(limb[f"{side} thigh"])).sum(-1)) > 0.7
         wrong = np.where(ahead & ~sideways, knee, 0.0)
-        hanging = -arm[:, 2] > 0.5
+        hanging = (-arm[:, 2] > 0) & (np.hypot(arm[:, 0], arm[:, 2]) > 0.5)
         extended = np.degrees(np.arctan2(-arm[:, 0], -arm[:, 2]))
         level = np.hypot(arm[:, 0], arm[:, 1]) > 0.5
         crossed = np.degrees(np.arctan2(arm[:, 0], sign * arm[:, 1]))

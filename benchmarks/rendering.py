@@ -1,6 +1,7 @@
 """How many training clips a second the renderer makes: 16 frames of 64 x 64 pixels.
 
-`python benchmarks/rendering.py [--clips N] [--processes N]` prints one JSON row.
+`python -m benchmarks.rendering [--clips N] [--processes N]` prints one JSON row. On a machine that
+others use, what counts is the CPU time of a clip: `two_free_cores` is 2 over it.
 """
 
 import argparse
@@ -32,13 +33,15 @@ def main() -> None:
     usage = resource.getrusage(
         resource.RUSAGE_SELF if arguments.processes == 1 else resource.RUSAGE_CHILDREN
     )
+    cpu_seconds = (usage.ru_utime + usage.ru_stime) / arguments.clips
     row = {
         "question": "rendered clips a second (16 frames, 64 x 64)",
         "clips": arguments.clips,
         "processes": arguments.processes,
         "seconds": round(seconds, 2),
         "clips_per_second": round(arguments.clips / seconds, 1),
-        "cpu_seconds_per_clip": round((usage.ru_utime + usage.ru_stime) / arguments.clips, 4),
+        "cpu_seconds_per_clip": round(cpu_seconds, 4),
+        "two_free_cores": round(2 / cpu_seconds, 1),
         "target": TARGET,
     }
     print(json.dumps(row))

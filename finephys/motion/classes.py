@@ -295,7 +295,7 @@ CLASSES: dict[int, Airborne | Supported] = {
     29: _salto(_spinning(SPIN), TOUCH_FRONT, 1, 1.5, (0.78, 0.88), _FRONT),
     30: _salto(_shaped(STRETCHED), TOUCH_FRONT, 1, 0, (0.74, 0.84), _FRONT),
     31: _salto(_shaped(STRETCHED, 0.2, 0.8), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
-    32: _salto(_spinning(WRAP, 0.16, 0.74), TOUCH_BACK, -1, 3, (0.86, 0.96), _BACK),
+    32: _salto(_spinning(WRAP, 0.16, 0.74), TOUCH_BACK, -1, 3, (0.9, 1.0), _BACK),
     33: _salto(_spinning(SPIN), TOUCH_BACK, -1, 2, (0.82, 0.92), _BACK),
     34: _salto(_spinning(WRAP, 0.18, 0.7), TOUCH_FRONT, -1, 2.5, (0.84, 0.94), _BACK),
     35: _salto(_spinning(SPIN), TOUCH_FRONT, -1, 1.5, (0.78, 0.88), _BACK),

@@ -1,8 +1,13 @@
 """What a body must leave the floor with: the momentum and steering that make the asked turns.
 
 Counts are Yeadon's angles of the trunk: somersault about the lateral axis of the start, tilt, and
-twist about the trunk. Momentum alone is three numbers for three counts; where it does not do, arms
-and trunk steer as gymnasts' do, and the shortest change of all unknowns is taken.
+twist about the trunk. Leaps and plain saltos need momentum alone, three numbers for three counts.
+Saltos twist by contact (a body that leaves the floor leaning sideways, with a little momentum about
+the other axes) and by tilt (one arm dropped or raised, the trunk bent sideways, and back again
+before landing); all are unknowns of one solve, which starts from the lean that alone twists enough
+and goes on by the shortest damped steps. Rods have no girth, and limbs none about their own axes:
+the body's inertia about its long axis is a quarter to a third too small, so it needs to tilt about
+that much less than a real one; the somersault is not touched by this.
 """
 
 from collections.abc import Callable
@@ -24,6 +29,9 @@ from finephys.motion.flight import (
 )
 
 _CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 60
+_COARSE = 3 * STEP
+"""Seconds of a step while steering is sought; momentum alone then puts right what that leaves."""
+
 _TRIAL = 8
 """Steps after which a start that has not come closer is given up."""
 
@@ -41,6 +49,9 @@ _TILT = np.radians(20)
 
 _MOST_TILT = np.radians(35)
 """Design choice: no salto tilts further in the air."""
+
+_LEFT_OVER, _MOST_LEFT_OVER = np.radians(1.5), np.radians(4.5)
+"""Design choice: sideways lean with which a twisting salto lands, for each twist, and at most."""
 
 _OFF_AXIS = 0.15
 """Design choice: a salto's momentum is lateral but for this part; with more it lands spinning."""
@@ -104,10 +115,11 @@ def solve(
         tuple(one.end * duration for one in steering),
         (0.0,) * len(steering),
     )
-    target = 2 * np.pi * np.array([somersaults, 0.0, twists])
+    lean = np.sign(somersaults * twists) * min(abs(twists) * _LEFT_OVER, _MOST_LEFT_OVER)
+    target = 2 * np.pi * np.array([somersaults, 0.0, twists]) + np.array([0.0, lean, 0.0])
     by_tilt = bool(somersaults and twists and steering)
     if by_tilt:
-        shape = shapes_of([plain], body, duration, 2 * STEP)
+        shape = shapes_of([plain], body, duration, _COARSE)
         firsts = _tilted(shape, start, target, duration)
     else:
         shape = shapes_of([plain], body, duration)
@@ -174,7 +186,7 @@ def _steer(
     def error(unknowns: Array) -> Array:
         # The first is the point itself, the next four differ in momentum and lean only.
         different = [steered(one) for one in (unknowns[0], *unknowns[5:])]
-        each = shapes_of(different, body, duration, 2 * STEP)
+        each = shapes_of(different, body, duration, _COARSE)
         shape = replace(
             each,
             inverse_inertia=each.inverse_inertia[:, own],
