@@ -100,6 +100,7 @@ def test_exchanging_two_methods_turns_the_sign(differences: np.ndarray) -> None:
     assert 2.0 ** (1 - one.pairs) <= one.p * (1 + 1e-9) <= 1 + 1e-9
 
 
+@settings(max_examples=25, deadline=None)
 @given(arrays(float, st.integers(1, 12), elements=st.floats(0, 1)))
 def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: np.ndarray) -> None:
     adjusted = holm(p)
