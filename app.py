@@ -1,18 +1,19 @@
-"""Serve the FinePhys page: `python app.py`."""
+"""Serve the FinePhys page: `python app.py`, and user studies beside it or alone."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from finephys.config import CONFIGS
-from finephys.errors import FinePhysError
-from finephys.pipeline import Pipeline
-from finephys.ui import server
-from finephys.ui.runs import Runs
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
+    from study.site import Site
 
 LOGGER = logging.getLogger("finephys.app")
 
@@ -22,9 +23,27 @@ def read_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
-    parser.add_argument("--tier", default="tiny", choices=list(CONFIGS))
+    parser.add_argument("--tier", default="tiny", choices=["tiny", "sd15"])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--share", action="store_true", help="also a public link through Gradio")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        default=os.environ.get("STUDY_FOLDER"),
+        metavar="FOLDER",
+        help="also serve the user studies in FOLDER, and their runner's page at /study-admin/",
+    )
+    parser.add_argument(
+        "--study-only", type=Path, metavar="FOLDER", help="serve the studies alone, without models"
+    )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="clips on this machine that studies may be made from; may be given several times",
+    )
     return parser.parse_args()
 
 
@@ -50,8 +69,10 @@ def check_port(host: str, port: int) -> None:
         )
 
 
-def load_models(pipeline: Pipeline, ready: threading.Event) -> None:
+def load_models(pipeline: "Pipeline", ready: threading.Event) -> None:
     """Load the models so that the first press of Generate does not wait for them."""
+    from finephys.errors import FinePhysError
+
     try:
         pipeline.warm_up()
     except FinePhysError as error:
@@ -61,8 +82,57 @@ def load_models(pipeline: Pipeline, ready: threading.Event) -> None:
     LOGGER.info("Models are loaded.")
 
 
-def main() -> None:
+def studies(folder: Path, flags: argparse.Namespace) -> "Site":
+    """The user studies of a folder, or one sentence and the end when they cannot be served."""
+    from study import site
+    from study.errors import StudyError
+
+    try:
+        return site.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
+    except StudyError as error:
+        sys.exit(str(error))
+
+
+def serve_demo(flags: argparse.Namespace) -> None:
     """Serve the page, then load the models while it is already being looked at."""
+    from finephys.pipeline import Pipeline
+    from finephys.ui import server
+    from finephys.ui.runs import Runs
+
+    folder = server.own_folder()
+
+    from finephys.ui import page  # gradio reads its folder from the environment when imported
+
+    ready = threading.Event()
+    pipeline = Pipeline(flags.tier, flags.device)
+    runs = Runs(folder / "results")
+    blocks = page.build(pipeline, runs, ready)
+    with contextlib.ExitStack() as stack:
+        routes = server.routes(runs)
+        if flags.study:
+            routes += stack.enter_context(studies(flags.study, flags)).routes()
+        blocks.launch(
+            **page.LOOK,
+            server_name=flags.host,
+            server_port=flags.port,
+            share=flags.share,
+            allowed_paths=[],
+            max_file_size=server.LARGEST_UPLOAD,
+            app_kwargs={"routes": routes, "middleware": server.middleware()},
+            ssr_mode=False,
+            run_history=False,
+            footer_links=[],
+            enable_monitoring=False,
+            show_error=False,
+            prevent_thread_lock=True,
+        )
+        runs.keep_swept()
+        threading.Thread(target=load_models, args=(pipeline, ready), daemon=True).start()
+        blocks.block_thread()
+
+
+def main() -> None:
+    """Serve what the flags ask for until it is stopped."""
     flags = read_flags()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -72,32 +142,12 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Ending by a signal must still delete what people uploaded.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    folder = server.own_folder()
+    if flags.study_only:
+        from study import site
 
-    from finephys.ui import page  # gradio reads its folder from the environment when imported
-
-    ready = threading.Event()
-    pipeline = Pipeline(flags.tier, flags.device)
-    runs = Runs(folder / "results")
-    blocks = page.build(pipeline, runs, ready)
-    blocks.launch(
-        **page.LOOK,
-        server_name=flags.host,
-        server_port=flags.port,
-        share=flags.share,
-        allowed_paths=[],
-        max_file_size=server.LARGEST_UPLOAD,
-        app_kwargs={"routes": server.routes(runs), "middleware": server.middleware()},
-        ssr_mode=False,
-        run_history=False,
-        footer_links=[],
-        enable_monitoring=False,
-        show_error=False,
-        prevent_thread_lock=True,
-    )
-    runs.keep_swept()
-    threading.Thread(target=load_models, args=(pipeline, ready), daemon=True).start()
-    blocks.block_thread()
+        site.serve(studies(flags.study_only, flags), flags.host, flags.port)
+    else:
+        serve_demo(flags)
 
 
 if __name__ == "__main__":

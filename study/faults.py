@@ -23,6 +23,11 @@ _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
 
 
+def is_name(text: str) -> bool:
+    """Whether a study may be called so: a name that is also a folder's and an address's."""
+    return _CODE.fullmatch(text) is not None
+
+
 def faults(definition: "Definition") -> tuple[str, ...]:
     """Everything in a well-formed definition that contradicts itself, one sentence each."""
     found = [*_name_faults(definition), *_wording_faults(definition)]

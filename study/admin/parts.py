@@ -1,0 +1,56 @@
+"""What the tabs share: how an act is answered, and parts of the page that are our own script."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from study.admin import fragments
+from study.errors import StudyError
+
+logger = logging.getLogger(__name__)
+
+RUNNER = "runner's page"
+"""Who acts, as the audit log names everybody who knows the password."""
+
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Events that are answered at once."""
+
+SLOW: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
+"""Acts that take their time, one after another."""
+
+
+def told(act: Callable[[], str]) -> str:
+    """What an act says, or what was wrong with it; the page keeps all that was typed."""
+    try:
+        return act()
+    except StudyError as error:
+        return fragments.problems(error)
+    except ValueError as error:
+        return fragments.note(str(error), "bad")
+    except Exception:
+        logger.exception("an act of the runner failed")
+        return fragments.note("Something inside failed; the server's log says what.", "bad")
+
+
+def island(name: str, value: dict[str, str] | None, elem_id: str, **props: object) -> gr.HTML:
+    """A part of the page that page/admin.js draws.
+
+    Args:
+        name: of its function there.
+        value: what it is given, and again whenever that changes.
+        elem_id: its id in the page.
+        props: further values that stay.
+    """
+    return gr.HTML(
+        value,
+        html_template="<div></div>",
+        js_on_load=(
+            'import(new URL("page/admin.js", document.baseURI))'
+            f".then((page) => page.{name}(element, props, watch))"
+        ),
+        apply_default_css=False,
+        elem_id=elem_id,
+        **props,
+    )

@@ -1,0 +1,231 @@
+"""All studies of one folder on one server: each open one for its raters, and the runner's page.
+
+/study/NAME/      raters, as soon as the study is open; a draft cannot be told from nothing
+/study-admin/     the runner, behind a password; drawn when somebody has logged in
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route, Router
+
+from study.admin import gate, uploads
+from study.admin.gate import Gate, Message, Receive, Send
+from study.admin.preview import Previews
+from study.errors import StudyError
+from study.faults import is_name
+from study.folder import Folder, read_milestones
+from study.routes import SAFE_HEADERS, routes
+from study.server import SNAPSHOT_SECONDS, OpenStudy
+
+logger = logging.getLogger(__name__)
+
+RATERS, RUNNER = "/study", "/study-admin"
+
+AGAIN_SECONDS = 20.0
+"""A study that could not be served is tried again after so long."""
+
+
+class Raters:
+    """ASGI application: the raters' routes of every study that was opened, under its name."""
+
+    def __init__(self, studies: Path, snapshot_seconds: float = SNAPSHOT_SECONDS) -> None:
+        """Begin with none.
+
+        Args:
+            studies: folder of all studies.
+            snapshot_seconds: between automatic snapshots of each.
+        """
+        self.studies = studies
+        self._snapshot_seconds = snapshot_seconds
+        self._served: dict[str, tuple[OpenStudy, Router]] = {}
+        self._failed: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def study(self, name: str) -> OpenStudy | None:
+        """A study that was opened, taken for this server if it is not yet; None for any other."""
+        found = self._entry(name)
+        return found[0] if found else None
+
+    def _entry(self, name: str) -> tuple[OpenStudy, Router] | None:
+        if name in self._served or not is_name(name):
+            return self._served.get(name)
+        folder = Folder(self.studies / name)
+        if not folder.milestones.is_file() or read_milestones(folder).phase == "draft":
+            return None
+        with self._lock:
+            if name in self._served:
+                return self._served[name]
+            if time.monotonic() - self._failed.get(name, -AGAIN_SECONDS) < AGAIN_SECONDS:
+                raise _Unserved(name)
+            try:
+                study = OpenStudy(folder.root, snapshot_seconds=self._snapshot_seconds)
+            except StudyError as error:
+                self._failed[name] = time.monotonic()
+                logger.warning("%s is not served: %s", name, error)
+                raise _Unserved(name) from error
+            self._served[name] = (study, Router([Mount(f"/{name}", routes=routes(study))]))
+        return self._served[name]
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request of a rater's page."""
+        if scope["type"] != "http":
+            return
+        name, slash, _ = str(scope["path"]).removeprefix(f"{scope['root_path']}/").partition("/")
+        try:
+            found = self._served.get(name) or await run_in_threadpool(self._entry, name)
+        except _Unserved:
+            found, status = None, 503
+        else:
+            status = 404
+        if found is None:
+            sentence = "There is no study at this address; check that the whole link was copied."
+            if status == 503:
+                sentence = "This study cannot be shown right now; please come again later."
+            await PlainTextResponse(sentence, status, SAFE_HEADERS)(scope, receive, send)
+        elif not slash:
+            query = scope["query_string"].decode("latin-1")
+            address = f"{scope['root_path']}/{name}/" + (f"?{query}" if query else "")
+            await RedirectResponse(address, 308)(scope, receive, send)
+        else:
+            await found[1](scope, receive, send)
+
+    def close(self) -> None:
+        """Let go of every study."""
+        with self._lock:
+            for study, _ in self._served.values():
+                study.close()
+            self._served.clear()
+
+
+class _Unserved(StudyError):
+    """A study that was opened but cannot be served."""
+
+
+class Site:
+    """What is served of a folder of studies.
+
+    Attributes:
+        studies: folder of all studies.
+        clips: folders on this machine that the runner may make studies from.
+        raters: served to everybody.
+        previews: served to the runner.
+        runner: the gate, and behind it the runner's page.
+    """
+
+    def __init__(self, studies: Path, clips: Sequence[Path], password: str) -> None:
+        """Take every open study.
+
+        Args:
+            studies: folder of all studies; made when absent.
+            clips: folders of clips on this machine.
+            password: of the runner.
+
+        Raises:
+            StudyError: a folder of clips is missing.
+        """
+        from study.admin.routes import inside
+
+        for folder in clips:
+            if not folder.is_dir():
+                raise StudyError(f"{folder} is no folder; give one that holds clips, or none.")
+        studies.mkdir(parents=True, exist_ok=True)
+        uploads.sweep(studies)
+        self.studies = studies
+        self.clips = tuple(clips)
+        self.raters = Raters(studies)
+        self.previews = Previews()
+        self.runner = Gate(password, inside(self))
+        for name in self.names():
+            try:
+                self.raters.study(name)
+            except StudyError:
+                continue  # said in the log, tried again when somebody asks
+
+    def names(self) -> list[str]:
+        """Every study, drafts included."""
+        return sorted(
+            path.name
+            for path in self.studies.iterdir()
+            if is_name(path.name) and Folder(path).definition.is_file()
+        )
+
+    def folder(self, name: str) -> Folder:
+        """The folder of a study that there is.
+
+        Raises:
+            StudyError: there is none of this name.
+        """
+        if name not in self.names():
+            raise StudyError(f"there is no study {name!r}; choose one of the list.")
+        return Folder(self.studies / name)
+
+    def routes(self) -> list[Route | Mount]:
+        """For a server of ours or beside another page."""
+        return [
+            Mount(RATERS, self.raters),
+            Route(RUNNER, _slash, methods=["GET"]),
+            Mount(RUNNER, self.runner),
+        ]
+
+    def close(self) -> None:
+        """Let go of every study."""
+        self.previews.close()
+        self.raters.close()
+
+    def __enter__(self) -> "Site":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start(studies: Path, clips: Sequence[Path], address: str) -> Site:
+    """A site with the password from the environment, or one that is shown once.
+
+    Args:
+        studies: folder of all studies.
+        clips: folders of clips on this machine.
+        address: of the server, for what is shown.
+
+    Raises:
+        StudyError: as `Site`, or the password is too short.
+    """
+    password, made_up = gate.wanted_password()
+    site = Site(studies, clips, password)
+    shown = f"password {password}" if made_up else f"password from {gate.VARIABLE}"
+    logging.getLogger("study").warning("Runner's page: %s%s/ (%s)", address, RUNNER, shown)
+    return site
+
+
+def serve(site: Site, host: str, port: int) -> None:
+    """Serve the studies alone, without the demo, until it is stopped."""
+    import uvicorn
+    from starlette.applications import Starlette
+
+    with site:
+        uvicorn.run(
+            Starlette(routes=site.routes()),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+
+
+async def _slash(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope['root_path']}{RUNNER}/", 308)
