@@ -10,8 +10,9 @@ from finephys.motion.air import Air, place
 from finephys.motion.body import ANGLE, Body, swapped_name
 from finephys.motion.classes import Airborne, Key, pose
 from finephys.motion.contact import ANKLES, Contact, heading_frame, plant
-from finephys.motion.curves import Array, Bool, Curve, Performance, through
+from finephys.motion.curves import Array, Curve, through
 from finephys.motion.flight import Flight
+from finephys.motion.performance import Bool, Performance
 from finephys.motion.take_off import NoFlightError, solve
 from finephys.skeleton import JOINT
 

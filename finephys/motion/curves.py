@@ -1,28 +1,11 @@
 """Smooth curves through keys: what joint angles, the pelvis and the feet follow over time."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Performance:
-    """A solved motion, to be looked at whenever one likes.
-
-    Attributes:
-        begin: seconds on the motion's clock.
-        end: seconds.
-        at: from times (T,) to joints (T, 17, 3) in the world, metres, and flight flags (T,).
-    """
-
-    begin: float
-    end: float
-    at: Callable[[Array], tuple[Array, Bool]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from finephys.errors import RequestError
 from finephys.motion.airborne import airborne
 from finephys.motion.body import random_body
 from finephys.motion.classes import Supported, description
-from finephys.motion.curves import Performance
+from finephys.motion.performance import Performance
 from finephys.motion.turning import turn
 from finephys.skeleton import mirror
 from finephys.types import WorldMotion
@@ -28,6 +28,8 @@ def simulate(action: int, seed: int, fps: float = 60.0) -> WorldMotion:
 
     Returns:
         World axes: x forward (direction faced at the start), y left, z up, floor at z = 0; metres.
+        Where `flight` is True the body falls freely; the moments between two steps of a run-up are
+        not marked.
 
     Raises:
         RequestError: action, seed or fps is outside what is accepted.

@@ -5,9 +5,10 @@ twist about the trunk. Leaps and plain saltos need momentum alone, three numbers
 Saltos twist by contact (a body that leaves the floor leaning sideways, with a little momentum about
 the other axes) and by tilt (one arm dropped or raised, the trunk bent sideways, and back again
 before landing); all are unknowns of one solve, which starts from the lean that alone twists enough
-and goes on by the shortest damped steps. Rods have no girth, and limbs none about their own axes:
-the body's inertia about its long axis is a quarter to a third too small, so it needs to tilt about
-that much less than a real one; the somersault is not touched by this.
+and goes on by the shortest damped steps. Rods have no girth, and limbs none
+about their own axes: by de Leva's radii that leaves out a third of the inertia about the long axis
+of a wrapped body, which therefore needs to tilt by a third less than a real one, and 3 % of that
+about the lateral axis.
 """
 
 from collections.abc import Callable

@@ -5,8 +5,9 @@ import numpy as np
 from finephys.motion import classes, contact
 from finephys.motion.body import Body, forward_kinematics, rotation
 from finephys.motion.classes import Supported
-from finephys.motion.curves import Array, Bool, Performance, through
+from finephys.motion.curves import Array, through
 from finephys.motion.flight import center_of_mass
+from finephys.motion.performance import Bool, Performance
 
 _READY, _RISE, _LEAVE = 0.5, 0.22, 0.3
 _LAST = 0.5
