@@ -16,6 +16,7 @@ from study.analysis.power import Components, smallest_difference
 from study.analysis.screening import STIMULUS, bt500, without_bias
 from study.analysis.table import NotComputableError, check_ratings, read_ratings, write_table
 
+UNTIMED = settings(deadline=None)
 SCORES = st.integers(1, 5)
 NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12
@@ -80,6 +81,7 @@ def test_any_ratings_survive_a_file(
         )
 
 
+@UNTIMED
 @given(arrays(float, st.integers(2, 30), elements=SCORES.map(float)), st.floats(0.1, 10))
 def test_intervals_follow_the_scale(values: np.ndarray, factor: float) -> None:
     """An interval of scaled scores is the scaled interval."""
@@ -89,6 +91,7 @@ def test_intervals_follow_the_scale(values: np.ndarray, factor: float) -> None:
     assert plain.low <= plain.mean <= plain.high
 
 
+@UNTIMED
 @given(arrays(float, st.integers(1, 25), elements=st.integers(-8, 8).map(float)))
 def test_exchanging_two_methods_turns_the_sign(differences: np.ndarray) -> None:
     """The same p, the opposite effect; p is a probability that n pairs can give."""
@@ -109,7 +112,7 @@ def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: np.ndarray) -
     assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= -1e-12).all()
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(grids(4, 9), st.integers(0, 2**31))
 def test_recovery_does_not_depend_on_names_or_order(matrix: np.ndarray, seed: int) -> None:
     """Biases sum to zero; shuffled rows and a shifted scale change nothing else."""
@@ -125,6 +128,7 @@ def test_recovery_does_not_depend_on_names_or_order(matrix: np.ndarray, seed: in
     assert moved.bias.to_numpy() == pytest.approx(plain.bias.to_numpy(), abs=1e-5)
 
 
+@UNTIMED
 @given(grids())
 def test_removing_bias_twice_changes_nothing(matrix: np.ndarray) -> None:
     once = without_bias(panel(matrix))
@@ -134,6 +138,7 @@ def test_removing_bias_twice_changes_nothing(matrix: np.ndarray) -> None:
     assert kept == pytest.approx(panel(matrix).groupby(STIMULUS)["score"].mean().to_numpy())
 
 
+@UNTIMED
 @given(grids(3, 8))
 def test_outliers_turn_with_the_scale(matrix: np.ndarray) -> None:
     """On a scale turned upside down the same scores are outlying, on the other side."""
@@ -142,7 +147,7 @@ def test_outliers_turn_with_the_scale(matrix: np.ndarray) -> None:
     assert (plain["rejected"] == turned["rejected"]).all()
 
 
-@settings(deadline=None)
+@UNTIMED
 @given(grids(), st.integers(0, 2**31))
 def test_alpha_does_not_depend_on_order(matrix: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -159,6 +164,7 @@ SIZES = st.integers(1, 60)
 DEVIATIONS = st.floats(0.05, 2)
 
 
+@UNTIMED
 @given(SIZES, SIZES, DEVIATIONS, DEVIATIONS, DEVIATIONS)
 def test_more_of_anything_never_needs_a_larger_difference(
     raters: int, clips: int, clip: float, liking: float, residual: float
@@ -175,6 +181,7 @@ def test_more_of_anything_never_needs_a_larger_difference(
     assert floor == pytest.approx(2.8016 * np.sqrt(2 / clips) * clip, rel=1e-3)
 
 
+@UNTIMED
 @given(st.floats(allow_nan=True, allow_infinity=True, width=32), st.floats(width=32))
 def test_no_number_is_printed_that_is_none(value: float, other: float) -> None:
     for text in (number(value), between(value, other), probability(abs(value))):

@@ -61,7 +61,7 @@ def test_recovery_of_the_p910_demonstration() -> None:
 
 
 def test_recovery_of_the_small_demonstration() -> None:
-    """Missing votes weigh nothing; 3.727373 before the biases, on average 4.9286e-5, are centred."""
+    """Missing votes weigh nothing; 3.727373 before the biases, of mean 4.9286e-5, are centred."""
     assert recover(demonstration("small_sample_data.csv")).score.mean() == pytest.approx(
         3.7273730649 + 4.92855e-5, abs=1e-9
     )
