@@ -50,6 +50,7 @@ class Origin:
         width: its pixels.
         height: as `width`.
         seconds: its duration.
+        shown_fps: frames per second of the clip that raters saw.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Origin:
     width: int
     height: int
     seconds: float
+    shown_fps: float
 
 
 @dataclass(frozen=True)

@@ -174,14 +174,15 @@ class Recruiting:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How all clips are made alike (see `encoding`); 0 lets `study new` take it from the clips.
+    """How all clips are made alike (see `encoding`); 0 takes it from the clips.
 
     Attributes:
         width: pixels, even; clips of another shape get bars.
         height: as `width`.
-        fps: frames per second, the same for all.
-        frames: how many frames every clip has.
-        seconds_tolerance: seconds by which a clip's own duration may differ from the others'.
+        fps: frames per second of all clips; 0: the commonest of each item.
+        frames: how many frames every clip has; 0: as each item's clips last.
+        seconds_tolerance: seconds by which a clip may last longer or shorter than others of its
+            item.
         crf: x264's quality, 0 to 51, lower is better; `study new` raises it for large clips.
     """
 

@@ -1,13 +1,14 @@
 """Any clip as a file that differs from the others in its picture alone.
 
-One size, frame rate, number of frames, pixel format and x264 setting for all; no sound, no
-metadata. What x264 decides by the content is switched off where a header would show it (B-frames,
-scene cuts). Every frame is padded to the size of the largest frame at its place in any clip, so
-that sample tables, boxes and files are the same to the byte outside the coded picture.
+One size, pixel format and x264 setting for all, one frame rate and number of frames for all clips
+of an item; no sound, no metadata. What x264 decides by the content is switched off where a header
+would show it (B-frames, scene cuts). Every frame is padded to the size of the largest frame at its
+place in any clip, so that sample tables, boxes and files are the same to the byte outside the coded
+picture.
 
 Design choice: the padding is an SEI message of user data in each frame, which decoders pass over.
-One `free` box at the end would make files equally long too, but its own length, the table of sample
-sizes and the length of `mdat` would still tell a noisy method from a smooth one.
+A `free` box at the end alone would make files equally long too, but its own length, the table of
+sample sizes and the length of `mdat` would still tell a noisy method from a smooth one.
 """
 
 import io
@@ -24,7 +25,6 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from study.definition import Encoding
 from study.errors import StimuliError
 
 Frames = NDArray[np.uint8]
@@ -35,6 +35,30 @@ ACCEPTED = "give an mp4, mov, mkv, webm or gif with at least 2 frames"
 _START = re.compile(rb"\x00\x00\x00\x01|\x00\x00\x01")
 _SMALLEST_PADDING = 24  # bytes of an SEI unit that holds 16 bytes of user data
 _PICTURE = b"\x01\x05"  # types of coded pictures that we write: P slice, IDR slice
+
+
+@dataclass(frozen=True)
+class Form:
+    """What all clips of an item have in common.
+
+    Attributes:
+        width: pixels, even.
+        height: as `width`.
+        frames: how many.
+        rate: frames per second.
+        crf: x264's quality.
+    """
+
+    width: int
+    height: int
+    frames: int
+    rate: Fraction
+    crf: int = 16
+
+    @property
+    def seconds(self) -> float:
+        """Duration of a clip."""
+        return float(self.frames / self.rate)
 
 
 @dataclass(frozen=True)
@@ -75,41 +99,46 @@ def measure(path: Path) -> Measure:
     return Measure(times[-1] - times[0] + gap, 1 / gap, len(times), *size)
 
 
-def read_frames(path: Path, encoding: Encoding) -> Frames:
-    """The frames of a file at the common frame rate and size.
+def read_frames(path: Path, form: Form, begin: float = 0.0) -> Frames:
+    """The frames of a file at a common frame rate and size.
 
     Each frame is the one that the file shows in the middle of its time; after the end of the file
     its last frame stays. Pictures of another shape get black bars.
 
+    Args:
+        path: a video.
+        form: what its frames are to be like.
+        begin: seconds from its first frame.
+
     Raises:
         StimuliError: as in `measure`.
     """
-    wanted = [(each + 0.5) / encoding.fps for each in range(encoding.frames)]
+    wanted = [begin + (each + 0.5) / float(form.rate) for each in range(form.frames)]
     taken: list[Frames] = []
     before: tuple[VideoFrame, tuple[int, int]] | None = None
     start = 0.0
     for number, (time, frame, size) in enumerate(_decoded(path)):
         start = time if number == 0 else start
         while before and len(taken) < len(wanted) and time - start > wanted[len(taken)] + 1e-4:
-            taken.append(_fitted(*before, encoding))
+            taken.append(_fitted(*before, form))
         before = (frame, size)
         if len(taken) == len(wanted):
             break
     if before is None:
         raise StimuliError([f"{path.name} has no frame; {ACCEPTED}."])
     while len(taken) < len(wanted):
-        taken.append(_fitted(*before, encoding))
+        taken.append(_fitted(*before, form))
     return np.stack(taken)
 
 
-def encode(frames: Frames, encoding: Encoding) -> tuple[bytes, ...]:
+def encode(frames: Frames, form: Form) -> tuple[bytes, ...]:
     """H.264 of a clip, one access unit for each frame; the same frames give the same bytes."""
     with av.open(io.BytesIO(), "w", format="mp4") as container:
-        stream = _stream(container, encoding)
+        stream = _stream(container, form)
         units = []
         for number, picture in enumerate(frames):
             frame = VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, encoding.fps)
+            frame.pts, frame.time_base = number, 1 / form.rate
             units += [bytes(packet) for packet in stream.encode(frame)]
         units += [bytes(packet) for packet in stream.encode()]
     return tuple(_pictures(unit) for unit in units)
@@ -120,20 +149,32 @@ def common_sizes(clips: Sequence[tuple[bytes, ...]]) -> tuple[int, ...]:
     return tuple(max(map(len, units)) + _SMALLEST_PADDING for units in zip(*clips, strict=True))
 
 
-def write_mp4(path: Path, units: Sequence[bytes], sizes: Sequence[int], encoding: Encoding) -> None:
+def write_mp4(path: Path, units: Sequence[bytes], sizes: Sequence[int], form: Form) -> None:
     """Write access units of `encode`, padded to `common_sizes`, header first."""
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
-        stream = _stream(container, encoding)
+        stream = _stream(container, form)
         container.start_encoding()
         for number, (unit, size) in enumerate(zip(units, sizes, strict=True)):
             packet = av.Packet(_padding(size - len(unit)) + unit)
             packet.pts = packet.dts = number
             packet.duration = 1
-            packet.time_base = Fraction(1, encoding.fps)
+            packet.time_base = 1 / form.rate
             packet.is_keyframe = number == 0
             packet.stream = stream
             container.mux(packet)
+
+
+def make_equally_long(paths: Sequence[Path]) -> None:
+    """Bring files to one length with a `free` box at the end of each.
+
+    Clips of one item are equally long already; between items the length of the box may differ.
+    """
+    longest = max(path.stat().st_size for path in paths) + 8
+    for path in paths:
+        box = longest - path.stat().st_size
+        with path.open("ab") as file:
+            file.write(box.to_bytes(4, "big") + b"free" + bytes(box - 8))
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -147,12 +188,12 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     path.write_bytes(b"".join(bytes(each) for each in [*codec.encode(frame), *codec.encode()]))
 
 
-def _stream(container: av.container.OutputContainer, encoding: Encoding) -> VideoStream:
+def _stream(container: av.container.OutputContainer, form: Form) -> VideoStream:
     stream = container.add_stream(
         "libx264",
-        rate=Fraction(encoding.fps),
+        rate=form.rate,
         options={
-            "crf": str(encoding.crf),
+            "crf": str(form.crf),
             "preset": "medium",
             # With mbtree x264 encodes the same frames differently from run to run; B-frames and
             # scene cuts would show in the tables of frame times and key frames.
@@ -160,7 +201,7 @@ def _stream(container: av.container.OutputContainer, encoding: Encoding) -> Vide
         },
     )
     assert isinstance(stream, VideoStream)  # noqa: S101  (for the type checker)
-    stream.width, stream.height, stream.pix_fmt = encoding.width, encoding.height, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     return stream
 
 
@@ -212,18 +253,18 @@ def _decoded(path: Path) -> Iterator[tuple[float, VideoFrame, tuple[int, int]]]:
         ) from error
 
 
-def _fitted(frame: VideoFrame, size: tuple[int, int], encoding: Encoding) -> Frames:
+def _fitted(frame: VideoFrame, size: tuple[int, int], form: Form) -> Frames:
     """One frame in the middle of the common picture, as large as fits."""
     turned = frame.rotation % 180 != 0
     width, height = reversed(size) if turned else size
-    scale = min(encoding.width / width, encoding.height / height)
+    scale = min(form.width / width, form.height / height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
     stored = inner[::-1] if turned else inner
     pixels = frame.to_ndarray(
         format="rgb24", width=stored[0], height=stored[1], interpolation="BICUBIC"
     )
-    picture = np.zeros((encoding.height, encoding.width, 3), np.uint8)
-    top, left = (encoding.height - inner[1]) // 2, (encoding.width - inner[0]) // 2
+    picture = np.zeros((form.height, form.width, 3), np.uint8)
+    top, left = (form.height - inner[1]) // 2, (form.width - inner[0]) // 2
     picture[top : top + inner[1], left : left + inner[0]] = np.rot90(
         pixels, round(frame.rotation / 90) % 4
     )

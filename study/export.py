@@ -101,19 +101,28 @@ def cannot_hide(folder: Folder) -> str:
     """
     encoding, blinding = read_definition(folder).encoding, read_map(folder)
     told = [
-        f"Every clip was shown with {encoding.width} x {encoding.height} pixels and "
-        f"{encoding.frames} frames at {encoding.fps} per second, under a random name, in files "
-        "that are equal to the byte outside their coded pictures. The picture itself stays: its "
+        f"Every clip was shown with {encoding.width} x {encoding.height} pixels and with the frame "
+        "rate and number of frames of all clips of its item, under a random name, in files that "
+        "are equal to the byte outside their coded pictures. The picture itself stays: its "
         "sharpness, noise and framing, and the number of bits they take."
     ]
     for method in blinding.methods:
         files = [origin for origin in blinding.clips.values() if origin.method == method]
-        rates = sorted({round(origin.fps, 2) for origin in files})
+        rates = sorted(
+            {
+                round(origin.fps, 2)
+                for origin in files
+                if abs(origin.fps - origin.shown_fps) > 0.02 * origin.shown_fps
+            }
+        )
         sizes = sorted({(origin.width, origin.height) for origin in files})
         odd = []
-        if any(abs(rate - encoding.fps) > 0.05 for rate in rates):
+        if rates:
             listed = ", ".join(f"{rate:g}" for rate in rates)
-            odd.append(f"had {listed} frames per second, so that its movement may judder")
+            odd.append(
+                f"had {listed} frames per second where others had another rate, so that its "
+                "movement may judder"
+            )
         if any(size != (encoding.width, encoding.height) for size in sizes):
             listed = ", ".join(f"{width} x {height}" for width, height in sizes)
             odd.append(f"was made with {listed} pixels, so that it may look softer or have bars")

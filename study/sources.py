@@ -180,19 +180,28 @@ def measured(sources: Sources, definition: Definition) -> dict[Path, Measure]:
 def _odd_durations(
     sources: Sources, definition: Definition, found: Mapping[Path, Measure]
 ) -> list[str]:
-    clips = {cell: found[path] for cell, path in sources.clips.items() if path in found}
-    if not clips:
-        return []
+    """Clips that last longer or shorter than the others of their item."""
     fixed = definition.encoding
-    usual = sorted(each.seconds for each in clips.values())[len(clips) // 2]
-    wanted = fixed.frames / fixed.fps if fixed.frames and fixed.fps else usual
-    return [
-        f"{method}/{sources.clips[method, item].name} lasts {each.seconds:.2f} s and the study's "
-        f"clips last {wanted:.2f} s; cut it, or raise encoding.seconds_tolerance "
-        f"({fixed.seconds_tolerance:g} s)."
-        for (method, item), each in sorted(clips.items())
-        if abs(each.seconds - wanted) > fixed.seconds_tolerance
-    ]
+    problems = []
+    for item in sources.items:
+        cells = [(method, item) for method in sources.methods if (method, item) in sources.clips]
+        lasts = {
+            cell: found[sources.clips[cell]].seconds
+            for cell in cells
+            if sources.clips[cell] in found
+        }
+        if not lasts:
+            continue
+        usual = sorted(lasts.values())[len(lasts) // 2]
+        wanted = fixed.frames / fixed.fps if fixed.frames and fixed.fps else usual
+        problems += [
+            f"{sources.clips[cell].relative_to(sources.root)} lasts {seconds:.2f} s and clips of "
+            f"{item} last {wanted:.2f} s; cut it, or raise encoding.seconds_tolerance "
+            f"({fixed.seconds_tolerance:g} s)."
+            for cell, seconds in lasts.items()
+            if abs(seconds - wanted) > fixed.seconds_tolerance
+        ]
+    return problems
 
 
 def _same_files(sources: Sources, found: Mapping[Path, Measure]) -> list[str]:

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from study.definition import (
     digest,
     dump,
 )
-from study.encoding import Frames, Measure
+from study.encoding import Form, Frames, Measure
 from study.errors import DefinitionError, StudyError
 from study.faults import faults
 from study.folder import (
@@ -50,9 +51,8 @@ SIDE = 512
 COARSER, COARSEST = 3, 40
 """Step of x264's crf, and the value beyond which clips are refused rather than made coarser."""
 
-
-LONGEST_REFERENCE = 10
-"""Seconds of a reference video that are shown."""
+LONGEST_REFERENCE, FASTEST_REFERENCE, REFERENCE_CRF = 10, 30, 22
+"""Seconds and frames per second of a reference video that are shown, and its least crf."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,15 @@ class Video:
 
     Attributes:
         path: where its picture comes from.
-        frames: how many of its frames, at the common rate, are read.
-        made: what becomes of them (see `definition.Shown`).
+        form: what it is to be like.
+        made: what becomes of its frames (see `definition.Shown`).
+        begin: seconds from its first frame to the first one taken.
     """
 
     path: Path
-    frames: int
+    form: Form
     made: str = "as_is"
+    begin: float = 0.0
 
 
 def build(folder: Folder, definition: Definition, sources: Sources) -> Definition:
@@ -92,9 +94,10 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     """
     need_phase(folder, ("draft",), "make the clips of")
     found = measured(sources, definition)
-    fixed = _fixed_encoding(definition.encoding, [found[path] for path in sources.clips.values()])
     keys = sources.keys
-    definition = _with_items(replace(definition, encoding=fixed), sources, keys)
+    definition = _with_items(definition, sources, keys)
+    wanted = _common_size(definition.encoding, [found[path] for path in sources.clips.values()])
+    forms = {item: _form(wanted, sources, key, found) for item, key in keys.items()}
 
     lot = secrets.SystemRandom()
     methods = lot.sample(sources.methods, len(sources.methods))
@@ -106,44 +109,44 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
         return name
 
     clips = [
-        Clip(add(Video(sources.clips[method, key], fixed.frames)), item, arm)
+        Clip(add(Video(sources.clips[method, key], forms[item])), item, arm)
         for item, key in keys.items()
         for arm, method in enumerate(methods)
     ]
-    whole = {
-        path: min(round(found[path].seconds * fixed.fps), LONGEST_REFERENCE * fixed.fps)
-        for files in sources.references.values()
-        for path in files
-    }
-    extras = [
+    extras = tuple(
         ExtraClips(
             extra.id,
             extra.left.item,
-            *(add(_extra_video(shown, sources, keys, whole, fixed)) for shown in _sides(extra)),
+            *(
+                add(_extra_video(shown, sources, forms[extra.left.item], found))
+                for shown in _sides(extra)
+            ),
         )
         for extra in (*definition.training, *definition.gold)
-    ]
+    )
     folder.media.mkdir(parents=True, exist_ok=True)
     for old in folder.media.iterdir():
         old.unlink()
-    definition = replace(definition, encoding=_write_videos(folder, videos, fixed, lot))
+    crf = _write_videos(folder, videos, wanted.crf, lot)
     references = tuple(
-        _write_reference(folder, item, path, replace(definition.encoding, frames=whole[path]))
+        _write_reference(folder, item, path, replace(forms[item], crf=crf), found[path])
         for item, key in keys.items()
         for path in sources.references.get(key, ())
     )
-    seconds = fixed.frames / fixed.fps
+    seconds = max(form.seconds for form in forms.values())
     shuffled = tuple(lot.sample(clips, len(clips)))
     hashes = {path.name: digest(path) for path in sorted(folder.media.iterdir())}
-    write_clips(folder, Clips(len(methods), seconds, shuffled, references, tuple(extras), hashes))
+    write_clips(folder, Clips(len(methods), seconds, shuffled, references, extras, hashes))
     origins = {}
     for clip in shuffled:
         path = videos[clip.id].path
         file, was = str(path.relative_to(sources.root)), found[path]
         origins[clip.id] = Origin(
-            *(methods[clip.arm], clip.item, file, was.fps, was.width, was.height, was.seconds)
+            *(methods[clip.arm], clip.item, file, was.fps, was.width, was.height, was.seconds),
+            shown_fps=float(forms[clip.item].rate),
         )
     write_map(folder, BlindingMap(tuple(methods), keys, origins, new_salt()))
+    definition = replace(definition, encoding=replace(wanted, crf=crf))
     write_whole(folder.definition, dump(definition))
     return definition
 
@@ -180,84 +183,98 @@ def _sides(extra: Extra) -> tuple[Shown, ...]:
 
 
 def _extra_video(
-    shown: Shown,
-    sources: Sources,
-    keys: Mapping[str, str],
-    whole: Mapping[Path, int],
-    encoding: Encoding,
+    shown: Shown, sources: Sources, form: Form, found: Mapping[Path, Measure]
 ) -> Video:
+    """A video of a training or gold page; of a longer reference its middle."""
     if shown.video:
-        return Video(sources.root / shown.video, encoding.frames)
-    path = sources.references[keys[shown.item]][0]
-    return Video(path, whole[path], shown.made)
+        return Video(sources.root / shown.video, form)
+    path = sources.references[sources.keys[shown.item]][0]
+    return Video(path, form, shown.made, max(0.0, (found[path].seconds - form.seconds) / 2))
 
 
-def _fixed_encoding(wanted: Encoding, clips: Sequence[Measure]) -> Encoding:
-    """What the definition leaves open, taken from the clips.
-
-    Design choice: the commonest frame rate (the lower of equals), the median duration, and the
-    largest width and height, scaled down to `SIDE`: most methods are then shown as they are.
-    """
-    rates = Counter(max(1, round(each.fps)) for each in clips)
-    fps = wanted.fps or min(rates, key=lambda rate: (-rates[rate], rate))
-    usual = sorted(each.seconds for each in clips)[len(clips) // 2]
+def _common_size(wanted: Encoding, clips: Sequence[Measure]) -> Encoding:
+    """The picture's size, unless the definition fixes it: the largest, scaled down to `SIDE`."""
     width, height = max(each.width for each in clips), max(each.height for each in clips)
     scale = min(1.0, SIDE / max(width, height))
     return replace(
         wanted,
-        fps=fps,
-        frames=wanted.frames or max(2, round(usual * fps)),
         width=wanted.width or max(64, 2 * round(width * scale / 2)),
         height=wanted.height or max(64, 2 * round(height * scale / 2)),
     )
 
 
+def _form(wanted: Encoding, sources: Sources, key: str, found: Mapping[Path, Measure]) -> Form:
+    """What the clips of an item will be like.
+
+    Design choice: unless the definition fixes it, the commonest frame rate of the item's clips (the
+    lower of equals) and their median duration, so that most methods are shown frame by frame as
+    they are. Items may differ, methods within an item cannot.
+    """
+    clips = [found[sources.clips[method, key]] for method in sources.methods]
+    rates = Counter(max(1.0, round(each.fps, 1)) for each in clips)  # mkv has times in whole ms
+    rate = wanted.fps or min(rates, key=lambda each: (-rates[each], each))
+    seconds = sorted(each.seconds for each in clips)[len(clips) // 2]
+    frames = wanted.frames or max(2, round(seconds * rate))
+    return Form(
+        wanted.width, wanted.height, frames, Fraction(rate).limit_denominator(100), wanted.crf
+    )
+
+
 def _write_videos(
-    folder: Folder, videos: Mapping[str, Video], encoding: Encoding, lot: secrets.SystemRandom
-) -> Encoding:
-    """Encode all alike, as coarsely as their common size asks for; the encoding that was used."""
+    folder: Folder, videos: Mapping[str, Video], crf: int, lot: secrets.SystemRandom
+) -> int:
+    """Encode all alike, as coarsely as the largest asks for; the crf that was used."""
     while True:
         units = {
-            name: encodings.encode(_frames(video, encoding), encoding)
+            name: encodings.encode(_frames(video), replace(video.form, crf=crf))
             for name, video in videos.items()
         }
-        sizes = encodings.common_sizes(list(units.values()))
-        if sum(sizes) <= LARGEST_FILE:
+        sizes = {
+            frames: encodings.common_sizes([each for each in units.values() if len(each) == frames])
+            for frames in {len(each) for each in units.values()}
+        }
+        largest = max(sum(each) for each in sizes.values())
+        if largest <= LARGEST_FILE:
             break
-        if encoding.crf + COARSER > COARSEST:
+        if crf + COARSER > COARSEST:
             raise StudyError(
-                f"clips of {encoding.width} x {encoding.height} with {encoding.frames} frames need "
-                f"{sum(sizes) // 1000} kB each and {LARGEST_FILE // 1000} kB load in time; give a "
-                "smaller encoding.width and height, or fewer frames."
+                f"clips need {largest // 1000} kB each and {LARGEST_FILE // 1000} kB load in time; "
+                "give a smaller encoding.width and height, or fewer encoding.frames."
             )
-        logger.info("crf %d gives %d bytes, coarser is tried", encoding.crf, sum(sizes))
-        encoding = replace(encoding, crf=encoding.crf + COARSER)
-    for name in lot.sample(list(units), len(units)):
-        path = folder.media / f"{name}.mp4"
-        encodings.write_mp4(path, units[name], sizes, encoding)
+        logger.info("crf %d gives %d bytes, coarser is tried", crf, largest)
+        crf += COARSER
+    paths = {name: folder.media / f"{name}.mp4" for name in lot.sample(list(units), len(units))}
+    for name, path in paths.items():
+        form = replace(videos[name].form, crf=crf)
+        encodings.write_mp4(path, units[name], sizes[form.frames], form)
+    encodings.make_equally_long(list(paths.values()))
+    for path in paths.values():
         os.utime(path, (FIXED_TIME, FIXED_TIME))
-    return encoding
+    return crf
 
 
-def _write_reference(folder: Folder, item: str, path: Path, encoding: Encoding) -> Reference:
-    """A real video, whole, and its middle frame. It belongs to no method, so it is not padded."""
+def _write_reference(folder: Folder, item: str, path: Path, form: Form, was: Measure) -> Reference:
+    """A real video, whole and at its own speed, and its middle frame.
+
+    It belongs to no method, so it is not padded.
+    """
+    rate = Fraction(min(was.fps, FASTEST_REFERENCE)).limit_denominator(100)
+    frames = max(2, round(min(was.seconds, LONGEST_REFERENCE) * rate))
+    form = replace(form, rate=rate, frames=frames, crf=max(form.crf, REFERENCE_CRF))
     reference = Reference(item, secrets.token_hex(12), secrets.token_hex(12))
-    frames = encodings.read_frames(path, encoding)
-    units = encodings.encode(frames, encoding)
+    pictures = encodings.read_frames(path, form)
+    units = encodings.encode(pictures, form)
     video = folder.media / f"{reference.video}.mp4"
     image = folder.media / f"{reference.image}.jpg"
-    encodings.write_mp4(video, units, encodings.common_sizes([units]), encoding)
-    encodings.write_picture(image, frames[len(frames) // 2])
+    encodings.write_mp4(video, units, encodings.common_sizes([units]), form)
+    encodings.write_picture(image, pictures[len(pictures) // 2])
     for written in (video, image):
         os.utime(written, (FIXED_TIME, FIXED_TIME))
     return reference
 
 
-def _frames(video: Video, encoding: Encoding) -> Frames:
-    frames = encodings.read_frames(video.path, replace(encoding, frames=video.frames))
-    first = max(0, (len(frames) - encoding.frames) // 2)  # the middle of a longer reference
-    places = np.minimum(np.arange(first, first + encoding.frames), len(frames) - 1)
-    return TREATMENTS[video.made](frames[places])
+def _frames(video: Video) -> Frames:
+    return TREATMENTS[video.made](encodings.read_frames(video.path, video.form, video.begin))
 
 
 def _scrambled(frames: Frames) -> Frames:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,8 +13,8 @@ import pytest
 from study_clips import METHODS, make_clips, picture, write
 
 from study.blinding import leaks, secret_words
-from study.definition import Definition, Encoding, Shown, template
-from study.encoding import common_sizes, encode, measure, read_frames, write_mp4
+from study.definition import Definition, Shown, template
+from study.encoding import Form, common_sizes, encode, measure, read_frames, write_mp4
 from study.errors import PhaseError, StimuliError
 from study.folder import Folder, Milestones, read_clips, read_definition, write_milestones
 from study.sources import find
@@ -64,6 +65,30 @@ def test_every_byte_outside_the_coded_picture_is_the_same(built):
     files = [*rated(built), *extras(built)]
     assert len({path.stat().st_size for path in files}) == 1
     assert len({outside_the_picture(path) for path in files}) == 1
+
+
+def test_items_keep_their_own_speed_and_duration_and_files_stay_equally_long(clips, tmp_path):
+    """A leap lasts half as long as a somersault; forcing both to one rate would slow one down."""
+    videos = shutil.copytree(clips, tmp_path / "clips")
+    rng = np.random.default_rng(0)
+    for method, (side, fps, suffix) in METHODS.items():
+        write(videos / method / f"8_20.{suffix}", picture(rng, side), 2 * fps, 0.5)
+        write(videos / method / f"8_30.{suffix}", picture(rng, side), fps, 2.0)
+    folder = Folder(tmp_path / "s")
+    build(folder, template("fig16"), find(videos))
+    clips_of: dict[str, list[Path]] = {}
+    for clip in read_clips(folder).clips:
+        clips_of.setdefault(clip.item, []).append(folder.media / f"{clip.id}.mp4")
+    found = {item: {measure(path) for path in paths} for item, paths in clips_of.items()}
+    assert all(len(each) == 1 for each in found.values())
+    rates = [next(iter(found[item])).fps for item in sorted(found)]
+    lasts = [next(iter(found[item])).seconds for item in sorted(found)]
+    np.testing.assert_allclose(rates, [8, 8, 16, 8])
+    np.testing.assert_allclose(lasts, [1, 1, 0.5, 2])
+    assert read_clips(folder).seconds == 2.0  # what a rater must watch at most
+    assert len({path.stat().st_size for paths in clips_of.values() for path in paths}) == 1
+    for paths in clips_of.values():
+        assert len({outside_the_picture(path) for path in paths}) == 1
 
 
 def test_nothing_on_the_disk_tells_methods_apart(built):
@@ -126,10 +151,10 @@ def test_the_map_can_be_read_by_its_owner_alone(built):
 def test_pictures_are_kept(clips, built):
     """Re-encoding must not change what is judged."""
     data = json.loads(built.map.read_text())
-    encoding = read_definition(built).encoding
+    form = Form(96, 96, 8, Fraction(8))
     for clip, origin in data["clips"].items():
-        before = read_frames(clips / origin["file"], encoding).astype(int)
-        after = read_frames(built.media / f"{clip}.mp4", encoding).astype(int)
+        before = read_frames(clips / origin["file"], form).astype(int)
+        after = read_frames(built.media / f"{clip}.mp4", form).astype(int)
         assert np.abs(before - after).mean() < 6
         assert len(before) == 8
 
@@ -140,8 +165,7 @@ def test_references_keep_their_length_and_give_their_middle_frame(clips, built):
     for reference in found:
         video = built.media / f"{reference.video}.mp4"
         assert measure(video).seconds == pytest.approx(1.5)
-        encoding = replace(read_definition(built).encoding, frames=12)
-        middle = read_frames(video, encoding)[6].astype(int)
+        middle = read_frames(video, Form(96, 96, 12, Fraction(8)))[6].astype(int)
         with av.open(str(built.media / f"{reference.image}.jpg")) as container:
             image = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(int)
         assert np.abs(image - middle).mean() < 8
@@ -163,9 +187,10 @@ def test_made_videos_are_what_they_are_called(clips, tmp_path):
         template("fig16"), training=(), gold=tuple(page(n, kind) for n, kind in enumerate(kinds))
     )
     folder = Folder(tmp_path / "made")
-    encoding = build(folder, definition, find(clips)).encoding
+    build(folder, definition, find(clips))
+    form = Form(96, 96, 8, Fraction(8))
     found = {
-        kind: read_frames(folder.media / f"{each.left}.mp4", encoding).astype(int)
+        kind: read_frames(folder.media / f"{each.left}.mp4", form).astype(int)
         for kind, each in zip(kinds, read_clips(folder).extras, strict=True)
     }
     original = found["as_is"]
@@ -180,14 +205,16 @@ def test_made_videos_are_what_they_are_called(clips, tmp_path):
 def test_all_faults_of_a_folder_are_told_at_once(own):
     (own / "alphanet" / "8_3.mp4").unlink()
     (own / "betaflow" / "8_11.mkv").write_bytes(b"no video")
-    write(own / "gammawarp" / "8_3.mp4", picture(np.random.default_rng(0), 64), 8, 3.0)
+    for method in METHODS:
+        seconds = 3.0 if method == "gammawarp" else 1.0
+        write(own / method / "8_5.mp4", picture(np.random.default_rng(0), 64), 8, seconds)
     write(own / "gammawarp" / "9_1.mp4", picture(np.random.default_rng(0), 64), 8, 1.0)
     told = problems(own)
     for sentence in (
         "alphanet has no clip of 8_3; add alphanet/8_3.mp4",
         "alphanet has no clip of 9_1",
         "betaflow/8_11.mkv cannot be decoded",
-        "gammawarp/8_3.mp4 lasts 3.00 s and the study's clips last 1.00 s",
+        "gammawarp/8_5.mp4 lasts 3.00 s and clips of 8_5 last 1.00 s",
         "9_1 has no label and text",
     ):
         assert sum(sentence in line for line in told) == 1, (sentence, told)
@@ -283,7 +310,7 @@ def test_clips_too_large_to_load_in_time_are_made_coarser_alike(clips, tmp_path,
 def test_clips_of_another_shape_get_bars_and_keep_their_proportions(tmp_path, width, height):
     still = np.full((64, 64, 3), 200, np.uint8)
     write(tmp_path / "a.mp4", still, 8, 0.5)
-    frames = read_frames(tmp_path / "a.mp4", Encoding(width, height, 8, 4))
+    frames = read_frames(tmp_path / "a.mp4", Form(width, height, 4, Fraction(8)))
     bright = frames[0].mean(2) > 100
     assert frames.shape == (4, height, width, 3)
     assert bright.any(0).sum() == bright.any(1).sum() == 64
@@ -299,30 +326,28 @@ def test_frames_are_taken_at_their_time(tmp_path):
         for still in stills:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(still, format="rgb24")))
         container.mux(stream.encode())
-    levels = read_frames(tmp_path / "ramp.mp4", Encoding(64, 64, 8, 8)).mean((1, 2, 3)) / 15
+    levels = read_frames(tmp_path / "ramp.mp4", Form(64, 64, 8, Fraction(8))).mean((1, 2, 3)) / 15
     np.testing.assert_allclose(levels, np.arange(1, 17, 2), atol=0.3)
-    longer = read_frames(tmp_path / "ramp.mp4", Encoding(64, 64, 8, 10)).mean((1, 2, 3)) / 15
+    longer = read_frames(tmp_path / "ramp.mp4", Form(64, 64, 10, Fraction(8))).mean((1, 2, 3)) / 15
     np.testing.assert_allclose(longer[8:], 15, atol=0.3)
 
 
 def test_padding_has_every_length_and_equal_frames_give_equal_bytes(tmp_path):
     from study.encoding import _padding
 
-    encoding = Encoding(64, 64, 8, 4)
+    form = Form(64, 64, 4, Fraction(8))
     rng = np.random.default_rng(0)
     busy = rng.integers(0, 255, (4, 64, 64, 3), np.uint8)
-    assert encode(busy, encoding) == encode(busy, encoding)
+    assert encode(busy, form) == encode(busy, form)
     assert all(len(_padding(size)) == size for size in range(24, 1100))
     for size in range(24, 1100):  # no start code inside a unit; a few sizes need two units
         units = _padding(size).split(b"\x00\x00\x00\x01")[1:]
         assert len(units) <= 2
         assert not any(b"\x00\x00" in unit for unit in units)
-    calm = encode(np.zeros_like(busy), encoding)
-    sizes = common_sizes([calm, encode(busy, encoding)])
-    write_mp4(tmp_path / "padded.mp4", calm, sizes, encoding)
-    write_mp4(tmp_path / "plain.mp4", calm, common_sizes([calm]), encoding)
-    padded, plain = (
-        read_frames(tmp_path / f"{name}.mp4", encoding) for name in ("padded", "plain")
-    )
+    calm = encode(np.zeros_like(busy), form)
+    sizes = common_sizes([calm, encode(busy, form)])
+    write_mp4(tmp_path / "padded.mp4", calm, sizes, form)
+    write_mp4(tmp_path / "plain.mp4", calm, common_sizes([calm]), form)
+    padded, plain = (read_frames(tmp_path / f"{name}.mp4", form) for name in ("padded", "plain"))
     assert (padded == plain).all()
     assert (tmp_path / "padded.mp4").stat().st_size > (tmp_path / "plain.mp4").stat().st_size

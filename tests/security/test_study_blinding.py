@@ -43,8 +43,8 @@ def draft(tmp_path) -> Folder:
     clips = (Clip("bb", "item01", 1), Clip("aa", "item01", 0))
     write_clips(folder, Clips(2, 1.0, clips, hashes=hashes))
     origins = {
-        "aa": Origin("baseline", "item01", "baseline/8_3.mp4", 8.0, 64, 64, 1.0),
-        "bb": Origin("ours", "item01", "ours/8_3.mp4", 8.0, 64, 64, 1.0),
+        "aa": Origin("baseline", "item01", "baseline/8_3.mp4", 8.0, 64, 64, 1.0, 8.0),
+        "bb": Origin("ours", "item01", "ours/8_3.mp4", 8.0, 64, 64, 1.0, 8.0),
     }
     write_map(folder, BlindingMap(("baseline", "ours"), {"item01": "8_3"}, origins, new_salt()))
     return folder

@@ -1,11 +1,12 @@
 """The benchmark's classifier finds a method where there is something to find, and nothing else."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from benchmarks.blinding import auc, features, interval, judge, out_of_fold
-from study.definition import Encoding
-from study.encoding import common_sizes, encode, write_mp4
+from study.encoding import Form, common_sizes, encode, write_mp4
 
 ITEMS, METHODS = 40, 7
 METHOD = np.tile(np.arange(METHODS), ITEMS)
@@ -46,10 +47,10 @@ def test_a_perfect_score_is_one_and_its_reverse_none():
 
 def test_features_see_an_unpadded_file_and_not_a_padded_one(tmp_path):
     """Without the padding the noisy clip is longer; the same features must notice."""
-    encoding = Encoding(64, 64, 8, 8)
+    form = Form(64, 64, 8, Fraction(8))
     calm = np.zeros((8, 64, 64, 3), np.uint8)
     busy = np.random.default_rng(0).integers(0, 255, calm.shape, np.uint8)
-    units = [encode(calm, encoding), encode(busy, encoding)]
+    units = [encode(calm, form), encode(busy, form)]
     seen: dict[str, list[list[float]]] = {}
     for what, sizes in (
         ("alike", [common_sizes(units)] * 2),
@@ -58,7 +59,7 @@ def test_features_see_an_unpadded_file_and_not_a_padded_one(tmp_path):
         seen[what] = []
         for name, unit, size in zip("ab", units, sizes, strict=True):
             path = tmp_path / f"{name}.mp4"
-            write_mp4(path, unit, size, encoding)
+            write_mp4(path, unit, size, form)
             seen[what].append(features(path, 0))
     end, name = 32, 2  # the last bytes are the picture's; name and its time are not encoded
     alike = np.array(seen["alike"])[:, 4 : -end - 1200 - name]
