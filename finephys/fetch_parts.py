@@ -1,0 +1,128 @@
+"""Public weights that can be fetched: which repositories, which files, under which licence.
+
+No revision and no checksum is written here: `fetch` resolves them, shows them and locks them.
+"""
+
+from dataclasses import dataclass
+
+OPENRAIL = """\
+You may use, change and share these weights and what they make, also commercially, but not:
+to break a law; to exploit or harm minors; to spread what is false, or generated without saying so,
+in order to harm; to spread personal data that can harm someone; to defame, disparage or harass; to
+decide automatically over people's rights; to discriminate by behaviour, traits or protected
+characteristics; to exploit the weaknesses of a group; to give medical advice; or to serve the
+administration of justice, law enforcement, immigration or asylum.
+You must pass these restrictions on, with a copy of the licence, to everyone you give the weights or
+a model made from them to. This is a summary; the licence itself binds you."""
+"""The use restrictions of the OpenRAIL-M licences (Attachment A) and the duty to pass them on."""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What one must agree to before the first use.
+
+    Attributes:
+        name: as the repository's card has it.
+        text: what it asks, in plain words.
+        where: repository of the Hub, or project, that holds the whole licence.
+    """
+
+    name: str
+    text: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Weights of one model, from one repository of the Hugging Face Hub.
+
+    Attributes:
+        name: its folder under the folder of all parts.
+        title: for people.
+        repositories: the official one first, then copies that hold the same files.
+        components: subfolders with a config and weights; "" is the repository itself.
+        plain: files that are wanted besides.
+        licence: to be agreed to.
+    """
+
+    name: str
+    title: str
+    repositories: tuple[str, ...]
+    components: tuple[str, ...]
+    plain: tuple[str, ...]
+    licence: Licence
+
+
+SD15_PARTS = (
+    Part(
+        "stable-diffusion",
+        "Stable Diffusion v1.5",
+        # The original runwayml/stable-diffusion-v1-5 was withdrawn by its owner in August 2024.
+        ("stable-diffusion-v1-5/stable-diffusion-v1-5", "sd-legacy/stable-diffusion-v1-5"),
+        ("unet", "vae", "text_encoder"),
+        (
+            "tokenizer/vocab.json",
+            "tokenizer/merges.txt",
+            "tokenizer/tokenizer_config.json",
+            "tokenizer/special_tokens_map.json",
+        ),
+        Licence("creativeml-openrail-m", OPENRAIL, "CompVis/stable-diffusion-license"),
+    ),
+    Part(
+        "motion-adapter",
+        "AnimateDiff motion adapter v1.5-2",
+        ("guoyww/animatediff-motion-adapter-v1-5-2",),
+        ("",),
+        (),
+        Licence(
+            "apache-2.0",
+            "Use, change and share freely; keep the licence and the authors' notices. The card of "
+            "these weights names no licence of its own: this is that of their project.",
+            "guoyww/AnimateDiff on GitHub",
+        ),
+    ),
+    Part(
+        "controlnet",
+        "ControlNet v1.1, OpenPose",
+        ("lllyasviel/control_v11p_sd15_openpose",),
+        ("",),
+        (),
+        Licence("openrail", OPENRAIL, "lllyasviel/control_v11p_sd15_openpose"),
+    ),
+)
+"""What `sd15-controlnet` needs."""
+
+FETCHABLE = {"sd15": SD15_PARTS}
+"""Name on the command line -> what it brings."""
+
+
+def wanted_files(part: Part, names: set[str]) -> dict[str, str]:
+    """Files of a part out of those a repository has.
+
+    Half-precision safetensors are taken where there are any; pickled weights never.
+
+    Args:
+        part: what is wanted.
+        names: every file of the repository.
+
+    Returns:
+        Name in the repository -> name under the part's folder.
+
+    Raises:
+        LookupError: with the name of a file that is wanted and not there.
+    """
+    chosen = {name: name for name in part.plain if name in names}
+    for component in part.components:
+        folder = f"{component}/" if component else ""
+        stem = "model" if component == "text_encoder" else "diffusion_pytorch_model"
+        for candidates in ((f"{stem}.fp16", stem), ("config",)):
+            endings = ".json" if candidates == ("config",) else ".safetensors"
+            found = [f"{folder}{name}{endings}" for name in candidates]
+            present = [name for name in found if name in names]
+            if not present:
+                raise LookupError(found[-1])
+            chosen[present[0]] = present[0].replace(".fp16.", ".")
+    missing = [name for name in part.plain[:2] if name not in names]
+    if missing:
+        raise LookupError(missing[0])
+    return chosen
