@@ -33,7 +33,9 @@ from study.folder import (
 )
 
 _NAME = re.compile(r"[^\W\d_]{4}")  # words without four letters in a row occur in any number
-_PARTS = re.compile(r"[-_. ]+|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
+_GAP = "[-_. ]"
+_GAPS = re.compile(f"{_GAP}+")
+_PARTS = re.compile(rf"{_GAP}+|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _READABLE = re.compile(rb"[\x20-\x7e]{6,}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
@@ -178,13 +180,12 @@ def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
     readings = [_plainly(each) for each in _readings(seen)]
     found = []
     for word in sorted(set(words)):
-        pattern = "[-_. ]?".join(re.escape(part.lower()) for part in _PARTS.split(word) if part)
         short = not _NAME.search(word)
+        parts = (_GAPS if short else _PARTS).split(word)
+        pattern = (_GAP if short else f"{_GAP}?").join(re.escape(each.lower()) for each in parts)
         if short:
             pattern = rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"
-        if pattern and any(
-            re.search(pattern, reading) for reading, whole in readings if whole or not short
-        ):
+        if any(re.search(pattern, reading) for reading, whole in readings if whole or not short):
             found.append(word)
     return tuple(found)
 

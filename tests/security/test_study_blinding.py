@@ -193,6 +193,8 @@ def test_paths_and_seeds_are_found():
     assert leaks(b'{"seed": 7}', WORDS) == ("7",)
     assert leaks(b"seed42", WORDS) == ("seed-42",)
     assert leaks(b"from 8_3 on", WORDS) == ("8_3",)
+    assert leaks(b"model: a1", {"A1"}) == ("A1",)
+    assert leaks(b"width: 83", WORDS) == ()
 
 
 def test_noise_and_ordinary_words_raise_no_alarm():
