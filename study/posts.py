@@ -35,7 +35,7 @@ async def body(request: Request, **kinds: type) -> dict[str, Any]:
         if len(raw) > MOST_BYTES:
             raise RefusedError("invalid", f"At most {MOST_BYTES} bytes are accepted.", 413)
     try:
-        data = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        data = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RefusedError("invalid", "This is not JSON in UTF-8.", 422) from error
     if not isinstance(data, dict) or set(data) != set(kinds):
@@ -88,7 +88,3 @@ def _of_kind(name: str, value: object, kind: type) -> object:
     if isinstance(value, str) and any(0xD800 <= ord(mark) <= 0xDFFF for mark in value):
         raise RefusedError("invalid", f"{name} is not text.", 422)  # lone surrogates
     return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)  # NaN and Infinity are no JSON

@@ -390,6 +390,7 @@ def test_a_write_waits_for_another_process_instead_of_failing(store, tmp_path):
         tmp_path / "study.sqlite", isolation_level=None, check_same_thread=False
     )
     other.execute("begin immediate")
+    other.execute("insert into receipts values ('r', 1.0, 0)")  # what was read before is outdated
     release = threading.Timer(0.3, lambda: other.execute("commit"))
     release.start()
     begin(store)
