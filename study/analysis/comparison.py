@@ -98,7 +98,7 @@ def signed_rank(differences: np.ndarray) -> SignedRank:
         differences: Shape (n,), one for each rater; NaN is left out.
 
     Raises:
-        NotComputableError: If no difference is other than zero.
+        NotComputableError: If fewer than two differences are other than zero.
     """
     from scipy import stats
 
@@ -108,6 +108,8 @@ def signed_rank(differences: np.ndarray) -> SignedRank:
     kept = values[values != 0]
     if kept.size == 0:
         raise NotComputableError("no rater gave the two methods different means")
+    if kept.size == 1:
+        raise NotComputableError("only one rater gave the two methods different means")
     # Twice the ranks, as ties give half ranks.
     ranks = np.rint(2 * stats.rankdata(np.abs(kept))).astype(int)
     favour, total = int(ranks[kept > 0].sum()), int(ranks.sum())

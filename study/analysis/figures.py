@@ -208,7 +208,7 @@ def _signed(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
+    return f"{value if abs(value) > 1e-9 else 0:g}".replace("-", "−")
 
 
 def _label(label: str, y: float, strong: str) -> str:

@@ -60,7 +60,7 @@ svg .on4{fill:var(--on4)}svg .on5{fill:var(--on5)}
 .scroll{overflow-x:auto;margin:.8em 0;max-width:100%}
 .scroll:focus-visible{outline:2px solid var(--own);outline-offset:2px}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding:.2em 0}
+caption{text-align:left;font-weight:600;padding:.2em 0;white-space:nowrap}
 th,td{padding:.25em .7em;border-bottom:1px solid var(--line);text-align:right;white-space:pre}
 th{color:var(--soft);font-weight:600}
 th[scope=row],th.text,td.text{text-align:left}

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from study.analysis import agreement, bias, comparison, mixed, mos, p910, pairs
+from study.analysis.info import StudyInfo
 from study.analysis.power import Components, smallest_difference
-from study.analysis.raters import Rules, rater_table, screened
+from study.analysis.raters import rater_table, screened
 from study.analysis.screening import without_bias
 from study.analysis.table import NotComputableError, check_choices, check_ratings, main_scores
 
@@ -21,48 +22,8 @@ FEW = 5
 ALL, SCREENED, BIAS_REMOVED = "all raters", "screened", "screened, bias removed (P.913)"
 
 
-@dataclass(frozen=True)
-class StudyInfo:
-    """What the report says beside the scores.
-
-    Attributes:
-        title: Of the study.
-        ours: The method that is compared with every other; empty for none.
-        cannot_hide: What re-encoding cannot hide, in paragraphs.
-        dimensions: Titles of dimensions by id, in the order to show; unlisted ones follow.
-        methods: Names of methods by id, as they are to be printed.
-        facts: (label, value) pairs to print, such as dates and hashes.
-        invented: True when the raters are scripted; the report then says so in its first line.
-        rules: When a rater is left out of the screened results.
-        resamples: Bootstrap resamples.
-        seed: Of the resampling.
-    """
-
-    title: str
-    ours: str = ""
-    cannot_hide: str = ""
-    dimensions: dict[str, str] = field(default_factory=dict)
-    methods: dict[str, str] = field(default_factory=dict)
-    facts: tuple[tuple[str, str], ...] = ()
-    invented: bool = False
-    rules: Rules = field(default_factory=Rules)
-    resamples: int = 2000
-    seed: int = 0
-
-
-class Names:
-    """Printed names of methods and dimensions."""
-
-    def __init__(self, info: StudyInfo) -> None:
-        self.info = info
-
-    def method(self, name: str) -> str:
-        """Returns a method's printed name."""
-        return self.info.methods.get(name, name)
-
-    def dimension(self, name: str) -> str:
-        """Returns a dimension's printed title."""
-        return self.info.dimensions.get(name, name)
+Gap = tuple[str, str, str]
+"""What cannot be computed, where, and why."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +55,7 @@ def analyse(ratings: pd.DataFrame, choices: pd.DataFrame, info: StudyInfo) -> St
     """
     ratings = _in_order(check_ratings(ratings), info)
     choices = check_choices(choices)
-    missing: list[str] = []
+    missing: list[Gap] = []
     people = rater_table(ratings, info.rules)
     kept = screened(ratings, people)
     panels = {ALL: ratings} | ({SCREENED: kept} if len(kept) < len(ratings) else {})
@@ -120,7 +81,18 @@ def analyse(ratings: pd.DataFrame, choices: pd.DataFrame, info: StudyInfo) -> St
     tables["score_counts"] = _score_counts(ratings)
     tables["found"] = _what_could_be_found(tables["mixed_components"], kept, panels)
     tables |= _pairs(choices, missing)
-    return StudyResults(_counts(ratings, choices, people), tables, tuple(dict.fromkeys(missing)))
+    return StudyResults(_counts(ratings, choices, people), tables, _sentences(missing))
+
+
+def _sentences(missing: list[Gap]) -> tuple[str, ...]:
+    """Returns one sentence for each thing that is missing for one reason, wherever it is."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for what, place, reason in missing:
+        where.setdefault((what, reason), []).append(place)
+    return tuple(
+        f"{what} ({'; '.join(dict.fromkeys(places))}): {reason}."
+        for (what, reason), places in where.items()
+    )
 
 
 def _none() -> pd.DataFrame:
@@ -144,13 +116,13 @@ def _labelled(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _try(
-    what: str, missing: list[str], compute: Callable[[], pd.DataFrame]
+    what: str, where: str, missing: list[Gap], compute: Callable[[], pd.DataFrame]
 ) -> tuple[pd.DataFrame | None, str]:
     """Returns a table, or None with the reason, which is also added to what is missing."""
     try:
         return compute(), ""
     except NotComputableError as reason:
-        missing.append(f"{what}: {reason}.")
+        missing.append((what, where, str(reason)))
         return None, str(reason)
 
 
@@ -158,21 +130,17 @@ def _dimensions(panel: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(main_scores(panel)["dimension"]))
 
 
-def _mos(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+def _mos(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str) -> pd.DataFrame:
     table = mos.opinion_scores(panel, resamples=info.resamples, seed=info.seed)
     if table.empty:
-        missing.append(f"Mean opinion scores, {who}: there are no scores.")
+        missing.append(("Mean opinion scores", who, "there are no scores"))
         return table
     one_rater, one_item = table["raters"] < 2, table["items"] < 2
     if one_rater.any():
-        missing.append(
-            f"Intervals of mean opinion scores, {who}: a method has scores of one rater only."
-        )
+        missing.append(("Intervals", who, "some methods have scores of one rater only"))
     elif one_item.any():
-        missing.append(
-            f"Intervals over raters and items, {who}: a method was scored on one item only, so "
-            "nothing is known of other items."
-        )
+        reason = "some methods were scored on one item only, so nothing is known of other items"
+        missing.append(("Intervals over raters and items", who, reason))
     smallest = int(min(table["items"].min(), table["raters"].min()))
     note = f"fewer than {FEW} items or raters: too narrow" if 2 <= smallest < FEW else ""
     return table.assign(note=np.where(table["low"].isna(), "no interval over items", note))
@@ -192,11 +160,12 @@ def _bias_removed(kept: pd.DataFrame) -> pd.DataFrame:
     return table.assign(panel=BIAS_REMOVED, note="no intervals")
 
 
-def _p910(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+def _p910(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str) -> pd.DataFrame:
     scores, parts = main_scores(panel), []
     for name in _dimensions(panel):
         table, note = _try(
-            f"P.910 scores, {name}, {who}",
+            "P.910 scores",
+            f"{name}, {who}",
             missing,
             lambda name=name: p910.method_scores(scores, name),  # type: ignore[misc]
         )
@@ -205,11 +174,12 @@ def _p910(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) ->
     return pd.concat(parts, ignore_index=True) if parts else _none()
 
 
-def _friedman(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+def _friedman(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str) -> pd.DataFrame:
     scores, rows = main_scores(panel), []
     for name in _dimensions(panel):
         table, note = _try(
-            f"Friedman's test, {name}, {who}",
+            "Friedman's test",
+            f"{name}, {who}",
             missing,
             lambda name=name: _row(comparison.friedman(mos.rater_means(scores, name))),  # type: ignore[misc]
         )
@@ -221,13 +191,14 @@ def _friedman(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str
 
 
 def _comparisons(
-    panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str
+    panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str
 ) -> pd.DataFrame:
     if not info.ours:
-        missing.append("Comparisons with one method: none was named as ours.")
+        missing.append(("Comparisons with one method", who, "none was named as ours"))
         return _none()
     table, _ = _try(
-        f"Comparisons, {who}",
+        "Comparisons with one method",
+        who,
         missing,
         lambda: comparison.against_others(
             panel, info.ours, resamples=info.resamples, seed=info.seed
@@ -236,19 +207,21 @@ def _comparisons(
     return table if table is not None else _none()
 
 
-def _agreement(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+def _agreement(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str) -> pd.DataFrame:
     scores, rows = main_scores(panel), []
     for name in _dimensions(panel):
         matrix = agreement.clip_matrix(scores, name)
         alpha, alpha_note = _try(
-            f"Krippendorff's alpha, {name}, {who}",
+            "Krippendorff's alpha",
+            f"{name}, {who}",
             missing,
             lambda matrix=matrix: pd.DataFrame(  # type: ignore[misc]
                 {"alpha": [agreement.krippendorff_alpha(matrix.to_numpy(float))]}
             ),
         )
         icc, icc_note = _try(
-            f"Intraclass correlations, {name}, {who}",
+            "Intraclass correlations",
+            f"{name}, {who}",
             missing,
             lambda matrix=matrix: _row(agreement.intraclass(matrix)),  # type: ignore[misc]
         )
@@ -261,7 +234,7 @@ def _agreement(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: st
 
 
 def _mixed(
-    panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str
+    panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the fixed effects and the random parts of every dimension's model."""
     effects, components = [], []
@@ -271,7 +244,7 @@ def _mixed(
         try:
             model = mixed.fit(panel, name, reference)
         except NotComputableError as reason:
-            missing.append(f"Mixed model, {name}, {who}: {reason}.")
+            missing.append(("Mixed model", f"{name}, {who}", str(reason)))
             continue
         effects.append(model.effects.assign(dimension=name, reference=reference))
         components.append(
@@ -327,7 +300,7 @@ def _score_counts(ratings: pd.DataFrame) -> pd.DataFrame:
     return wide.rename(columns=str).reset_index()
 
 
-def _pairs(choices: pd.DataFrame, missing: list[str]) -> dict[str, pd.DataFrame]:
+def _pairs(choices: pd.DataFrame, missing: list[Gap]) -> dict[str, pd.DataFrame]:
     strengths, sides, wins = [], [], []
     for name in dict.fromkeys(choices["dimension"]):
         rows = choices[choices["dimension"] == name]
@@ -336,7 +309,7 @@ def _pairs(choices: pd.DataFrame, missing: list[str]) -> dict[str, pd.DataFrame]
         try:
             fit = pairs.bradley_terry(rows)
         except NotComputableError as reason:
-            missing.append(f"Bradley-Terry strengths, {name}: {reason}.")
+            missing.append(("Bradley-Terry strengths", name, str(reason)))
             continue
         strengths.append(fit.strengths.assign(dimension=name))
         sides.append(
@@ -358,13 +331,15 @@ def _pairs(choices: pd.DataFrame, missing: list[str]) -> dict[str, pd.DataFrame]
     }
 
 
-def _bias(panel: pd.DataFrame, info: StudyInfo, missing: list[str], who: str) -> pd.DataFrame:
+def _bias(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str) -> pd.DataFrame:
     if panel.empty:
         return _none()
     table = bias.side_and_order(panel)
     if len(table):
         for row in table[table["note"] != ""].itertuples():
-            missing.append(f"Bias of {row.effect}, {row.dimension}, {who}: {row.note}.")
+            missing.append(
+                ("Side and order bias", f"{row.effect}, {row.dimension}, {who}", row.note)
+            )
     return table
 
 

@@ -3,8 +3,9 @@
 from html import escape
 
 from study.analysis import sections_methods, sections_raters
+from study.analysis.info import Names, StudyInfo
 from study.analysis.page import paragraphs
-from study.analysis.results import Names, StudyInfo, StudyResults
+from study.analysis.results import StudyResults
 
 _SECTIONS = (
     ("scores", "How good is each method?", sections_methods.scores),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.figures import Row, axis_range, interval_chart, share_chart
+from study.analysis.info import Names, StudyInfo
 from study.analysis.page import (
     between,
     figure,
@@ -16,7 +17,7 @@ from study.analysis.page import (
     table,
     whole,
 )
-from study.analysis.results import ALL, BIAS_REMOVED, FEW, SCREENED, Names, StudyInfo, StudyResults
+from study.analysis.results import ALL, FEW, SCREENED, StudyResults
 
 
 def headline(results: StudyResults, info: StudyInfo) -> str:
@@ -41,6 +42,8 @@ def headline(results: StudyResults, info: StudyInfo) -> str:
     if tests.empty:
         return text
     tests = tests[tests["panel"] == panel]
+    if not (tests["pairs"] > 0).any():
+        return f"{text} Too few raters differ for any test."
     sure = tests["p_holm"] < 0.05
     better = int((sure & (tests["effect"] > 0)).sum())
     worse = int((sure & (tests["effect"] < 0)).sum())
@@ -121,10 +124,11 @@ def scores(results: StudyResults, info: StudyInfo, names: Names) -> str:
 
 def _mos_table(mos: pd.DataFrame, who: str, order: list[str], info: StudyInfo, names: Names) -> str:
     def cell(row: pd.Series) -> str:
-        interval = "" if who == BIAS_REMOVED else " " + between(row["low"], row["high"])
-        return number(row["mos"]) + interval
+        interval = between(row["low"], row["high"])
+        return number(row["mos"]) + ("" if interval == "–" else " " + interval)
 
-    what = "" if who == BIAS_REMOVED else ", with the interval over raters and items"
+    known = mos[mos["panel"] == who]["low"].notna().any()
+    what = ", with the interval over raters and items" if known else ", without intervals"
     return grid(
         f"Mean opinion scores, {who}{what}",
         mos[mos["panel"] == who],
@@ -192,7 +196,7 @@ def _tests(tests: pd.DataFrame, info: StudyInfo, names: Names) -> str:
         return (
             f"{number(row['difference'])} {between(row['low'], row['high'])}\n"
             f"p {probability(row['p'])}, Holm {probability(row['p_holm'])}\n"
-            f"effect {number(row['effect'])}, {whole(row['pairs'])} raters"
+            f"effect {number(row['effect'])}, {whole(row['pairs'])} differ"
         )
 
     grids = "".join(

@@ -6,8 +6,9 @@ import numpy as np
 
 from study.analysis.bias import ALL_DIMENSIONS
 from study.analysis.figures import Row, axis_range, interval_chart, rater_chart
+from study.analysis.info import Names, StudyInfo
 from study.analysis.page import between, figure, number, rows_of, table, whole
-from study.analysis.results import Names, StudyInfo, StudyResults
+from study.analysis.results import StudyResults
 
 
 def bias(results: StudyResults, info: StudyInfo, names: Names) -> str:
@@ -80,6 +81,8 @@ def raters(results: StudyResults, info: StudyInfo, names: Names) -> str:
         "Agreement with the others and mean score (filled: left out)",
         rater_chart("Raters", points, info.rules.least_correlation),
     )
+    if people["correlation"].isna().all():
+        chart = ""
     silent = people[people["correlation"].isna()]["rater"]
     undrawn = (
         f"<p>Not drawn, for want of a correlation: {escape(', '.join(silent))}.</p>"
@@ -110,8 +113,8 @@ def raters(results: StudyResults, info: StudyInfo, names: Names) -> str:
     kept = int(people["kept"].sum())
     rules = "".join(f"<li>{escape(rule)}</li>" for rule in info.rules.sentences())
     return (
-        f"<p>{len(people)} raters gave scores; {kept} pass the screening and "
-        f"{len(people) - kept} are left out of the screened results. Every result is given with "
+        f"<p>Raters who gave scores: {len(people)}. Raters who pass the screening: {kept}; left "
+        f"out of the screened results: {len(people) - kept}. Every result is given with "
         "and without them. A rater is left out when</p>"
         f"<ul>{rules}</ul><p>Spread is the standard deviation of a rater's scores; bias is how far "
         "they score above the means of the same clips; correlation is with the mean of the other "

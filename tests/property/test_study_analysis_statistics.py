@@ -95,7 +95,7 @@ def test_intervals_follow_the_scale(values: np.ndarray, factor: float) -> None:
 @given(arrays(float, st.integers(1, 25), elements=st.integers(-8, 8).map(float)))
 def test_exchanging_two_methods_turns_the_sign(differences: np.ndarray) -> None:
     """The same p, the opposite effect; p is a probability that n pairs can give."""
-    assume((differences != 0).any())
+    assume((differences != 0).sum() > 1)
     one, other = signed_rank(differences), signed_rank(-differences)
     assert one.p == pytest.approx(other.p)
     assert one.effect == pytest.approx(-other.effect)

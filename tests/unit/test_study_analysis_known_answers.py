@@ -61,6 +61,11 @@ def test_signed_rank_of_maize() -> None:
     assert result.effect == pytest.approx((96 - 24) / 120)
 
 
+def test_one_difference_is_no_test() -> None:
+    with pytest.raises(NotComputableError, match="only one rater"):
+        signed_rank(np.array([0.0, 1.5, np.nan]))
+
+
 def test_signed_rank_agrees_with_scipy() -> None:
     """Ties, zeros and small samples, where the null distribution differs from the tables."""
     rng = np.random.default_rng(4)

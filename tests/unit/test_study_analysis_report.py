@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.analysis.info import StudyInfo
 from study.analysis.page import number, probability
 from study.analysis.raters import rater_table
 from study.analysis.report import page_html, report, results_json
-from study.analysis.results import StudyInfo, analyse
+from study.analysis.results import analyse
 from study.analysis.scripted import Script, scripted_choices, scripted_ratings
 from study.analysis.table import empty_choices, empty_ratings
 
@@ -118,7 +119,7 @@ def test_screening_is_shown_with_and_without(folder: Path) -> None:
         assert {"all raters", "screened"} <= panels
     text = spoken((folder / "report.html").read_text(encoding="utf-8"))
     assert "13, 10 after screening" in text
-    assert "13 raters gave scores; 10 pass the screening and 3 are left out" in text
+    assert "who pass the screening: 10; left out of the screened results: 3." in text
 
 
 def test_the_page_says_what_was_handed_in(folder: Path) -> None:
