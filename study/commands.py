@@ -9,7 +9,7 @@ from pathlib import Path
 
 from study.definition import template
 from study.errors import StudyError
-from study.folder import Folder, read_clips, read_definition
+from study.folder import Folder, read_clips, read_definition, read_milestones
 
 DEMO_CLIPS = Path(__file__).parent.parent / "assets" / "study_demo"
 
@@ -131,8 +131,8 @@ def report(given: argparse.Namespace) -> None:
 def import_table(given: argparse.Namespace) -> None:
     """Check a finished table from anywhere and write its report."""
     from study.analysis import table as tables
+    from study.analysis.info import StudyInfo
     from study.analysis.report import report as write_report
-    from study.analysis.results import StudyInfo
 
     try:
         read = (
@@ -179,8 +179,9 @@ def demo(given: argparse.Namespace) -> None:
     if not folder.definition.is_file():
         definition = template("fig16")
         ways = replace(definition.recruiting, open_link=True)
-        definition = replace(definition, name="demo", recruiting=ways)
+        definition = replace(definition, name=given.name, recruiting=ways)
         acts.new(folder, definition, DEMO_CLIPS, None, _actor())
+    if read_milestones(folder).phase == "draft":
         acts.open_for_raters(folder, _actor())
     serve(given)
 

@@ -284,13 +284,25 @@ def _with_repeats(shown: list[Page], share: float, rng: np.random.Generator) -> 
     """Some pages again, sides swapped, at least a few pages after they came first."""
     gap = max(1, min(5, len(shown) // 3))
     count = min(round(share * len(shown)), max(len(shown) - gap, 0))
+    places = {  # page -> pages after which it can come again, not beside its own clips if possible
+        int(place): [
+            after
+            for after in range(place + gap, len(shown))
+            if not any(_same(shown[place], near) for near in shown[after : after + 2])
+        ]
+        for place in rng.permutation(max(len(shown) - gap, 0))
+    }
     again: list[tuple[float, Page]] = []
-    for place in rng.choice(max(len(shown) - gap, 1), count, replace=False):
+    for place in sorted(places, key=lambda each: not places[each])[:count]:
         page = shown[place]
         left, right = (page.right, page.left) if page.right else (page.left, "")
-        where = rng.integers(place + gap, len(shown)) + 0.5
-        again.append((float(where), replace(page, left=left, right=right, repeat=True)))
+        after = rng.choice(places[place] or range(place + gap, len(shown)))
+        again.append((float(after) + 0.5, replace(page, left=left, right=right, repeat=True)))
     return [page for _, page in sorted([*enumerate(shown), *again], key=lambda pair: pair[0])]
+
+
+def _same(one: Page, two: Page) -> bool:
+    return bool({one.left, one.right} & {two.left, two.right} - {""})
 
 
 def _with_gold(shown: list[Page], gold: list[Page], rng: np.random.Generator) -> list[Page]:

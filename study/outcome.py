@@ -75,8 +75,8 @@ def write_report(folder: Folder, ours: str, out: Path) -> Path:
         StudyError: as `tables`, or no method is called so.
     """
     from study import export
+    from study.analysis.info import StudyInfo
     from study.analysis.report import report
-    from study.analysis.results import StudyInfo
     from study.blinding import read_map
 
     definition, methods = read_definition(folder), read_map(folder).methods

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from study_clips import METHODS, make_clips
 
+from study import commands
 from study.__main__ import COMMANDS, main
 from study.analysis.bias import side_and_order
 from study.analysis.raters import rater_table, screened
@@ -240,6 +241,20 @@ def test_simulated_and_real_raters_do_not_mix(study, clips):
     study("open", "turns")
     study("simulate", "turns", "--raters", 1)
     assert "has raters already" in study("simulate", "turns", fails=True)
+
+
+def test_the_demo_is_made_once_opened_and_served(study, clips, monkeypatch):
+    served = []
+    monkeypatch.setattr(commands, "DEMO_CLIPS", clips)
+    monkeypatch.setattr(commands, "serve", lambda given: served.append(given.name))
+    study("demo")
+    opened = read_milestones(study.folder("demo"))
+    assert opened.phase == "open"
+    study("demo")
+    assert read_milestones(study.folder("demo")) == opened
+    assert served == ["demo", "demo"]
+    monkeypatch.setattr(commands, "DEMO_CLIPS", clips / "none")
+    assert "is missing" in study("demo", fails=True)
 
 
 def test_every_command_has_its_help():

@@ -124,6 +124,22 @@ def test_a_map_changed_after_the_opening_is_refused(draft):
         read_map(draft)
 
 
+def test_a_draft_is_edited_with_checks_and_an_open_study_is_not(draft):
+    text = draft.definition.read_text("utf-8")
+    with pytest.raises(StudyError, match="kind is 'both'"):
+        acts.edit(draft, text.replace("kind: pairs", "kind: both"), "runner")
+    with pytest.raises(StudyError, match="keep its name"):
+        acts.edit(draft, text.replace("name: hidden", "name: other"), "runner")
+    assert draft.definition.read_text("utf-8") == text
+    edited = text.replace("repeat_share: 0.1", "repeat_share: 0.2")
+    assert acts.edit(draft, edited, "runner").repeat_share == 0.2
+    acts.open_for_raters(draft, "runner")
+    with pytest.raises(PhaseError, match="cannot edit hidden"):
+        acts.edit(draft, text, "runner")
+    with Store(draft.database) as store:
+        assert [act["act"] for act in audit_log(store)] == ["edit", "open"]
+
+
 def test_a_lost_map_is_noticed_at_the_opening(draft):
     draft.map.unlink()
     with pytest.raises(StudyError, match="put it back"):
