@@ -1,4 +1,4 @@
-"""Command line: generate, poses, lift, actions, train.
+"""Command line: generate, batch, poses, lift, actions, fetch, train.
 
 Exit status 0, or 1 with one clear line on stderr. Progress goes to stderr, results to files.
 """
@@ -11,16 +11,20 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import FinePhysError, RequestError
+from finephys.methods import METHODS
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import Request, Result, Stage, Update, VideoClip
+from finephys.types import Float, Request, Result, Stage, Update, VideoClip
 
 if TYPE_CHECKING:
     from finephys.pipeline import Pipeline
+
+DYNAMICS_HELP = "default: the one the weights were found best with"
 
 _SAY = {
     Stage.CLIP: "frames read",
@@ -76,6 +80,10 @@ def generate(arguments: argparse.Namespace) -> None:
     if source is None and request.action is None:
         if arguments.poses is None:
             raise RequestError("give --clip FILE, --action ID, or --poses FILE.npz to start from.")
+        if request.method not in ("ours", "text", "text-still"):
+            raise RequestError(
+                f"--method {request.method} needs every stage; give --clip or --action with it."
+            )
         reprojected, times = read_reprojected(arguments.poses)
         pipeline = _pipeline(request.tier, arguments.device)
         for update in _follow(pipeline.stream_video(reprojected, times, request)):
@@ -91,6 +99,33 @@ def generate(arguments: argparse.Namespace) -> None:
                 write_poses(arguments.poses, update.value.poses)
             for note in update.notes:
                 _say(f"note: {note}")
+
+
+def batch(arguments: argparse.Namespace) -> None:
+    """Make every method's video of every action and seed."""
+    from finephys.actions import ACTIONS
+    from finephys.batch import Grid, names, numbers, run_batch, share_from_environment
+
+    share = share_from_environment()
+    grid = Grid(
+        methods=names(arguments.methods),
+        actions=numbers(arguments.actions, [action.id for action in ACTIONS], "--actions"),
+        seeds=numbers(arguments.seeds, [], "--seeds"),
+        out=arguments.out,
+        request=_request(arguments),
+        clips=arguments.clips,
+        exact=arguments.exact,
+        again=arguments.again,
+    )
+    device = f"cuda:{share.local}" if _several_gpus(arguments.device) else arguments.device
+    rows = run_batch(grid, _pipeline(grid.request.tier, device), _say, share)
+    _say(f"{len(rows)} videos lie in {grid.out}; manifest.jsonl says how each was made.")
+
+
+def _several_gpus(device: str) -> bool:
+    import torch
+
+    return device in ("auto", "cuda") and torch.cuda.device_count() > 1
 
 
 def poses(arguments: argparse.Namespace) -> None:
@@ -114,23 +149,62 @@ def poses(arguments: argparse.Namespace) -> None:
 
 
 def lift(arguments: argparse.Namespace) -> None:
-    """Lift a batch of 2D windows of an npz to 3D and back."""
+    """Lift 2D windows (N, 16, 17, 2), or a sequence (T, 17, 2), of an npz to 3D and back."""
     from finephys.files import whole_file
     from finephys.outputs import read_arrays
-    from finephys.types import PoseWindows
 
     arrays = read_arrays(arguments.windows, ("xy", "score", "size", "fps"))
+    if arrays["size"].shape != (2,):
+        raise RequestError(
+            f"size in {arguments.windows} is {arrays['size'].shape}; expected (2,), width and "
+            "height in pixels."
+        )
+    pipeline = _pipeline("tiny", arguments.device)
+    began = time.monotonic()
+    run = _lift_sequence if arrays["xy"].ndim == 3 else _lift_windows
+    lifted: dict[str, Any] = dict(run(pipeline, arrays, arguments))
+    unit = "frames" if run is _lift_sequence else "windows"
+    _say(f"{len(arrays['xy'])} {unit} lifted in {time.monotonic() - began:.2f} s")
+    with whole_file(arguments.out) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **lifted, fusion=np.array(arguments.fusion))
+
+
+def _image_size(arrays: dict[str, np.ndarray]) -> tuple[int, int]:
+    width, height = arrays["size"].tolist()
+    return round(float(width)), round(float(height))
+
+
+def _lift_sequence(
+    pipeline: "Pipeline", arrays: dict[str, np.ndarray], arguments: argparse.Namespace
+) -> dict[str, Float]:
+    from finephys.sequence import PoseSequence, lift_sequence
+
+    if arrays["fps"].size != 1:
+        raise RequestError(f"fps has shape {arrays['fps'].shape}; give one number for a sequence.")
+    poses = PoseSequence(
+        arrays["xy"].astype(np.float32),
+        arrays["score"].astype(np.float32),
+        float(arrays["fps"].reshape(())),
+        _image_size(arrays),
+    )
+    lifted = lift_sequence(
+        pipeline, poses, arguments.body_height, arguments.fusion, dynamics=arguments.dynamics
+    )
+    return vars(lifted)
+
+
+def _lift_windows(
+    pipeline: "Pipeline", arrays: dict[str, np.ndarray], arguments: argparse.Namespace
+) -> dict[str, Float]:
+    from finephys.types import PoseWindows
+
     count = len(arrays["xy"]) if arrays["xy"].ndim else 0
-    wanted = {
-        "xy": (count, FRAMES, len(JOINTS), 2),
-        "score": (count, FRAMES, len(JOINTS)),
-        "size": (2,),
-    }
+    wanted = {"xy": (count, FRAMES, len(JOINTS), 2), "score": (count, FRAMES, len(JOINTS))}
     for name, shape in wanted.items():
         if arrays[name].shape != shape:
             raise RequestError(
                 f"{name} in {arguments.windows} is {arrays[name].shape}; expected "
-                f"{('N', *shape[1:]) if name != 'size' else shape}."
+                f"{('N', *shape[1:])}, or {('T', *shape[2:])} for a sequence."
             )
     fps = arrays["fps"].astype(np.float32)
     if fps.shape not in {(), (1,), (count,)} or not (fps > 0).all():
@@ -140,24 +214,18 @@ def lift(arguments: argparse.Namespace) -> None:
     windows = PoseWindows(
         xy=arrays["xy"].astype(np.float32),
         score=arrays["score"].astype(np.float32),
-        size=(round(float(arrays["size"][0])), round(float(arrays["size"][1]))),
+        size=_image_size(arrays),
         dt=np.broadcast_to(1 / fps, (count,)).astype(np.float32),
         body_height=arguments.body_height,
         ballistic=np.ones(count, np.float32),
     )
-    pipeline = _pipeline("tiny", arguments.device)
-    began = time.monotonic()
-    lifted = pipeline.lift(windows, arguments.fusion)
-    _say(f"{count} windows lifted in {time.monotonic() - began:.2f} s")
-    with whole_file(arguments.out) as partial, partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            data_driven=lifted.data_driven.xyz,
-            physics=lifted.motion.combined.xyz,
-            fused=lifted.fused.xyz,
-            reprojected_xy=lifted.reprojected_xy,
-            fusion=np.array(arguments.fusion),
-        )
+    lifted = pipeline.lift(windows, arguments.fusion, dynamics=arguments.dynamics)
+    return {
+        "data_driven": lifted.data_driven.xyz,
+        "physics": lifted.motion.combined.xyz,
+        "fused": lifted.fused.xyz,
+        "reprojected_xy": lifted.reprojected_xy,
+    }
 
 
 def actions(_: argparse.Namespace) -> None:
@@ -166,6 +234,32 @@ def actions(_: argparse.Namespace) -> None:
 
     for action in ACTIONS:
         print(f"{action.id}\t{action.subset}\t{action.label}\t{action.caption}")
+
+
+def fetch(arguments: argparse.Namespace) -> None:
+    """Bring public weights from the Hugging Face Hub, a mirror or a folder."""
+    from finephys import fetch as fetching
+    from finephys.fetch_lock import FOLDER_VARIABLE, weights_folder
+    from finephys.fetch_parts import Licence
+    from finephys.fetch_sources import Folder, Hub
+
+    def agree(licence: Licence, title: str) -> bool:
+        _say(f"\n{title}: licence {licence.name} (whole text: {licence.where})\n{licence.text}")
+        if arguments.accept_licences:
+            _say("agreed to by --accept-licences")
+            return True
+        if not sys.stdin.isatty():
+            raise RequestError(
+                "nobody is there to agree to the licence; read it, then add --accept-licences."
+            )
+        return input("Type yes to agree: ").strip().lower() == "yes"
+
+    folder = arguments.dir or weights_folder(arguments.name)
+    source = Folder(arguments.source) if arguments.source else Hub()
+    fetching.fetch(arguments.name, folder, source, agree, _say, arguments.update)
+    _say(f"ready in {folder}")
+    if folder != weights_folder(arguments.name):
+        _say(f"set {FOLDER_VARIABLE}={folder} so that they are found")
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -209,6 +303,7 @@ def _parser() -> argparse.ArgumentParser:
             "--body-height", type=float, metavar="M", help=f"metres, default {defaults.body_height}"
         )
         made.add_argument("--fusion", help=f"default: {defaults.fusion}; the paper's: average")
+        made.add_argument("--dynamics", choices=DYNAMICS_TITLES, help=DYNAMICS_HELP)
         made.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
     made = command("generate", generate, "Generate a video from a clip or an action.")
@@ -235,7 +330,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.npz",
         help="with --clip or --action: write the poses there; alone: generate from these poses",
     )
-    made.add_argument("--tier", help=f"tiny or sd15, default {defaults.tier}")
+    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
+    made.add_argument("--method", help=f"{', '.join(METHODS)}; default {defaults.method}")
+    clip_options(made)
+
+    made = command("batch", batch, "Make every method's video of every action and seed.")
+    made.add_argument(
+        "--methods",
+        nargs="+",
+        default=["all"],
+        metavar="NAME",
+        help=f"all, or {', '.join(METHODS)}",
+    )
+    made.add_argument(
+        "--actions", nargs="+", default=["all"], metavar="ID", help="all, or such as 6 9-12"
+    )
+    made.add_argument("--seeds", nargs="+", default=["0"], metavar="N", help="such as 0 4-6")
+    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the videos")
+    made.add_argument(
+        "--clips", type=Path, metavar="DIR", help="start from CLASS_SEED.mp4 or CLASS.mp4 there"
+    )
+    made.add_argument(
+        "--exact",
+        action="store_true",
+        help="take S_detect from the simulation, not from the detector on its rendering",
+    )
+    made.add_argument(
+        "--again", action="store_true", help="make anew what was made with other settings"
+    )
+    made.add_argument("--prompt", help="text of all videos; default: each action's caption")
+    made.add_argument("--steps", type=int, help="denoising steps; default: the tier's own")
+    made.add_argument("--guidance", dest="guidance_scale", type=float, help="as of generate")
+    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
     clip_options(made)
 
     made = command("poses", poses, "Estimate the four pose stages of a clip.")
@@ -243,14 +369,28 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, metavar="DIR")
     clip_options(made)
 
-    made = command("lift", lift, "Lift a batch of 2D windows to 3D and back.")
+    made = command("lift", lift, "Lift 2D windows, or one long sequence, to 3D and back.")
     made.add_argument("windows", type=Path, metavar="IN.npz")
     made.add_argument("--out", type=Path, required=True, metavar="OUT.npz")
     made.add_argument("--fusion", default=defaults.fusion, help="default: %(default)s")
+    made.add_argument("--dynamics", choices=DYNAMICS_TITLES, help=DYNAMICS_HELP)
     made.add_argument("--body-height", type=float, default=defaults.body_height, metavar="M")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
     command("actions", actions, "List the 35 FineGym classes: id, subset, label, caption.")
+
+    made = command("fetch", fetch, "Bring public weights: sizes and licences are shown first.")
+    made.add_argument("name", help="sd15: Stable Diffusion 1.5, AnimateDiff, OpenPose ControlNet")
+    made.add_argument("--dir", type=Path, help="default: under HF_HOME, or checkpoints/NAME/public")
+    made.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="DIR",
+        help="offline: a folder laid out like the Hub",
+    )
+    made.add_argument("--accept-licences", action="store_true", help="for scripts: agree to all")
+    made.add_argument("--update", action="store_true", help="leave the locked revisions behind")
 
     made = command("train", train, "Train one checkpoint of the tiny tier.")
     made.add_argument("stage", help="lifting, physnet, projection or generator")

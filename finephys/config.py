@@ -150,3 +150,12 @@ class Config:
 
 CONFIGS = {name: Config(name, generator) for name, generator in GENERATORS.items()}
 """The tiers by name."""
+
+
+DYNAMICS_TITLES = {
+    "euler-lagrange": "the paper's: M(q) learned, C derived from it",
+    "anthropometric": "M of body segments from published tables, C = 0",
+    "free": "M, J and C learned apart from each other, after PhysMoP",
+    "none": "no acceleration: the control",
+}
+"""PhysNet's dynamics by name and what they assume."""

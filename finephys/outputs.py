@@ -11,7 +11,7 @@ from finephys.drawing import poses_video
 from finephys.errors import RequestError
 from finephys.files import whole_file
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import Float, Pose2D, Poses, Result
+from finephys.types import MOTION_ARRAYS, Float, Pose2D, Poses, Result
 from finephys.video import write_video
 
 
@@ -20,7 +20,9 @@ def write_poses(path: Path, poses: Poses) -> None:
 
     float32: detected_xy (16,17,2) pixels, detected_score (16,17), data_driven, physics, fused,
     physics_forward, physics_backward (16,17,3) metres, root-relative, camera axes; root (16,3)
-    metres, path of the fused pelvis; acceleration (16,17,3) m/s^2; force (16,17,3) N/kg;
+    metres, path of the fused pelvis; what PhysNet knows of the motion, see `types.Motion`:
+    acceleration (16,17,3) m/s^2; force and coriolis (16,17,3) N/kg; flight (16,); contact (16,2);
+    center_of_mass (16,3) metres; angular_momentum (16,3) m^2/s; expected_error (16,17) metres;
     reprojected_xy (16,17,2) pixels; frame_times (16,) seconds in the file; dt, real seconds between
     frames; size (2,) width and height of the image in pixels; to_file (2,), factors from the
     pixels that were worked in to those of the file, which all the others are in. bool: interpolated
@@ -40,8 +42,7 @@ def write_poses(path: Path, poses: Poses) -> None:
             physics_backward=motion.backward.xyz,
             fused=poses.fused.xyz,
             root=poses.fused.root,
-            acceleration=motion.acceleration,
-            force=motion.force,
+            **{name: getattr(motion, name) for name in MOTION_ARRAYS},
             reprojected_xy=poses.reprojected.xy * to_file,
             frame_times=poses.frame_times,
             dt=np.float32(poses.dt),

@@ -4,7 +4,6 @@ S_detect -> S_dd -> S_pp -> fusion -> S_re-proj -> limb heatmaps -> video (suppl
 This is the only module that composes the stages; pages and commands read the values it yields.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -19,14 +18,19 @@ from finephys import __version__
 from finephys.checkpoints import checkpoint_path
 from finephys.config import CONFIGS
 from finephys.errors import RequestError, StoppedError
+from finephys.files import sha256
+from finephys.framing import Framing, frame_body
+from finephys.methods import method_by_name
 from finephys.observe import observed, read_clip, resolve_prompt, simulated, transform_points
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import (
     BodyWindows,
+    CameraMotion,
     Float,
-    LimbHeatmaps,
+    Guide,
     MotionWindows,
     Pose2D,
+    Pose3D,
     Poses,
     PoseWindows,
     Request,
@@ -106,6 +110,7 @@ class Pipeline:
         self.tier = tier
         self._device = device
         self._lock = threading.Lock()
+        self._physnets: dict[str | None, PhysNet] = {}
 
     # -- the parts, loaded when first needed -------------------------------------------------
 
@@ -134,10 +139,17 @@ class Pipeline:
 
     @cached_property
     def physnet(self) -> "PhysNet":
-        """S_pp."""
+        """S_pp with the weights' own default dynamics."""
+        return self.physnet_with(None)
+
+    def physnet_with(self, dynamics: str | None) -> "PhysNet":
+        """S_pp with the named dynamics; RequestError when the weights hold none of that name."""
         from finephys.physics.physnet import PhysNet
 
-        return PhysNet.load(CONFIGS[self.tier].pose_tier, self.device)
+        if dynamics not in self._physnets:
+            tier = CONFIGS[self.tier].pose_tier
+            self._physnets[dynamics] = PhysNet.load(tier, self.device, dynamics)
+        return self._physnets[dynamics]
 
     @cached_property
     def projection(self) -> "Projection":
@@ -161,20 +173,27 @@ class Pipeline:
 
     # -- a batch of windows ------------------------------------------------------------------
 
-    def lift(self, windows: PoseWindows, fusion: str, action: int | None = None) -> LiftedWindows:
+    def lift(
+        self,
+        windows: PoseWindows,
+        fusion: str,
+        action: int | None = None,
+        dynamics: str | None = None,
+    ) -> LiftedWindows:
         """Take 2D windows through lifting, PhysNet, fusion and projection.
 
         Args:
             windows: 2D poses of a still camera.
             fusion: key of `fusion.FUSIONS`.
-            action: FineGym class whose prompt pair guides the lifting, when known.
+            action: FineGym class whose prompt pairs guide the lifting, when known.
+            dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
         """
         from finephys.fusion import FUSIONS
 
         if fusion not in FUSIONS:
             raise RequestError(f"fusion {fusion!r} does not exist; choose {', '.join(FUSIONS)}.")
         lifted = self.lifter.lift(windows, action)
-        motion = self.physnet.update(windows, lifted)
+        motion = self.physnet_with(dynamics).update(windows, lifted)
         fused = FUSIONS[fusion](lifted, motion)
         return LiftedWindows(lifted, motion, fused, self.projection.project(windows, fused))
 
@@ -196,14 +215,13 @@ class Pipeline:
         with self._lock:
             self._checkpoints()
             run = _Run(stop)
-            request = self._resolved(request)
+            request = self.resolved(request)
             poses = yield from self._poses(source, request, run)
-            heatmaps = self._heatmaps(poses.reprojected)
-            yield run.update(Stage.HEATMAPS, heatmaps, 0.4)
-            spacing = float(poses.frame_times[1] - poses.frame_times[0])
-            video = yield from self._video(heatmaps, request, 1 / spacing, run)
+            heatmaps, video = yield from self._from_poses(poses, request, run)
             poses = replace(poses, notes=poses.notes + self._prompt_notes(request.prompt))
-            result = Result(request, poses, heatmaps, video, dict(run.seconds), self._config())
+            result = Result(
+                request, poses, heatmaps, video, dict(run.seconds), self.describe(poses)
+            )
             yield run.update(Stage.RESULT, result, 1.0, poses.notes)
 
     def stream_poses(
@@ -219,11 +237,75 @@ class Pipeline:
         """Generate a video from a finished S_re-proj; yields previews and last the video."""
         with self._lock:
             run = _Run(None)
-            request = self._resolved(request)
-            heatmaps = self._heatmaps(reprojected)
-            yield run.update(Stage.HEATMAPS, heatmaps, 0.4)
-            fps = 1 / float(frame_times[1] - frame_times[0])
-            yield from self._video(heatmaps, request, fps, run)
+            request = self.resolved(request)
+            guide = reprojected if method_by_name(request.method).guide else None
+            yield from self._guided(guide, frame_body(reprojected), frame_times, request, run)
+
+    def stream_from_poses(
+        self, poses: Poses, request: Request, stop: threading.Event | None = None
+    ) -> Iterator[Update]:
+        """Generate a video from finished poses by `request.method`; yields previews and the video.
+
+        Raises:
+            FinePhysError: with one sentence for the person; StoppedError after `stop`.
+        """
+        with self._lock:
+            yield from self._from_poses(poses, self.resolved(request), _Run(stop))
+
+    def reproject(self, poses: Poses, body: Pose3D) -> Pose2D:
+        """Put a 3D body, S_dd or S_pp, onto the clip that its poses belong to."""
+        seen = bool(poses.detected.score.any())
+        windows = PoseWindows(
+            xy=transform_points(poses.camera.to_first, poses.detected.xy)[None],
+            score=poses.detected.score[None],
+            size=poses.size,
+            dt=np.array([poses.dt], np.float32),
+            body_height=Request.body_height,  # the projection reads none
+            ballistic=np.zeros(1, np.float32),
+        )
+        if not seen:
+            windows, _ = _held_still(body.xyz[0], windows)
+        return self._reprojected(windows, body.xyz, body.root, poses.camera, body.mode)
+
+    def _reprojected(
+        self, windows: PoseWindows, xyz: Float, root: Float, camera: CameraMotion, mode: str
+    ) -> Pose2D:
+        still_xy = self.projection.project(windows, BodyWindows(xyz[None], root[None]))[0]
+        return Pose2D(
+            transform_points(np.linalg.inv(camera.to_first), still_xy),
+            np.ones((FRAMES, len(JOINTS)), np.float32),
+            source=f"re-projected, {mode}",
+        )
+
+    def _from_poses(
+        self, poses: Poses, request: Request, run: _Run
+    ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
+        method = method_by_name(request.method)
+        guide = None if method.guide is None else method.guide(poses, self.reproject)
+        if guide is not None and not guide.score.any():
+            raise RequestError(
+                f"nobody was found, so method {method.name!r} has nothing to draw; choose another "
+                "clip, or a method that lifts the pose to 3D."
+            )
+        # One canvas for all methods, so that their figures are equally large.
+        canvas = frame_body(poses.reprojected)
+        return (yield from self._guided(guide, canvas, poses.frame_times, request, run))
+
+    def _guided(
+        self,
+        guide: Pose2D | None,
+        canvas: Framing,
+        frame_times: Float,
+        request: Request,
+        run: _Run,
+    ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
+        drawn = None
+        if guide is not None:
+            drawn = self.generator.draw(guide, canvas)
+            yield run.update(Stage.HEATMAPS, drawn, 0.4)
+        fps = 1 / float(frame_times[1] - frame_times[0])
+        video = yield from self._video(drawn, request, fps, run)
+        return drawn, video
 
     def _poses(
         self, source: Path | None, request: Request, run: _Run
@@ -253,7 +335,7 @@ class Pipeline:
         data_driven = lifted.item(0, "pose prior" if prior is not None else "lifted")
         yield run.update(Stage.DATA_DRIVEN, data_driven, 0.25)
 
-        motion = self.physnet.update(windows, lifted)
+        motion = self.physnet_with(request.dynamics).update(windows, lifted)
         yield run.update(Stage.PHYSICS, motion.item(0), 0.3)
 
         from finephys.fusion import FUSIONS
@@ -263,11 +345,8 @@ class Pipeline:
                 f"fusion {request.fusion!r} does not exist; choose {', '.join(FUSIONS)}."
             )
         fused = FUSIONS[request.fusion](lifted, motion)
-        still_xy = self.projection.project(windows, fused)[0]
-        reprojected = Pose2D(
-            transform_points(np.linalg.inv(seen.camera.to_first), still_xy),
-            np.ones((FRAMES, len(JOINTS)), np.float32),
-            source=f"re-projected, {request.fusion}",
+        reprojected = self._reprojected(
+            windows, fused.xyz[0], fused.root[0], seen.camera, request.fusion
         )
         yield run.update(Stage.REPROJECTED, reprojected, 0.35)
         return Poses(
@@ -285,19 +364,21 @@ class Pipeline:
         )
 
     def _video(
-        self, heatmaps: LimbHeatmaps, request: Request, fps: float, run: _Run
+        self, guide: Guide | None, request: Request, fps: float, run: _Run
     ) -> Generator[Update, None, VideoClip]:
+        motion = method_by_name(request.method).motion
         steps, guidance_scale = cast(int, request.steps), cast(float, request.guidance_scale)
         previews = self.generator.denoise(
-            heatmaps, request.prompt, request.seed, steps, guidance_scale, fps, run.stopped
+            guide, request.prompt, request.seed, steps, guidance_scale, fps, run.stopped, motion
         )
         for step, video in enumerate(previews):
             yield run.update(Stage.PREVIEW, video, 0.4 + 0.57 * (step + 1) / steps)
         yield run.update(Stage.VIDEO, video, 0.98)
         return video
 
-    def _resolved(self, request: Request) -> Request:
+    def resolved(self, request: Request) -> Request:
         """The request with prompt, steps and guidance filled in."""
+        method_by_name(request.method)  # an unknown one is refused before any work
         settings = CONFIGS[self.tier].generator
         return replace(
             request,
@@ -306,12 +387,6 @@ class Pipeline:
             steps=request.steps or settings.default_steps,
             guidance_scale=request.guidance_scale or settings.default_guidance,
         )
-
-    def _heatmaps(self, pose: Pose2D) -> LimbHeatmaps:
-        from finephys.framing import frame_body
-        from finephys.heatmaps import limb_heatmaps
-
-        return limb_heatmaps(pose, frame_body(pose), self.generator.heatmap_levels)
 
     def _prompt_notes(self, prompt: str) -> tuple[str, ...]:
         cut = self.generator.cut_prompt(prompt)
@@ -325,7 +400,13 @@ class Pipeline:
         paths = {name: checkpoint_path(tier, name) for name in POSE_CHECKPOINTS}
         return paths | {"generator": checkpoint_path(self.tier, "generator")}
 
-    def _config(self) -> dict[str, Any]:
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """SHA-256 of every checkpoint a run needs, by name; WeightsMissingError without one."""
+        return {name: sha256(path) for name, path in self._checkpoints().items()}
+
+    def describe(self, poses: Poses) -> dict[str, Any]:
+        """Tier, versions and weights that made something of these poses, as plain JSON."""
         import torch
 
         return {
@@ -334,11 +415,8 @@ class Pipeline:
             "device": self.device,
             "torch": torch.__version__,
             "detector": self.detector.name,
-            "dynamics": self.physnet.dynamics,
-            "checkpoints": {
-                name: hashlib.sha256(path.read_bytes()).hexdigest()
-                for name, path in self._checkpoints().items()
-            },
+            "dynamics": poses.motion.dynamics,
+            "checkpoints": self.weights,
         }
 
 

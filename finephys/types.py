@@ -125,6 +125,19 @@ class Pose3D:
         _check("root", self.root, (FRAMES, 3), np.float32)
 
 
+MOTION_ARRAYS: dict[str, tuple[int | None, ...]] = {
+    "acceleration": (FRAMES, _J, 3),
+    "force": (FRAMES, _J, 3),
+    "coriolis": (FRAMES, _J, 3),
+    "flight": (FRAMES,),
+    "contact": (FRAMES, 2),
+    "center_of_mass": (FRAMES, 3),
+    "angular_momentum": (FRAMES, 3),
+    "expected_error": (FRAMES, _J),
+}
+"""Arrays of a Motion and their shapes; MotionWindows holds them with a batch axis in front."""
+
+
 @dataclass(frozen=True)
 class Motion:
     """S_pp: what PhysNet says of a window (Eqs. 35 and 41: M(q) qddot = J - C).
@@ -136,6 +149,11 @@ class Motion:
         acceleration: float32 (F, J, 3) m/s^2, camera axes.
         force: float32 (F, J, 3), generalised force J per unit body mass, N/kg.
         coriolis: float32 (F, J, 3), C per unit body mass, N/kg.
+        flight: float32 (F,) in [0, 1], how surely the body touches nothing.
+        contact: float32 (F, 2) in [0, 1], how surely the left and the right foot rest on the floor.
+        center_of_mass: float32 (F, 3) metres, camera axes, in the frame of the root's path.
+        angular_momentum: float32 (F, 3) m^2/s, about the centre of mass, per unit body mass.
+        expected_error: float32 (F, J) metres, how far off PhysNet expects each joint to be.
         mass_matrix: float32 (F, 3J, 3J) M(q) per unit body mass, coordinates joint-major; None when
             not asked for.
         dynamics: name of the dynamics used.
@@ -147,12 +165,17 @@ class Motion:
     acceleration: Float
     force: Float
     coriolis: Float
+    flight: Float
+    contact: Float
+    center_of_mass: Float
+    angular_momentum: Float
+    expected_error: Float
     mass_matrix: Float | None = None
     dynamics: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("acceleration", "force", "coriolis"):
-            _check(name, getattr(self, name), (FRAMES, _J, 3), np.float32)
+        for name, shape in MOTION_ARRAYS.items():
+            _check(name, getattr(self, name), shape, np.float32)
         if self.mass_matrix is not None:
             _check("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
 
@@ -246,9 +269,7 @@ class MotionWindows:
         forward: see Motion.
         backward: see Motion.
         combined: see Motion.
-        acceleration: float32 (N, F, J, 3).
-        force: float32 (N, F, J, 3).
-        coriolis: float32 (N, F, J, 3).
+        arrays: MOTION_ARRAYS by name, each float32 with N in front.
         mass_matrix: float32 (N, F, 3J, 3J) or None.
         dynamics: name of the dynamics used.
     """
@@ -256,9 +277,7 @@ class MotionWindows:
     forward: BodyWindows
     backward: BodyWindows
     combined: BodyWindows
-    acceleration: Float
-    force: Float
-    coriolis: Float
+    arrays: dict[str, Float]
     mass_matrix: Float | None
     dynamics: str
 
@@ -268,11 +287,9 @@ class MotionWindows:
             forward=self.forward.item(index, f"{self.dynamics}, forward"),
             backward=self.backward.item(index, f"{self.dynamics}, backward"),
             combined=self.combined.item(index, self.dynamics),
-            acceleration=self.acceleration[index],
-            force=self.force[index],
-            coriolis=self.coriolis[index],
             mass_matrix=None if self.mass_matrix is None else self.mass_matrix[index],
             dynamics=self.dynamics,
+            **{name: values[index] for name, values in self.arrays.items()},
         )
 
 
@@ -289,6 +306,10 @@ class LimbHeatmaps:
     def __post_init__(self) -> None:
         for index, level in enumerate(self.levels):
             _check(f"heatmap level {index}", level, (FRAMES, len(LIMBS), None, None), np.float32)
+
+
+Guide = LimbHeatmaps | VideoClip
+"""A skeleton as a generator reads it: limb heatmaps, or pictures in the OpenPose convention."""
 
 
 @dataclass(frozen=True)
@@ -324,8 +345,10 @@ class Request:
         seed: 0 to 2**31 - 1; the same request and seed give the same frames on the same machine.
         steps: denoising steps, 1 to 100; None: the tier's own.
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
-        tier: "tiny" or "sd15".
+        tier: a key of `config.CONFIGS`.
+        method: what guides the generator, a key of `methods.METHODS`.
         fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
+        dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
         start: seconds into the clip where the 16 frames begin; None: where most body motion is.
         span: seconds covered by the 16 frames; None: at most 2.5.
         real_speed: how many times faster than the file the real motion was (4 for 4x slow motion).
@@ -339,7 +362,9 @@ class Request:
     steps: int | None = None
     guidance_scale: float | None = None
     tier: str = "tiny"
+    method: str = "ours"
     fusion: str = "physics"
+    dynamics: str | None = None
     start: float | None = None
     span: float | None = None
     real_speed: float = 1.0
@@ -417,7 +442,7 @@ class Result:
     Attributes:
         request: as resolved: prompt filled in, seed fixed.
         poses: the four pose stages.
-        heatmaps: what guided the generator.
+        heatmaps: what guided the generator; None: text alone.
         video: the generated clip, 16 frames.
         seconds: wall time of each stage.
         config: plain JSON of tier, versions and checkpoints used.
@@ -425,13 +450,13 @@ class Result:
 
     request: Request
     poses: Poses
-    heatmaps: LimbHeatmaps
+    heatmaps: Guide | None
     video: VideoClip
     seconds: dict[str, float]
     config: dict[str, Any]
 
 
-StageValue = VideoClip | Pose2D | Pose3D | Motion | LimbHeatmaps | Result
+StageValue = Guide | Pose2D | Pose3D | Motion | Result
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _swap_sides(xy: Array, level: Array, rng: np.random.Generator) -> Array:
 def mask(score: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Hide a run of frames, a limb for the whole window, or nothing: training sees all three.
 
-    Design choice: 12 % of windows lose 2 to 7 successive frames, 10 % lose the joints of an arm or
+    Design choice: 20 % of windows lose 2 to 7 successive frames, 10 % lose the joints of an arm or
     a leg throughout, 10 % keep a random half of their joints.
 
     Args:
@@ -253,12 +253,12 @@ def mask(score: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArra
     limbs = (_LEGS[:3], _LEGS[3:], _ARMS[:3], _ARMS[3:], _LEGS)
     for index in range(count):
         draw = rng.random()
-        if draw < 0.12:
+        if draw < 0.20:
             length = int(rng.integers(2, 8))
             begin = int(rng.integers(0, frames - length + 1))
             out[index, begin : begin + length] = 0
-        elif draw < 0.22:
+        elif draw < 0.30:
             out[index][:, limbs[int(rng.integers(len(limbs)))]] = 0
-        elif draw < 0.32:
+        elif draw < 0.40:
             out[index][:, rng.random(joints) < 0.5] = 0
     return out

@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.data.detections import Views, as_detector_sees, degrade, mask, random_views, views
-from finephys.skeleton import FRAMES, JOINTS, MIRROR, PARENTS, limb_lengths
+from finephys.data.variation import VARIED, Variation, vary
+from finephys.motion.moments import sample_motion
+from finephys.skeleton import FRAMES, JOINT, JOINTS, limb_lengths
 from finephys.types import Bool, Float, WorldMotion
 
 _J = len(JOINTS)
@@ -27,14 +29,16 @@ class WindowSettings:
         simulated: share of windows cut from simulated motions, when there are both kinds.
         level: range of detection noise, uniform; see `detections.degrade`.
         span: range of seconds covered by 16 frames, log-uniform.
-        augment: mirror, time reversal, proportions, masks, flat scores, moving cameras, and the
-            detectors' own head points in 40 % of windows. False: as the motion is, noise alone.
+        augment: `variation`, masks, flat scores, moving cameras, and the detectors' own head
+            points in 40 % of windows. False: as the motion is, noise alone.
+        variation: how bodies are varied when `augment` is on.
     """
 
     simulated: float = 0.3
     level: tuple[float, float] = (0.0, 1.0)
     span: tuple[float, float] = (0.4, 3.0)
     augment: bool = True
+    variation: Variation = VARIED
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class PoseBatch:
         pixels_per_metre: (N,) at the mean depth of the pelvis.
         inverse_distance: (N,) 1/metre, of the pelvis' mean depth.
         flight: (N, F), 1 where no part of the body touches anything, else 0.
+        contact: (N, F, 2), 1 where the left or the right foot rests on the floor, else 0.
         action: (N,) FineGym class, 0 for none.
         motion: (N,) index of the motion each window was cut from.
     """
@@ -71,6 +76,7 @@ class PoseBatch:
     pixels_per_metre: Float
     inverse_distance: Float
     flight: Float
+    contact: Float
     action: npt.NDArray[np.int64]
     motion: npt.NDArray[np.int64]
 
@@ -95,32 +101,50 @@ class WindowSampler:
         weight[: len(captured)] *= (1 - share) / max(weight[: len(captured)].sum(), 1e-9)
         weight[len(captured) :] *= share / max(weight[len(captured) :].sum(), 1e-9)
         self.weight = weight / weight.sum()
+        self.touch = [touch_of(motion) for motion in self.motions]
 
     def draw(self, count: int, rng: np.random.Generator) -> PoseBatch:
         """`count` windows of motions drawn by their weights."""
         return self.windows(rng.choice(len(self.motions), count, p=self.weight), rng)
 
-    def windows(self, which: npt.NDArray[np.int64], rng: np.random.Generator) -> PoseBatch:
-        """One window of each of these motions (indices into `motions`)."""
+    def windows(
+        self,
+        which: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        places: npt.NDArray[np.float64] | None = None,
+    ) -> PoseBatch:
+        """One window of each of these motions.
+
+        Args:
+            which: (N,) indices into `motions`.
+            rng: source of places, cameras and noise.
+            places: (N, 2) seconds where each window begins and that it spans, inside its motion;
+                None: drawn.
+        """
         settings = self.settings
         count = len(which)
         joints = np.empty((count, FRAMES, _J, 3))
-        flight = np.empty((count, FRAMES), np.bool_)
+        touch = np.empty((count, FRAMES, 3), np.bool_)
         dt = np.empty(count)
         low, high = np.log(settings.span)
         for row, index in enumerate(which):
             motion = self.motions[index]
-            length = (len(motion.joints) - 1) / motion.fps
-            span = min(float(np.exp(rng.uniform(low, high))), length)
-            begin = rng.uniform(0, length - span)
+            if places is None:
+                length = (len(motion.joints) - 1) / motion.fps
+                span = min(float(np.exp(rng.uniform(low, high))), length)
+                begin = rng.uniform(0, length - span)
+            else:
+                begin, span = places[row]
             dt[row] = span / (FRAMES - 1)
             times = begin + dt[row] * np.arange(FRAMES)
-            joints[row], flight[row] = sample_motion(motion, times)
+            joints[row], _ = sample_motion(motion, times)
+            touch[row] = self.touch[index][np.rint(times * motion.fps).astype(np.int64)]
+        upright = np.ones(count, np.bool_)
         if settings.augment:
-            joints, flight = _vary(joints, flight, rng)
+            joints, touch, upright = vary(joints, touch, settings.variation, rng)
         height = np.median(limb_lengths(joints).sum(-1), 1) / LIMB_LENGTHS_PER_HEIGHT.sum()
         seen_by = random_views(joints, height, rng)
-        truth = _truth(seen_by, dt, height, flight)
+        truth = _truth(seen_by, dt, height, touch)
         seen = truth.true_xy.astype(np.float64)
         unit = truth.pixels_per_metre.astype(np.float64)
         truth = replace(
@@ -138,7 +162,7 @@ class WindowSampler:
             root[..., :2] += (path - path[:, :1]) / unit[:, None, None]
             truth = replace(
                 truth,
-                ballistic=(~moves).astype(np.float32),
+                ballistic=(upright & ~moves).astype(np.float32),
                 true_xy=(truth.true_xy + path[:, :, None]).astype(np.float32),
                 root=root,
             )
@@ -158,11 +182,11 @@ def seen_clean(joints: npt.NDArray[np.float64], dt: float, yaw: float) -> PoseBa
     height = np.median(limb_lengths(window).sum(-1), 1) / LIMB_LENGTHS_PER_HEIGHT.sum()
     angles = (np.array([yaw]), np.array([np.deg2rad(5)]), np.zeros(1))
     camera = views(window, height, angles, 8 * height, np.zeros((1, 2)), np.array([200.0]))
-    return _truth(camera, np.array([dt]), height, np.zeros((1, FRAMES), np.bool_))
+    return _truth(camera, np.array([dt]), height, np.zeros((1, FRAMES, 3), np.bool_))
 
 
 def _truth(
-    camera: Views, dt: npt.NDArray[np.float64], height: npt.NDArray[np.float64], flight: Bool
+    camera: Views, dt: npt.NDArray[np.float64], height: npt.NDArray[np.float64], touch: Bool
 ) -> PoseBatch:
     """Windows that are seen perfectly: xy is the truth and every score 1."""
     points = camera.points
@@ -182,59 +206,23 @@ def _truth(
         true_xy=true_xy,
         pixels_per_metre=unit.astype(np.float32),
         inverse_distance=(1 / points[:, :, 0, 2].mean(1)).astype(np.float32),
-        flight=flight.astype(np.float32),
+        flight=touch[..., 0].astype(np.float32),
+        contact=touch[..., 1:].astype(np.float32),
         action=np.zeros(len(points), np.int64),
         motion=np.zeros(len(points), np.int64),
     )
 
 
-def sample_motion(
-    motion: WorldMotion, times: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], Bool]:
-    """Joints (F, J, 3) and flight (F,) of a motion at `times` in seconds, by cubic interpolation.
+def touch_of(motion: WorldMotion) -> Bool:
+    """Whether a motion is in flight, its left foot and its right foot rest on the floor: (T, 3).
 
-    Catmull-Rom between the motion's own frames; flight of the nearest frame.
+    Design choice: a foot rests while its ankle is lower than 0.2 m and slower than 0.4 m/s. What
+    else a body may hold on to is not known.
     """
-    last = len(motion.joints) - 1
-    place = np.clip(times * motion.fps, 0, last)
-    index = np.minimum(place.astype(np.int64), max(last - 1, 0))
-    share = (place - index)[:, None, None]
-    before, here, after, beyond = (
-        motion.joints[np.clip(index + step, 0, last)].astype(np.float64) for step in (-1, 0, 1, 2)
-    )
-    cubic = 3 * (here - after) + beyond - before
-    square = 2 * before - 5 * here + 4 * after - beyond
-    out = here + 0.5 * share * (after - before + share * (square + share * cubic))
-    return out, motion.flight[np.rint(place).astype(np.int64)]
-
-
-def _vary(
-    joints: npt.NDArray[np.float64], flight: Bool, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float64], Bool]:
-    """Mirror half of the windows, reverse 30 % in time, change limb lengths by up to 7 %."""
-    count = len(joints)
-    mirrored = rng.random(count) < 0.5
-    joints = np.where(
-        mirrored[:, None, None, None], joints[:, :, MIRROR] * np.array([1, -1, 1]), joints
-    )
-    reversed_ = rng.random(count) < 0.3
-    joints = np.where(reversed_[:, None, None, None], joints[:, ::-1], joints)
-    flight = np.where(reversed_[:, None], flight[:, ::-1], flight)
-    return _reproportion(joints, rng), flight
-
-
-def _reproportion(
-    joints: npt.NDArray[np.float64], rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Scale each limb's length by its own factor, the same on both sides, keeping directions."""
-    factor = rng.uniform(0.93, 1.07, (len(joints), _J))
-    factor = (factor + factor[:, MIRROR]) / 2
-    out = joints.copy()
-    for joint in range(1, _J):
-        parent = PARENTS[joint]
-        limb = joints[:, :, joint] - joints[:, :, parent]
-        out[:, :, joint] = out[:, :, parent] + limb * factor[:, joint, None, None]
-    return out
+    ankles = motion.joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]]]
+    velocity = np.gradient(ankles, 1 / motion.fps, axis=0) if len(ankles) > 1 else 0 * ankles
+    rests = (ankles[..., 2] < 0.2) & (np.linalg.norm(velocity, axis=-1) < 0.4)
+    return np.concatenate([motion.flight[:, None], rests & ~motion.flight[:, None]], 1)
 
 
 def _camera_path(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:

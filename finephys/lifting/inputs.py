@@ -7,9 +7,9 @@ from torch import Tensor
 
 from finephys.windows import confidence_of, fill_missing, weighted_mean
 
-FEATURES = 9
-"""Per joint and frame: xy about the body's centre (2), confidence (1), the centre's path (2), the
-target slot (3: mean pose of a query, 3D pose of a prompt), time step (1)."""
+FEATURES = 6
+"""Per joint and frame: xy about the body's centre (2), confidence (1), the centre's path (2), time
+step (1)."""
 
 TIME_STEP_UNIT = 0.125
 """Seconds. Design choice: 16 frames in two seconds are the typical window."""
@@ -20,7 +20,7 @@ class LiftingInputs:
     """One normalised batch.
 
     Attributes:
-        features: (N, F, J, 6): features without the target slot; see FEATURES.
+        features: (N, F, J, FEATURES).
         path: (N, F, 2), centre of the body in each frame, in body sizes about the window's centre.
         center: (N, 2) pixels, centre of the window.
         size: (N,) pixels, root-mean-square distance of the joints from the centre.
@@ -71,8 +71,3 @@ def normalise(xy: Tensor, score: Tensor, dt: Tensor) -> LiftingInputs:
 def time_feature(dt: Tensor) -> Tensor:
     """Time step as the networks see it: its logarithm about TIME_STEP_UNIT, bounded; same shape."""
     return (dt / TIME_STEP_UNIT).log().clamp(-2.0, 1.0)
-
-
-def with_target(features: Tensor, target: Tensor) -> Tensor:
-    """Append the target slot (..., J, 3): the mean pose of a query, the 3D pose of a prompt."""
-    return torch.cat([features, target.expand(*features.shape[:-1], 3)], -1)

@@ -22,8 +22,8 @@ CHUNK = 64
 _PARENT = [parent for parent, _ in LIMBS]
 _CHILD = [child for _, child in LIMBS]
 
-PROMPT_OF_ACTION = {action.id: index + 1 for index, action in enumerate(ACTIONS)}
-"""Row of each class in the prompt and prior buffers; row 0 is for no class."""
+PRIOR_OF_ACTION = {action.id: index + 1 for index, action in enumerate(ACTIONS)}
+"""Row of each class in the buffer of priors; row 0 is for no class."""
 
 
 def limb_sum(body: Tensor) -> Tensor:
@@ -54,23 +54,23 @@ def lift_tensors(
     network: LiftingNetwork,
     windows: tuple[Tensor, Tensor, Tensor],
     body_height: Tensor,
-    contexts: list[list[Tensor]],
+    action: Tensor,
     prior: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Lift one batch.
 
     Args:
-        network: with its prompts read.
+        network: with its bank filled.
         windows: xy (N, F, J, 2) pixels, score (N, F, J), dt (N,) seconds.
         body_height: (N,) metres.
-        contexts: the prompt of each window, see `LiftingNetwork.read_prompts`.
+        action: (N,) class whose prompt pairs are compared; 0 for all.
         prior: (J, 3) of a body 1 m tall, for windows without any detection.
 
     Returns:
         Root-relative body (N, F, J, 3) and root path (N, F, 3), metres.
     """
     inputs = normalise(*windows)
-    output = network(inputs.features, inputs.path, contexts)
+    output = network(inputs, network.bank.find(inputs, action))
     scaled = output * metres_per_unit(output, body_height)
     body = scaled - scaled[:, :, :1]
     root = scaled[:, :, 0] - scaled[:, :1, 0]
@@ -84,9 +84,8 @@ class Lifter:
     """S_dd: lifts windows of 2D joints with a prompt pair of the action's class."""
 
     def __init__(self, network: LiftingNetwork) -> None:
-        self._network = network.eval()
+        self.network = network.eval()
         self._device = network.mean_pose.device
-        self._read: dict[int, list[list[Tensor]]] = {}
 
     @classmethod
     def load(cls, tier: str, device: str = "cpu") -> "Lifter":
@@ -110,7 +109,8 @@ class Lifter:
 
         Args:
             windows: the 2D joints.
-            action: FineGym class 6 to 40 whose prompt pair is read; None: the general one.
+            action: FineGym class 6 to 40 among whose prompt pairs the most similar one is read;
+                None: among those of all classes.
 
         Returns:
             Body and root path in metres, camera axes.
@@ -118,43 +118,36 @@ class Lifter:
         Raises:
             RequestError: when the class does not exist.
         """
-        row = self._row(action)
+        prior = self.network.priors[self._row(action)]
         count = len(windows.xy)
         xyz = np.empty((*windows.xy.shape[:-1], 3), np.float32)
         root = np.empty((count, windows.xy.shape[1], 3), np.float32)
         xy, score, dt = window_tensors(windows, str(self._device))
         for begin in range(0, count, CHUNK):
             part = slice(begin, begin + CHUNK)
+            queries = (xy[part], score[part], dt[part])
+            kind = torch.full_like(dt[part], action or 0, dtype=torch.int64)
+            height = torch.full_like(dt[part], windows.body_height)
             with torch.inference_mode():
-                body, path = self._lift(xy[part], score[part], dt[part], windows.body_height, row)
+                body, path = lift_tensors(self.network, queries, height, kind, prior)
             xyz[part], root[part] = body.cpu().numpy(), path.cpu().numpy()
         return BodyWindows(xyz, root)
 
     def prior(self, action: int | None) -> Float:
         """The pose that is assumed when nothing is seen: (17, 3) metres for a body 1 m tall.
 
-        Root-relative, camera axes, seen from the front and side. Of a class: the middle of the
-        simulated motion that is its prompt.
+        Root-relative, camera axes, seen from the front and side. Of a class: the middle of a
+        simulated motion.
         """
-        prior: Float = self._network.priors[self._row(action)].cpu().numpy()
+        prior: Float = self.network.priors[self._row(action)].cpu().numpy()
         return prior
 
     def _row(self, action: int | None) -> int:
         if action is None:
             return 0
-        if action not in PROMPT_OF_ACTION:
+        if action not in PRIOR_OF_ACTION:
             raise RequestError(f"action {action} does not exist; choose a class id from 6 to 40.")
-        return PROMPT_OF_ACTION[action]
-
-    def _lift(
-        self, xy: Tensor, score: Tensor, dt: Tensor, body_height: float, row: int
-    ) -> tuple[Tensor, Tensor]:
-        network = self._network
-        if row not in self._read:
-            self._read[row] = network.read_prompts(network.prompt_features[row : row + 1])
-        contexts = [[t.expand(len(xy), -1, -1) for t in block] for block in self._read[row]]
-        height = torch.full((len(xy),), body_height, device=xy.device)
-        return lift_tensors(network, (xy, score, dt), height, contexts, network.priors[row])
+        return PRIOR_OF_ACTION[action]
 
 
 def lifting_config(network: LiftingNetwork) -> dict[str, object]:

@@ -3,7 +3,8 @@
 Source: Skeleton-in-Context (prompt pair, query, pose prior), used by supplement A.3 for S_dd.
 Design choice: joint tokens are narrow and attend to each other within a frame; for attention in
 time the 17 tokens of a frame are gathered into one wide token. Per window this costs a third of
-joint-wise attention in time, so that training on one core sees three times the windows.
+joint-wise attention in time, so that training on one core sees three times the windows. The pair
+looks like the query frame by frame (see `prompts`), so that each joint's token holds both.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finephys.lifting.inputs import FEATURES, with_target
+from finephys.lifting.inputs import FEATURES, LiftingInputs
+from finephys.lifting.prompts import PAIR_FEATURES, Pair, PromptBank
 from finephys.skeleton import FRAMES, JOINTS
 
 _J = len(JOINTS)
-PROMPTS = 36
-"""One prompt for each of the 35 classes after one for no class."""
+CLASSES = 36
+"""One prior for each of the 35 classes after one for no class."""
+
+_OUTPUTS = 5
+"""Per joint: x y z, share of the detection in x and y, share of the pair in z."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class LiftingSize:
         layers: attention layers in time in each block.
         joint_heads: attention heads over joints.
         frame_heads: attention heads over frames.
+        bank: 3D windows that prompt pairs are made of.
     """
 
     joint_width: int = 24
@@ -39,32 +45,28 @@ class LiftingSize:
     layers: int = 2
     joint_heads: int = 2
     frame_heads: int = 4
+    bank: int = 420
 
 
 class AttentionLayer(nn.Module):
-    """Pre-norm attention with an optional context that is read and not changed, then an MLP."""
+    """Pre-norm attention, then an MLP."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.before_attention = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.query_key_value = nn.Linear(width, 3 * width)
         self.merge = nn.Linear(width, width)
         self.before_mlp = nn.LayerNorm(width)
         self.expand = nn.Linear(width, 2 * width)
         self.contract = nn.Linear(2 * width, width)
 
-    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
-        """Tokens (N, T, D) attend to themselves and to context (N, S, D); returns (N, T, D)."""
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (N, T, D) attend to each other; returns (N, T, D)."""
         count, length, width = tokens.shape
-        own = self.before_attention(tokens)
-        read = own
-        if context is not None:
-            read = torch.cat([own, self.before_attention(context)], 1)
-        shape = (self.heads, width // self.heads)
-        query = self.query(own).unflatten(-1, shape).transpose(1, 2)
-        key, value = self.key_value(read).unflatten(-1, (2, *shape)).permute(2, 0, 3, 1, 4)
+        packed = self.query_key_value(self.before_attention(tokens))
+        shape = (3, self.heads, width // self.heads)
+        query, key, value = packed.unflatten(-1, shape).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value)
         tokens = tokens + self.merge(mixed.transpose(1, 2).reshape(count, length, width))
         inner = functional.gelu(self.expand(self.before_mlp(tokens)))
@@ -80,88 +82,70 @@ class Block(nn.Module):
         flat = _J * size.joint_width
         self.space = AttentionLayer(size.joint_width, size.joint_heads)
         self.gather = nn.Linear(flat, size.frame_width)
-        self.time = nn.ModuleList(
-            AttentionLayer(size.frame_width, size.frame_heads) for _ in range(size.layers)
+        self.time = nn.Sequential(
+            *(AttentionLayer(size.frame_width, size.frame_heads) for _ in range(size.layers))
         )
         self.scatter = nn.Linear(size.frame_width, flat)
 
-    def forward(
-        self, joints: Tensor, frames: Tensor, context: list[Tensor] | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """One alternation.
-
-        Args:
-            joints: (N, F, J, d) joint tokens.
-            frames: (N, F, D) frame tokens.
-            context: the prompt's frame tokens (N, F, D) before each layer in time, or None.
-
-        Returns:
-            joints and frames, and the frame tokens before each layer in time.
-        """
+    def forward(self, joints: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Joint tokens (N, F, J, d) and frame tokens (N, F, D) after one alternation."""
         count = len(joints)
         joints = self.space(joints.flatten(0, 1)).unflatten(0, (count, FRAMES))
-        frames = frames + self.gather(joints.flatten(2))
-        seen = []
-        for index, layer in enumerate(self.time):
-            seen.append(frames)
-            frames = layer(frames, None if context is None else context[index])
-        return joints + self.scatter(frames).unflatten(-1, (_J, -1)), frames, seen
+        frames = self.time(frames + self.gather(joints.flatten(2)))
+        return joints + self.scatter(frames).unflatten(-1, (_J, -1)), frames
 
 
 class LiftingNetwork(nn.Module):
-    """Prompt pair and query to 3D, in body sizes about the window's centre.
+    """Query and prompt pair to 3D, in body sizes about the window's centre.
 
-    Buffers hold what inference needs beside the weights: the mean pose, one prompt pair a class
-    made of our own simulated motions, and the pose prior of each class.
+    Buffers hold what inference needs beside the weights: the mean pose, the bank of simulated
+    windows that prompt pairs are made of, and the pose prior of each class.
     """
 
     mean_pose: Tensor
-    prompt_features: Tensor
     priors: Tensor
 
     def __init__(self, size: LiftingSize) -> None:
         super().__init__()
         self.size = size
         self.embed = nn.Linear(FEATURES, size.joint_width)
+        self.embed_pair = nn.Linear(PAIR_FEATURES, size.joint_width)
         self.joint_code = nn.Parameter(torch.randn(_J, size.joint_width) * 0.02)
-        self.role_code = nn.Parameter(torch.randn(2, size.joint_width) * 0.02)
         self.frame_code = nn.Parameter(torch.randn(FRAMES, size.frame_width) * 0.02)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.blocks))
         self.before_output = nn.LayerNorm(size.frame_width)
-        self.output = nn.Linear(size.frame_width, _J * 3)
-        self.joint_output = nn.Linear(size.joint_width, 3)
+        self.output = nn.Linear(size.frame_width, _J * _OUTPUTS)
+        self.joint_output = nn.Linear(size.joint_width, _OUTPUTS)
+        self.bank = PromptBank(size.bank)
         self.register_buffer("mean_pose", torch.zeros(_J, 3))
-        self.register_buffer("prompt_features", torch.zeros(PROMPTS, FRAMES, _J, FEATURES))
-        self.register_buffer("priors", torch.zeros(PROMPTS, _J, 3))
+        self.register_buffer("priors", torch.zeros(CLASSES, _J, 3))
 
-    def _stream(
-        self, features: Tensor, role: int, contexts: list[list[Tensor]] | None
-    ) -> tuple[Tensor, list[list[Tensor]]]:
-        joints = self.embed(features) + self.joint_code + self.role_code[role]
-        frames = self.frame_code.expand(len(features), -1, -1)
-        seen = []
-        for index, block in enumerate(self.blocks):
-            joints, frames, before = block(
-                joints, frames, None if contexts is None else contexts[index]
-            )
-            seen.append(before)
-        output = self.output(self.before_output(frames)).unflatten(-1, (_J, 3))
-        return output + self.joint_output(joints), seen
-
-    def read_prompts(self, prompts: Tensor) -> list[list[Tensor]]:
-        """Frame tokens of prompt pairs (P, F, J, 9) before every layer in time, each (P, F, D)."""
-        return self._stream(prompts, 1, None)[1]
-
-    def forward(self, features: Tensor, path: Tensor, contexts: list[list[Tensor]]) -> Tensor:
+    def forward(self, inputs: LiftingInputs, pair: Pair | None) -> Tensor:
         """Lift normalised windows.
 
+        Design choice: x and y are a learned share of the detection and of what the network says, so
+        that a good detection is not blurred; z in the same way of the pair's depth.
+
         Args:
-            features: (N, F, J, 6), see LiftingInputs.
-            path: (N, F, 2) centre of the body in body sizes.
-            contexts: `read_prompts` of each window's prompt, every tensor (N, F, D).
+            inputs: the queries.
+            pair: prompts of the queries; None reads without any, for ablation.
 
         Returns:
             (N, F, J, 3) body sizes: x and y about the window's centre, z relative to the pelvis.
         """
-        output, _ = self._stream(with_target(features, self.mean_pose), 0, contexts)
-        return output + self.mean_pose + functional.pad(path, (0, 1))[:, :, None]
+        joints = self.embed(inputs.features) + self.joint_code
+        if pair is not None:
+            joints = joints + self.embed_pair(pair.features())
+        frames = self.frame_code.expand(len(joints), -1, -1)
+        for block in self.blocks:
+            joints, frames = block(joints, frames)
+        out = self.output(self.before_output(frames)).unflatten(-1, (_J, _OUTPUTS))
+        out = out + self.joint_output(joints)
+        said = out[..., :3] + self.mean_pose
+        known = (inputs.features[..., 2:3] > 0).to(said.dtype)
+        share = torch.sigmoid(out[..., 3:4]) * known
+        flat = said[..., :2] + share * (inputs.features[..., :2] - said[..., :2])
+        deep = said[..., 2:]
+        if pair is not None:
+            deep = deep + torch.sigmoid(out[..., 4:] - 1.0) * (pair.xyz[..., 2:] - deep)
+        return torch.cat([flat + inputs.path[:, :, None], deep], -1)

@@ -29,6 +29,23 @@ def joint_masses() -> Tensor:
     return torch.from_numpy(masses / masses.sum()).float()
 
 
+def angular_momentum(points: Tensor, velocity: Tensor) -> Tensor:
+    """Angular momentum about the centre of mass, per unit body mass: (..., 3) m^2/s.
+
+    That of the segments' rods, whose mass matrix on the joints is constant.
+
+    Args:
+        points: (..., J, 3) metres.
+        velocity: (..., J, 3) m/s.
+    """
+    matrix = torch.from_numpy(consistent_mass_matrix()).to(points)
+    weight = matrix.sum(-1, keepdim=True)
+    arm = points - (points * weight).sum(-2, keepdim=True)
+    going = velocity - (velocity * weight).sum(-2, keepdim=True)
+    out: Tensor = torch.linalg.cross(arm, matrix @ going).sum(-2)
+    return out
+
+
 def coriolis_of(
     momentum: Callable[[Tensor, Tensor], Tensor], q: Tensor, velocity: Tensor
 ) -> Tensor:
@@ -70,9 +87,14 @@ class LearnedDynamics(nn.Module):
     """The paper's: M(q) = diagonal + low rank, learned; C by autograd from Eq. 40.
 
     M depends on the body's shape only: q enters relative to its mean and in body heights.
+
+    Attributes:
+        rank: of what is added to the diagonal.
+        mechanical: J holds gravity, and no wrench acts on a body in flight.
     """
 
     rank = 6
+    mechanical = True
 
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
@@ -120,6 +142,8 @@ class LearnedDynamics(nn.Module):
 class AnthropometricDynamics(nn.Module):
     """Constant mass matrix of the body's segments, so that C = 0 in these coordinates."""
 
+    mechanical = True
+
     def __init__(self) -> None:
         super().__init__()
         masses = consistent_mass_matrix() + _LEAST_MASS * np.eye(_J)
@@ -147,8 +171,60 @@ class AnthropometricDynamics(nn.Module):
         return whole.expand(len(q), -1, -1)
 
 
-DYNAMICS: dict[str, Callable[[], LearnedDynamics | AnthropometricDynamics]] = {
+class FreeDynamics(LearnedDynamics):
+    """In the manner of PhysMoP: M, J and C are three networks that owe each other nothing.
+
+    C is not derived from M, J holds no gravity and its wrench is free.
+    """
+
+    mechanical = False
+
+    def __init__(self, hidden: int = 96) -> None:
+        super().__init__(hidden)
+        last = nn.Linear(hidden, COORDINATES)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.free = nn.Sequential(nn.Linear(2 * COORDINATES, hidden), nn.Tanh(), last)
+
+    def coriolis(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """C(q, qdot) (N, 51), N/kg, learned without regard to M."""
+        masses: Tensor = self.get_buffer("masses")
+        shape = _joints(q)
+        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
+        out: Tensor = self.free(torch.cat([2 * shape, 0.3 * velocity], -1)) * masses
+        return out
+
+
+class NoDynamics(LearnedDynamics):
+    """The control: as many parameters, the same losses and data, and no acceleration.
+
+    What the networks of force and mass say moves what is measured instead.
+    """
+
+    mechanical = False
+
+    def acceleration(self, q: Tensor, force: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(force)
+
+    def coriolis(self, q: Tensor, velocity: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(velocity)
+
+    def correction(self, q: Tensor) -> Tensor:
+        """(N, 51) in tenths of a metre, from the parameters that make M elsewhere."""
+        shape = _joints(q)
+        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
+        out: Tensor = self.output(torch.tanh(self.hidden(2.0 * shape)))
+        return out.reshape(len(q), COORDINATES, -1).mean(-1)
+
+
+Dynamics = LearnedDynamics | AnthropometricDynamics
+
+DYNAMICS: dict[str, Callable[[], Dynamics]] = {
     "euler-lagrange": LearnedDynamics,
     "anthropometric": AnthropometricDynamics,
+    "free": FreeDynamics,
+    "none": NoDynamics,
 }
 """Dynamics by name; a checkpoint offers those it was trained with."""

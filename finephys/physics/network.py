@@ -6,6 +6,7 @@ M(q)^-1 (J - C) best, both directions of time at once (see `smoothing`). The net
 to trust each of the three in every frame and joint.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finephys.anthropometry import GRAVITY
-from finephys.physics.dynamics import COORDINATES, DYNAMICS, joint_masses
+from finephys.physics.dynamics import COORDINATES, DYNAMICS, NoDynamics, joint_masses
+from finephys.physics.mechanics import rigid_limbs, settle_limbs, without_wrench
 from finephys.physics.smoothing import smooth
-from finephys.skeleton import FRAMES, JOINTS, LIMBS, PARENTS
+from finephys.skeleton import FRAMES, JOINTS
 
 _J = len(JOINTS)
-_PARENT = [parent for parent, _ in LIMBS]
-_CHILD = [child for _, child in LIMBS]
 
 _SHORTEST_STEP = 1 / 40
 """Seconds: below it forces are no longer scaled up. Design choice: the shortest trained on."""
@@ -27,9 +27,8 @@ _SHORTEST_STEP = 1 / 40
 _LONGEST_FALL = 0.25
 """Seconds between frames above which gravity is off: no flight of a body lasts five of them."""
 
-_RIGID_SHARE = 0.5
-"""How far limbs of the found path are brought to their mean lengths. Measured: half-way lowers the
-error of positions as well as the spread of lengths; all the way costs acceleration and 2D error."""
+_DOWN = torch.tensor([0.0, 1.0, 0.0])
+"""Gravity's direction before it is learned: y points down in the image."""
 
 _SMALL = 0.02
 """Metres a frame squared: unit of the force network's output."""
@@ -64,32 +63,72 @@ class PhysState:
 
 
 @dataclass(frozen=True)
-class PhysOutput:
-    """What the network says of a batch.
+class Estimate:
+    """Measurements and accelerations of one set of points, ready to be solved for a path.
 
     Attributes:
-        measured: (N, J, F, 3) measurements all merged, K = x y z last.
-        weight: (N, J, 2, F) of x and y, and of z.
-        stiffness: (N, J, 2, F - 2).
-        acceleration: (N, F, J, 3) m/s^2.
-        force: (N, F, J, 3) N/kg.
-        coriolis: (N, F, J, 3) N/kg.
-        flight: (N, F) logit of being in the air.
-        inverse_distance: (N,) 1/metre.
-        state: (N, F, 51) q at which M and C were taken.
-        path: (N, F, J, 3) metres, the combined motion with its limbs settled.
+        measured: (N, K, F, D), D coordinates of K points.
+        weight: (N, K, F).
+        stiffness: (N, K, F - 2).
+        step: (N, K, F - 2, D) metres a frame squared.
     """
 
     measured: Tensor
     weight: Tensor
     stiffness: Tensor
+    step: Tensor
+
+    def solve(self, run: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = smooth) -> Tensor:
+        """The path (N, F, K, D), by `smoothing.smooth` or one of the passes."""
+        return run(self.measured, self.weight, self.stiffness, self.step).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class PhysOutput:
+    """What the network says of a batch.
+
+    Attributes:
+        flat: of the joints' x and y.
+        deep: of the joints' z.
+        center: of the centre of mass' x and y.
+        acceleration: (N, F, J, 3) m/s^2.
+        force: (N, F, J, 3) N/kg.
+        coriolis: (N, F, J, 3) N/kg.
+        flight: (N, F) logit of being in the air.
+        contact: (N, F, 2) logit of the left and the right foot's resting on the floor.
+        log_error: (N, F, J) logarithm of each joint's expected error in metres.
+        inverse_distance: (N,) 1/metre.
+        state: (N, F, 51) q at which M and C were taken.
+        path: (N, F, J, 3) metres, the combined motion with its limbs settled.
+    """
+
+    flat: Estimate
+    deep: Estimate
+    center: Estimate
     acceleration: Tensor
     force: Tensor
     coriolis: Tensor
     flight: Tensor
+    contact: Tensor
+    log_error: Tensor
     inverse_distance: Tensor
     state: Tensor
     path: Tensor
+
+
+def solve_path(
+    estimates: tuple[Estimate, Estimate, Estimate],
+    run: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = smooth,
+) -> Tensor:
+    """Path (N, F, J, 3) of `flat`, `deep` and `center`, its limbs settled.
+
+    Joints move about the centre of mass as their own measurements say; the centre of mass moves as
+    all of them and gravity say.
+    """
+    flat, deep, center = (estimate.solve(run) for estimate in estimates)
+    masses = joint_masses().to(flat)[:, None]
+    flat = flat - (flat * masses).sum(2, keepdim=True) + center
+    return settle_limbs(torch.cat([flat, deep], -1))
 
 
 class TimeBlock(nn.Module):
@@ -128,10 +167,10 @@ class PhysNetwork(nn.Module):
         self.embed = nn.Conv1d(self._inputs, width, 1)
         self.blocks = nn.ModuleList(TimeBlock(width, dilation) for dilation in (1, 2, 4))
         wide = width + 2 * COORDINATES
-        self.trust = _head(wide, 64, 7 * _J)
+        self.trust = _head(wide, 64, 8 * _J)
         self.correction = _head(wide, 256, COORDINATES)
         self.force = _head(wide, 256, COORDINATES)
-        self.flight = _head(width, 32, 1)
+        self.frame = _head(width, 32, 5)
         self.window = _head(width + 4, 32, 4)
         self.register_buffer("masses", joint_masses(), persistent=False)
 
@@ -146,33 +185,41 @@ class PhysNetwork(nn.Module):
         distance = 0.3 * torch.sigmoid(window[:, 0] - 2.0)
         frames = features.transpose(1, 2)
         rich = torch.cat([frames, first.flatten(2), 4 * velocity.flatten(2)], -1)
-        flight = self.flight(frames)[..., 0] - 1.5
+        said = self.frame(frames)
+        flight = said[..., 0] - 1.5
+        on = state.ballistic * seen * (state.dt <= _LONGEST_FALL).to(first.dtype)
+        air = torch.sigmoid(flight) * on[:, None]
+        down = functional.normalize(_DOWN.to(first) + 0.5 * torch.tanh(window[:, 1:4]), dim=-1)
         acceleration, force, coriolis = self._dynamics(
-            state, rich, first, velocity, flight, window[:, 1:4], seen
+            state, rich, first, velocity, air, down, seen
         )
-        measured, weight, stiffness = self._measurements(state, rich, first, distance, seen)
+        trust = self.trust(rich).unflatten(-1, (_J, 8)).clamp(-6, 6)
         step = acceleration[:, 1:-1] * (state.dt**2)[:, None, None, None]
-        path = settle_limbs(self.solve(measured, weight, stiffness, step))
+        flat, deep = self._measurements(state, rich, first, distance, seen, trust, step)
+        center = self._center(flat, confidence, said[..., 1:3], step)
         return PhysOutput(
-            measured=measured,
-            weight=weight,
-            stiffness=stiffness,
+            flat=flat,
+            deep=deep,
+            center=center,
             acceleration=acceleration,
             force=force,
             coriolis=coriolis,
             flight=flight,
+            contact=said[..., 3:5],
+            log_error=trust[..., 7] - 3.0,
             inverse_distance=distance,
             state=first.flatten(2),
-            path=path,
+            path=solve_path((flat, deep, center)),
         )
 
-    @staticmethod
-    def solve(measured: Tensor, weight: Tensor, stiffness: Tensor, step: Tensor) -> Tensor:
-        """Combined path (N, F, J, 3) of measurements and steps (N, F - 2, J, 3)."""
-        push = step.transpose(1, 2)
-        flat = smooth(measured[..., :2], weight[:, :, 0], stiffness[:, :, 0], push[..., :2])
-        deep = smooth(measured[..., 2:], weight[:, :, 1], stiffness[:, :, 1], push[..., 2:])
-        return torch.cat([flat, deep], -1).transpose(1, 2)
+    def _center(self, flat: Estimate, confidence: Tensor, said: Tensor, step: Tensor) -> Estimate:
+        """The centre of mass of what is measured, and its acceleration."""
+        masses: Tensor = self.get_buffer("masses")
+        measured = (flat.measured * masses[:, None, None]).sum(1, keepdim=True)
+        weight = torch.exp(said[..., 0].clamp(-6, 6)) * (0.05 + confidence.mean(2))
+        stiffness = torch.exp(said[:, 1:-1, 1].clamp(-6, 9))
+        push = (step[..., :2] * masses[:, None]).sum(2)
+        return Estimate(measured, weight[:, None], stiffness[:, None], push[:, None])
 
     def _first_path(self, state: PhysState) -> Tensor:
         """S_dd and detections smoothed with fixed trust, to take q and qdot from; (N, F, J, 3)."""
@@ -221,7 +268,7 @@ class PhysNetwork(nn.Module):
         rich: Tensor,
         first: Tensor,
         velocity: Tensor,
-        flight: Tensor,
+        air: Tensor,
         down: Tensor,
         seen: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -229,46 +276,56 @@ class PhysNetwork(nn.Module):
 
         J is gravity, the floor's wrench and internal forces. Design choice: internal forces sum to
         no force and no torque; the wrench that remains acts only as far as the body is not in
-        flight, and holds the weight there. Free fall therefore leaves gravity alone.
+        flight, and holds the weight there. Free fall therefore leaves gravity alone, and keeps the
+        angular momentum.
         """
         count = len(first)
+        if isinstance(self.dynamics, NoDynamics):
+            nothing = torch.zeros_like(first)
+            return nothing, nothing, nothing
         dt = state.dt[:, None, None, None]
         masses: Tensor = self.get_buffer("masses")
         unit = _SMALL * state.height[:, None, None, None] / dt.clamp(min=_SHORTEST_STEP) ** 2
         pushed = self.force(rich).unflatten(-1, (_J, 3)) * unit * masses[:, None]
         pushed = pushed * seen[:, None, None, None]
-        inner = without_wrench(pushed, first, masses)
-        on = state.ballistic * seen * (state.dt <= _LONGEST_FALL).to(dt.dtype)
-        air = (torch.sigmoid(flight) * on[:, None])[..., None, None]
-        direction = torch.tensor([0.0, 1.0, 0.0], dtype=dt.dtype, device=dt.device)
-        direction = functional.normalize(direction + 0.5 * torch.tanh(down), dim=-1)
-        # z is relative to the centre of mass, which falls with the body.
-        gravity = GRAVITY * direction * torch.tensor([1.0, 1.0, 0.0], device=dt.device)
         flat = (count * FRAMES, COORDINATES)
         q = first.reshape(flat)
+        coriolis = self.dynamics.coriolis(q, (velocity / dt).reshape(flat))
+        coriolis = coriolis.view_as(pushed) * seen[:, None, None, None]
+        if not self.dynamics.mechanical:
+            acceleration = self.dynamics.acceleration(q, (pushed - coriolis).reshape(flat))
+            return acceleration.view_as(pushed), pushed, coriolis
+        inner = without_wrench(pushed, first, masses)
+        air = air[..., None, None]
+        # z is relative to the centre of mass, which falls with the body.
+        gravity = GRAVITY * down * torch.tensor([1.0, 1.0, 0.0], device=dt.device)
         fall = (gravity[:, None, None] * air).expand(-1, -1, _J, -1)
         weight = self.dynamics.momentum(q, fall.reshape(flat)).view_as(pushed)
         force = inner + (1 - air) * (pushed - inner) + weight
-        coriolis = self.dynamics.coriolis(q, (velocity / dt).reshape(flat))
-        coriolis = coriolis.view_as(pushed) * seen[:, None, None, None]
         acceleration = self.dynamics.acceleration(q, (force - coriolis).reshape(flat))
         return acceleration.view_as(pushed), force, coriolis
 
     def _measurements(
-        self, state: PhysState, rich: Tensor, first: Tensor, distance: Tensor, seen: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Merge S_dd, detections and rigid limbs into one measurement with one weight.
-
-        Returns:
-            measured (N, J, F, 3), weight (N, J, 2, F), stiffness (N, J, 2, F - 2).
-        """
-        said = self.trust(rich).unflatten(-1, (_J, 7)).clamp(-6, 6)
-        moved = self.correction(rich).unflatten(-1, (_J, 3)) * 0.1 * seen[:, None, None, None]
+        self,
+        state: PhysState,
+        rich: Tensor,
+        first: Tensor,
+        distance: Tensor,
+        seen: Tensor,
+        trust: Tensor,
+        step: Tensor,
+    ) -> tuple[Estimate, Estimate]:
+        """Merge S_dd, detections and rigid limbs into one measurement of x and y, and one of z."""
+        said = self.correction(rich)
+        if isinstance(self.dynamics, NoDynamics):
+            said = said + self.force(rich)
+            said = said + self.dynamics.correction(first.reshape(-1, COORDINATES)).view_as(said)
+        moved = said.unflatten(-1, (_J, 3)) * 0.1 * seen[:, None, None, None]
         lifted = state.lifted + moved
         confidence = state.confidence[..., None]
-        body = torch.exp(said[..., 0:2]) * (0.15 + confidence)
-        eye = torch.exp(said[..., 4:5]) * confidence * 0.5
-        rigid = torch.exp(said[..., 5:7] - 2.0)
+        body = torch.exp(trust[..., 0:2]) * (0.15 + confidence)
+        eye = torch.exp(trust[..., 4:5]) * confidence * 0.5
+        rigid = torch.exp(trust[..., 5:7] - 2.0)
         stiff = rigid_limbs(first)
         depth = first[..., 2:] - first[..., :1, 2:]
         detected = state.detected + state.lever * depth * distance[:, None, None, None]
@@ -278,10 +335,22 @@ class PhysNetwork(nn.Module):
         ) / flat_weight
         deep_weight = body[..., 1:] + rigid[..., 1:]
         deep = (body[..., 1:] * lifted[..., 2:] + rigid[..., 1:] * stiff[..., 2:]) / deep_weight
-        measured = torch.cat([flat, deep], -1).transpose(1, 2)
-        weight = torch.cat([flat_weight, deep_weight], -1).permute(0, 2, 3, 1)
-        stiffness = torch.exp(said[:, 1:-1, :, 2:4]).permute(0, 2, 3, 1)
-        return measured, weight, stiffness
+        stiffness = torch.exp(trust[:, 1:-1, :, 2:4]).transpose(1, 2)
+        push = step.transpose(1, 2)
+        return (
+            Estimate(
+                flat.transpose(1, 2),
+                flat_weight[..., 0].transpose(1, 2),
+                stiffness[..., 0],
+                push[..., :2],
+            ),
+            Estimate(
+                deep.transpose(1, 2),
+                deep_weight[..., 0].transpose(1, 2),
+                stiffness[..., 1],
+                push[..., 2:],
+            ),
+        )
 
 
 class PhysBank(nn.ModuleDict):
@@ -298,41 +367,3 @@ class PhysBank(nn.ModuleDict):
 def _time_feature(dt: Tensor) -> Tensor:
     """Logarithm of the time step about 1/8 s, bounded."""
     return (dt / 0.125).log().clamp(-2.0, 1.0)
-
-
-def rigid_limbs(points: Tensor) -> Tensor:
-    """Points (N, F, J, 3) with every limb at its mean length over the window, directions kept.
-
-    Built from the pelvis outwards, then moved so that each frame's mean point stays.
-    """
-    limb = points[..., _CHILD, :] - points[..., _PARENT, :]
-    length = limb.norm(dim=-1, keepdim=True).clamp(min=1e-4)
-    limb = limb * (length.mean(1, keepdim=True) / length)
-    out = [points[..., 0, :]]
-    for child in range(1, _J):
-        out.append(out[PARENTS[child]] + limb[..., child - 1, :])
-    built = torch.stack(out, -2)
-    return built + (points - built).mean(-2, keepdim=True)
-
-
-def settle_limbs(path: Tensor) -> Tensor:
-    """A path (N, F, J, 3) whose limbs are half-way to their mean lengths over the window."""
-    return path + _RIGID_SHARE * (rigid_limbs(path) - path)
-
-
-def without_wrench(force: Tensor, points: Tensor, masses: Tensor) -> Tensor:
-    """Force (N, F, J, 3) freed of its sum and of its torque about the centre of mass.
-
-    What is taken away is the force field of a rigid body's acceleration, in proportion to mass.
-    """
-    m = masses[:, None]
-    arm = points - (points * m).sum(-2, keepdim=True)
-    force = force - m * force.sum(-2, keepdim=True)
-    torque = torch.linalg.cross(arm, force).sum(-2)
-    square = (m * arm**2).sum((-1, -2))[..., None, None]
-    eye = torch.eye(3, dtype=force.dtype, device=force.device)
-    inertia = square * eye - (m[..., None] * arm[..., :, None] * arm[..., None, :]).sum(-3)
-    inertia = inertia + 1e-4 * eye
-    spin = torch.linalg.solve(inertia, torque[..., None])[..., 0]
-    turning: Tensor = torch.linalg.cross(spin[..., None, :].expand_as(arm), arm)
-    return force - m * turning

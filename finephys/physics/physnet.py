@@ -1,5 +1,6 @@
 """PhysNet as the pipeline calls it."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -8,11 +9,11 @@ from torch import Tensor
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
-from finephys.physics.dynamics import joint_masses
-from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, settle_limbs
+from finephys.physics.dynamics import angular_momentum, joint_masses
+from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, solve_path
 from finephys.physics.smoothing import pass_backward, pass_forward
 from finephys.skeleton import limb_lengths
-from finephys.types import BodyWindows, MotionWindows, PoseWindows
+from finephys.types import MOTION_ARRAYS, BodyWindows, Float, MotionWindows, PoseWindows
 from finephys.windows import (
     confidence_of,
     fill_missing,
@@ -116,16 +117,18 @@ class PhysNet:
             mass_matrix: also return M(q).
 
         Returns:
-            Both passes and their combination in metres; acceleration in m/s^2, force and Coriolis
-            term in N/kg. Design choice: the depth of accelerations and forces is relative to the
-            body's centre of mass, and the root's own depth stays that of S_dd.
+            Both passes and their combination in metres, and the arrays of `types.Motion`. Design
+            choice: the depth of accelerations and forces is relative to the body's centre of mass,
+            and the root's own depth stays that of S_dd.
         """
         xy, score, dt = window_tensors(windows, str(self._device))
         ballistic = torch.from_numpy(windows.ballistic).to(self._device)
         body = torch.from_numpy(lifted.xyz).to(self._device)
         root = torch.from_numpy(lifted.root).to(self._device)
         center = torch.tensor(windows.size, dtype=torch.float32, device=self._device) / 2
-        parts = []
+        bodies: list[list[tuple[Tensor, Tensor]]] = []
+        arrays: list[dict[str, Tensor]] = []
+        matrices = []
         for begin in range(0, max(len(xy), 1), CHUNK):
             part = slice(begin, begin + CHUNK)
             with torch.inference_mode():
@@ -133,42 +136,55 @@ class PhysNet:
                     xy[part], score[part], dt[part], ballistic[part], center, body[part], root[part]
                 )
                 out = self._network(state)
-                parts.append(self._described(out, dt[part], root[part], mass_matrix))
-        joined = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)]
+                estimates = (out.flat, out.deep, out.center)
+                paths = (solve_path(estimates, run) for run in (pass_forward, pass_backward))
+                made = [body_and_root(path, root[part]) for path in (*paths, out.path)]
+                bodies.append(made)
+                arrays.append(described(out, state, *made[-1]))
+                if mass_matrix:
+                    whole = self._network.dynamics.matrix(out.state.flatten(0, 1))
+                    matrices.append(whole.reshape(*out.state.shape[:2], *whole.shape[1:]))
+        forward, backward, combined = (
+            BodyWindows(*(_joined(column) for column in zip(*rows, strict=True)))
+            for rows in zip(*bodies, strict=True)
+        )
         return MotionWindows(
-            forward=BodyWindows(joined[0], joined[1]),
-            backward=BodyWindows(joined[2], joined[3]),
-            combined=BodyWindows(joined[4], joined[5]),
-            acceleration=joined[6],
-            force=joined[7],
-            coriolis=joined[8],
-            mass_matrix=joined[9] if mass_matrix else None,
+            forward=forward,
+            backward=backward,
+            combined=combined,
+            arrays={name: _joined([part[name] for part in arrays]) for name in MOTION_ARRAYS},
+            mass_matrix=_joined(matrices) if mass_matrix else None,
             dynamics=self.dynamics,
         )
 
-    def _described(
-        self, out: PhysOutput, dt: Tensor, root: Tensor, mass_matrix: bool
-    ) -> list[Tensor]:
-        """The arrays of MotionWindows for one chunk, in their order."""
-        step = (out.acceleration[:, 1:-1] * (dt**2)[:, None, None, None]).transpose(1, 2)
-        paths = []
-        for run in (pass_forward, pass_backward):
-            planes = [
-                run(out.measured[..., part], out.weight[:, :, row], out.stiffness[:, :, row], push)
-                for row, part, push in (
-                    (0, slice(0, 2), step[..., :2]),
-                    (1, slice(2, 3), step[..., 2:]),
-                )
-            ]
-            paths.append(settle_limbs(torch.cat(planes, -1).transpose(1, 2)))
-        values: list[Tensor] = []
-        for path in (*paths, out.path):
-            values += body_and_root(path, root)
-        values += [out.acceleration, out.force, out.coriolis]
-        if mass_matrix:
-            whole = self._network.dynamics.matrix(out.state.flatten(0, 1))
-            values.append(whole.reshape(*out.state.shape[:2], *whole.shape[1:]))
-        return [value.contiguous() for value in values]
+
+def _joined(parts: Sequence[Tensor]) -> Float:
+    whole: Float = torch.cat(list(parts)).contiguous().cpu().numpy()
+    return whole
+
+
+def described(out: PhysOutput, state: PhysState, body: Tensor, root: Tensor) -> dict[str, Tensor]:
+    """MOTION_ARRAYS of a batch.
+
+    Args:
+        out: what the network said.
+        state: what it saw.
+        body: (N, F, J, 3) metres, root-relative, of S_pp.
+        root: (N, F, 3) metres, its root's path.
+    """
+    masses = joint_masses().to(body)[:, None]
+    velocity = torch.gradient(body, dim=1)[0] / state.dt[:, None, None, None]
+    on = state.ballistic[:, None]
+    return {
+        "acceleration": out.acceleration,
+        "force": out.force,
+        "coriolis": out.coriolis,
+        "flight": torch.sigmoid(out.flight) * on,
+        "contact": torch.sigmoid(out.contact) * on[..., None],
+        "center_of_mass": root + (body * masses).sum(2),
+        "angular_momentum": angular_momentum(body, velocity),
+        "expected_error": out.log_error.exp(),
+    }
 
 
 def body_and_root(path: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:

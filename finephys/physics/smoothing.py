@@ -9,8 +9,11 @@ with step_t = dt^2 qddot_t, a central difference, so that the problem reads the 
 backwards in time.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from finephys.skeleton import FRAMES
 
@@ -21,6 +24,45 @@ def second_difference(dtype: torch.dtype, device: torch.device) -> Tensor:
     for row in range(FRAMES - 2):
         matrix[row, row : row + 3] = torch.tensor([1.0, -2.0, 1.0])
     return matrix
+
+
+class _Smooth(torch.autograd.Function):
+    """`smooth` with its gradient written out: one factorisation serves both directions.
+
+    With A x = b and g the gradient of x, let l = A^-1 g; then the gradients of the measurements,
+    weights, stiffness and steps are w l, l (m - x), (D l)(step - D x) and stiffness D l, summed
+    over the coordinates that share weight and stiffness.
+    """
+
+    @staticmethod
+    def forward(
+        context: FunctionCtx, measured: Tensor, weight: Tensor, stiffness: Tensor, step: Tensor
+    ) -> Tensor:
+        """The path; keeps the factorisation."""
+        difference = second_difference(measured.dtype, measured.device)
+        matrix = torch.diag_embed(weight) + difference.T @ (stiffness[..., None] * difference)
+        right = weight[..., None] * measured + difference.T @ (stiffness[..., None] * step)
+        factor = torch.linalg.cholesky(matrix)
+        path = torch.cholesky_solve(right, factor)
+        context.save_for_backward(measured, weight, stiffness, step, factor, path)
+        return path
+
+    @staticmethod
+    def backward(
+        context: Any,  # noqa: ANN401 (torch's own)
+        gradient: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gradients of the four arguments."""
+        measured, weight, stiffness, step, factor, path = context.saved_tensors
+        difference = second_difference(measured.dtype, measured.device)
+        solved = torch.cholesky_solve(gradient, factor)
+        bent = difference @ solved
+        return (
+            weight[..., None] * solved,
+            (solved * (measured - path)).sum(-1),
+            (bent * (step - difference @ path)).sum(-1),
+            stiffness[..., None] * bent,
+        )
 
 
 def smooth(measured: Tensor, weight: Tensor, stiffness: Tensor, step: Tensor) -> Tensor:
@@ -35,10 +77,8 @@ def smooth(measured: Tensor, weight: Tensor, stiffness: Tensor, step: Tensor) ->
     Returns:
         (..., F, K).
     """
-    difference = second_difference(measured.dtype, measured.device)
-    matrix = torch.diag_embed(weight) + difference.T @ (stiffness[..., None] * difference)
-    right = weight[..., None] * measured + difference.T @ (stiffness[..., None] * step)
-    return torch.cholesky_solve(right, torch.linalg.cholesky(matrix))
+    path: Tensor = _Smooth.apply(measured, weight, stiffness, step)  # type: ignore[no-untyped-call]
+    return path
 
 
 class PairInformation:

@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from finephys.actions import ACTIONS
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.checkpoints import save_module
 from finephys.data.pose_windows import (
     PoseBatch,
     WindowSampler,
     WindowSettings,
-    sample_motion,
     seen_clean,
 )
 from finephys.errors import WeightsError
 from finephys.lifting.inputs import LiftingInputs, normalise
-from finephys.lifting.lifter import PROMPT_OF_ACTION, lifting_config, metres_per_unit
+from finephys.lifting.lifter import PRIOR_OF_ACTION, lifting_config, metres_per_unit
 from finephys.lifting.network import LiftingNetwork, LiftingSize
+from finephys.motion.moments import sample_motion
 from finephys.skeleton import FRAMES, JOINT, JOINTS, PARENTS
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData, tensors_of
@@ -29,8 +30,11 @@ from finephys.types import Float, WorldMotion
 LIFTING_LOOP = LoopSettings(steps=4500, learning_rate=1e-3, weight_decay=0.02)
 """How the shipped weights were trained."""
 
-_GENERAL_PROMPT = 12
-"""Class whose prompt is read when no class is given: the split jump."""
+BANK_SPANS = (0.5, 0.9, 1.5, 2.4)
+"""Seconds of the windows that prompt pairs are made of."""
+
+BANK_MOTIONS = 3
+"""Motions of each class that fill the bank."""
 
 _SMALLEST_BODY = 0.1
 """Metres: windows whose seen joints lie closer together than this teach nothing."""
@@ -63,83 +67,75 @@ def lifting_losses(
     return {"total": total, "position": position, "pose": pose, "velocity": velocity}
 
 
-class PromptedWindows:
-    """Draws windows and the prompt pair that each is read with.
+class TrainingWindows:
+    """Draws windows of captured and simulated motions.
 
-    Design choice: the simulated windows of a step come from four classes. Three in four are read
-    with a motion of their own class, the others and all captured windows with one of another class
-    or of none, so that one pass over five prompts serves the whole batch.
+    The first motions of each class fill the bank of prompts and are not drawn from, since a query's
+    own motion is never in the bank when the weights are used.
     """
-
-    classes_per_step = 4
 
     def __init__(self, data: PoseData, settings: WindowSettings) -> None:
-        self.captured = WindowSampler(data.captured, [], settings) if data.captured else None
-        clean = WindowSettings(level=(0.0, 0.0), span=settings.span, augment=False)
-        self.simulated = WindowSampler([], data.simulated, settings)
-        self.clean = WindowSampler([], data.simulated, clean)
-        self.share = settings.simulated if self.captured else 1.0
-        self.of_class: dict[int, list[int]] = {}
-        for index, motion in enumerate(self.simulated.motions):
-            self.of_class.setdefault(motion.action or 0, []).append(index)
+        self.bank: list[WorldMotion] = []
+        drawn: list[WorldMotion] = []
+        kinds: dict[int, int] = {}
+        for motion in data.simulated:
+            kind = motion.action or 0
+            kinds[kind] = kinds.get(kind, 0) + 1
+            (self.bank if kinds[kind] <= BANK_MOTIONS else drawn).append(motion)
+        missing = [action.id for action in ACTIONS if kinds.get(action.id, 0) <= BANK_MOTIONS]
+        if missing:
+            raise WeightsError(
+                f"the library holds too few motions of class {missing[0]}; simulate more than "
+                f"{BANK_MOTIONS} of each of the 35."
+            )
+        self.sampler = WindowSampler(data.captured, drawn, settings)
 
-    def draw(
-        self, count: int, rng: np.random.Generator
-    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Batch of `count` windows, prompt features (P, F, J, 9), row of each window's prompt."""
-        classes = rng.choice(sorted(self.of_class), self.classes_per_step)
-        rows = rng.integers(0, self.classes_per_step, round(count * self.share))
-        batch = self._batch(count, [int(classes[row]) for row in rows], rng)
-        prompts = [int(rng.integers(len(self.simulated.motions)))]
-        prompts += [int(rng.choice(self.of_class[kind])) for kind in classes]
-        chosen = rng.integers(0, len(prompts), count)
-        own = rng.random(len(rows)) < 0.75
-        chosen[: len(rows)] = np.where(own, rows + 1, chosen[: len(rows)])
-        return batch, self.features(np.array(prompts), rng), torch.from_numpy(chosen)
-
-    def draw_batch(self, count: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Batch of `count` windows, simulated ones from any class."""
-        kinds = rng.choice(sorted(self.of_class), round(count * self.share))
-        return self._batch(count, [int(kind) for kind in kinds], rng)
-
-    def _batch(self, count: int, kinds: list[int], rng: np.random.Generator) -> dict[str, Tensor]:
-        """One simulated window of each class in `kinds`, then captured windows up to `count`."""
-        which = np.array([rng.choice(self.of_class[kind]) for kind in kinds], np.int64)
-        batch = tensors_of(self.simulated.windows(which, rng))
-        if self.captured is not None and count > len(kinds):
-            other = tensors_of(self.captured.draw(count - len(kinds), rng))
-            batch = {name: torch.cat([batch[name], other[name]]) for name in batch}
-        return batch
-
-    def features(self, which: npt.NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """Prompt pairs (P, F, J, 9) cut from simulated motions, free of noise."""
-        return prompt_features(tensors_of(self.clean.windows(which, rng)))
+    def draw(self, count: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Batch of `count` windows."""
+        return tensors_of(self.sampler.draw(count, rng))
 
 
-def set_buffers(network: LiftingNetwork, windows: PromptedWindows) -> None:
-    """Fill the mean pose, the prompt pairs and the priors of a fresh network.
+def told_actions(action: Tensor, rng: np.random.Generator) -> Tensor:
+    """Classes as the lifter is told them: half of the known ones, 0 for the others."""
+    told = torch.from_numpy(rng.random(len(action)) < 0.5)
+    return torch.where(told, action, torch.zeros_like(action))
 
-    Design choice: the prompt of a class is its first simulated motion, two seconds about the middle
-    of its flight (of the motion, for turns), seen by a camera that looks at the front and side; its
-    prior is the middle frame. The general prompt is the split jump, the general prior a person who
-    stands.
+
+def set_buffers(network: LiftingNetwork, windows: TrainingWindows) -> None:
+    """Fill the mean pose, the bank of prompts and the priors of a fresh network.
+
+    Design choice: the bank holds four windows of each of three motions a class, 0.5 to 2.4 s long;
+    the prior of a class is the middle of its first motion's flight (of the motion, for turns), the
+    general prior a person who stands.
     """
     rng = np.random.default_rng(0)
-    batch, _, _ = windows.draw(1024, rng)
+    batch = windows.draw(1024, rng)
     inputs = normalise(batch["xy"], batch["score"], batch["dt"])
     target = lifting_target(batch, inputs) - functional.pad(inputs.path, (0, 1))[:, :, None]
     good = inputs.seen & (inputs.size / batch["pixels_per_metre"] > _SMALLEST_BODY)
     network.mean_pose.copy_(target[good].mean((0, 1)))
-    first = {kind: members[0] for kind, members in windows.of_class.items()}
-    for action, row in PROMPT_OF_ACTION.items():
-        if action not in first:
-            raise WeightsError(f"the library holds no motion of class {action}; simulate all 35.")
-        batch = tensors_of(showcase(windows.simulated.motions[first[action]]))
-        features = prompt_features(batch)
-        network.prompt_features[row] = features[0]
-        network.priors[row] = batch["body"][0, FRAMES // 2] / batch["height"][0]
-    network.prompt_features[0] = network.prompt_features[PROMPT_OF_ACTION[_GENERAL_PROMPT]]
+    places = [place for motion in windows.bank for place in bank_windows(motion)]
+    kinds = [motion.action or 0 for motion in windows.bank for _ in BANK_SPANS]
+    network.bank.fill(torch.from_numpy(np.stack(places)), torch.tensor(kinds))
+    for motion in reversed(windows.bank):
+        shown = showcase(motion)
+        row = PRIOR_OF_ACTION[motion.action or 0]
+        network.priors[row] = torch.from_numpy(shown.body[0, FRAMES // 2] / shown.height[0])
     network.priors[0] = torch.from_numpy(standing())
+
+
+def bank_windows(motion: WorldMotion) -> list[Float]:
+    """Windows (F, J, 3) of a motion about the middle of its flight, one for each of BANK_SPANS."""
+    length = (len(motion.joints) - 1) / motion.fps
+    frames = np.flatnonzero(motion.flight)
+    middle = frames.mean() / motion.fps if len(frames) else length / 2
+    out = []
+    for span in BANK_SPANS:
+        span = min(span, length)
+        begin = float(np.clip(middle - span / 2, 0, length - span))
+        joints, _ = sample_motion(motion, begin + span * np.linspace(0, 1, FRAMES))
+        out.append((joints - joints.mean(1, keepdims=True)).astype(np.float32))
+    return out
 
 
 def showcase(motion: WorldMotion) -> PoseBatch:
@@ -183,16 +179,13 @@ def standing() -> Float:
     return body
 
 
-def prompt_features(batch: dict[str, Tensor]) -> Tensor:
-    """2D-3D pairs of a batch as the lifter reads them, (N, F, J, 9)."""
-    inputs = normalise(batch["xy"], batch["score"], batch["dt"])
-    target = lifting_target(batch, inputs)
-    path = functional.pad(inputs.path, (0, 1))
-    return torch.cat([inputs.features, target - path[:, :, None]], -1)
-
-
 def train_lifting(
-    run: Path, out: Path, data: PoseData, settings: LoopSettings, batch_size: int = 64
+    run: Path,
+    out: Path,
+    data: PoseData,
+    settings: LoopSettings,
+    batch_size: int = 64,
+    prompted: bool = True,
 ) -> int:
     """Train S_dd and write its checkpoint.
 
@@ -202,22 +195,22 @@ def train_lifting(
         data: motions.
         settings: of the loop; its seed also draws the windows.
         batch_size: windows a step.
+        prompted: read a prompt pair beside each query; False is the ablation.
 
     Returns:
         The last step.
     """
-    windows = PromptedWindows(data, WindowSettings())
+    windows = TrainingWindows(data, WindowSettings())
     torch.manual_seed(settings.seed)
     network = LiftingNetwork(LiftingSize())
     set_buffers(network, windows)
 
     def loss_of_step(model: torch.nn.Module, step: int) -> dict[str, Tensor]:
         draw = np.random.default_rng([settings.seed, 2, step])
-        batch, prompts, chosen = windows.draw(batch_size, draw)
-        contexts = network.read_prompts(prompts)
-        read = [[tokens[chosen] for tokens in block] for block in contexts]
+        batch = windows.draw(batch_size, draw)
         inputs = normalise(batch["xy"], batch["score"], batch["dt"])
-        return lifting_losses(model(inputs.features, inputs.path, read), batch, inputs)
+        pair = network.bank.find(inputs, told_actions(batch["action"], draw)) if prompted else None
+        return lifting_losses(model(inputs, pair), batch, inputs)
 
     def on_save(model: torch.nn.Module, step: int) -> None:
         save_module(model, out, lifting_config(network) | {"step": step})

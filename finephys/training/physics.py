@@ -10,21 +10,21 @@ from torch.nn import functional
 from finephys.checkpoints import load_module, read_config, save_module
 from finephys.data.detections import IMAGE_SIZE
 from finephys.data.pose_windows import WindowSettings
-from finephys.lifting.lifter import PROMPT_OF_ACTION, lift_tensors
+from finephys.lifting.lifter import lift_tensors
 from finephys.lifting.network import LiftingNetwork, LiftingSize
-from finephys.physics.dynamics import DYNAMICS, joint_masses
+from finephys.physics.dynamics import DYNAMICS, angular_momentum, joint_masses
 from finephys.physics.network import PhysBank, PhysOutput, PhysState
 from finephys.physics.physnet import body_and_root, phys_state
 from finephys.projection import ProjectionNetwork, placed_points
 from finephys.skeleton import LIMBS
-from finephys.training.lifting import PromptedWindows
+from finephys.training.lifting import TrainingWindows, told_actions
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData
 
-PHYSNET_LOOP = LoopSettings(steps=2200, learning_rate=1e-3)
+PHYSNET_LOOP = LoopSettings(steps=1800, learning_rate=1e-3)
 """How the shipped weights were trained."""
 
-PROJECTION_LOOP = LoopSettings(steps=800, learning_rate=2e-3)
+PROJECTION_LOOP = LoopSettings(steps=600, learning_rate=2e-3)
 """How the shipped weights were trained."""
 
 _CENTER = torch.tensor(IMAGE_SIZE, dtype=torch.float32) / 2
@@ -33,36 +33,27 @@ _CHILD = [child for _, child in LIMBS]
 
 
 class LiftedWindows:
-    """Draws windows and lifts them as the pipeline does: with the stored prompts."""
+    """Draws windows and lifts them as the pipeline does."""
 
     def __init__(self, data: PoseData, settings: WindowSettings, lifting: Path) -> None:
-        self.windows = PromptedWindows(data, settings)
+        self.windows = TrainingWindows(data, settings)
         self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
         load_module(self.network, lifting)
         self.network.requires_grad_(False)
-        self.tokens = self.network.read_prompts(self.network.prompt_features)
 
     def draw(
         self, count: int, rng: np.random.Generator
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Batch, and S_dd of it: body (N, F, J, 3) and root (N, F, 3) metres.
 
-        Half of the simulated windows are read with their class's prompt, all others with the
-        general one.
+        Half of the simulated windows are lifted with their class told.
         """
-        batch = self.windows.draw_batch(count, rng)
-        known = rng.random(count) < 0.5
-        action = batch["action"].tolist()
-        rows = [
-            PROMPT_OF_ACTION.get(kind, 0) if told else 0
-            for kind, told in zip(action, known, strict=True)
-        ]
-        contexts = [[tokens[rows] for tokens in block] for block in self.tokens]
+        batch = self.windows.draw(count, rng)
         body, root = lift_tensors(
             self.network,
             (batch["xy"], batch["score"], batch["dt"]),
             batch["height"],
-            contexts,
+            told_actions(batch["action"], rng),
             self.network.priors[0],
         )
         return batch, body, root
@@ -87,7 +78,9 @@ def physics_losses(
     """Losses of PhysNet, metres and metres a frame squared.
 
     Position, root-relative pose, velocity and acceleration of the path; acceleration that the
-    forces give; flight; distance of the camera; constancy of limb lengths.
+    forces give; the centre of mass, whose path in flight is a parabola, and the change of angular
+    momentum, which is none in flight; constancy of limb lengths; expected error; flight and contact
+    of the feet, where either is known; distance of the camera.
     """
     used = (state.confidence > 0).flatten(1).any(1).float()
     weight = (used / used.sum().clamp(min=1))[:, None, None]
@@ -103,16 +96,26 @@ def physics_losses(
     acceleration = mean(error.diff(n=2, dim=1).norm(dim=-1))
     step = out.acceleration[:, 1:-1] * (state.dt**2)[:, None, None, None]
     force = mean((step - truth.diff(n=2, dim=1)).norm(dim=-1))
+    masses = joint_masses()[:, None]
+    fallen = (error[..., :2] * masses).sum(2)
+    center = mean(fallen.norm(dim=-1)[..., None])
+    center = center + 2 * mean(fallen.diff(n=2, dim=1).norm(dim=-1)[..., None])
+    spin = spun(path) - spun(truth)
+    spin = mean((spin.diff(dim=1).norm(dim=-1) / state.height[:, None])[..., None])
     limbs = (path[..., _CHILD, :] - path[..., _PARENT, :]).norm(dim=-1)
     rigid = mean((limbs - limbs.mean(1, keepdim=True)).abs())
-    on = weight[..., 0] * state.ballistic[:, None]
-    flight = functional.binary_cross_entropy_with_logits(
-        out.flight, batch["flight"], reduction="none"
+    off = error.detach().norm(dim=-1)
+    doubt = mean(off * (-out.log_error).exp() + out.log_error)
+    touch = torch.cat([batch["flight"][..., None], batch["contact"]], -1)
+    said = torch.cat([out.flight[..., None], out.contact], -1)
+    known = touch.any(-1, keepdim=True) & (state.ballistic > 0)[:, None, None]
+    flight = mean(
+        functional.binary_cross_entropy_with_logits(said, touch, reduction="none") * known
     )
-    flight = (flight * on).mean(1).sum()
     distance = (out.inverse_distance - batch["inverse_distance"]).abs().mean()
     total = 0.5 * position + pose + 0.3 * velocity + 0.3 * acceleration
-    total = total + 0.1 * force + 0.15 * rigid + 0.01 * flight + 0.1 * distance
+    total = total + 0.1 * force + 0.15 * rigid + 0.03 * flight + 0.1 * distance
+    total = total + 0.1 * center + 0.2 * spin + 0.002 * doubt
     return {
         "total": total,
         "position": position,
@@ -120,10 +123,18 @@ def physics_losses(
         "velocity": velocity,
         "acceleration": acceleration,
         "force": force,
+        "center": center,
+        "spin": spin,
         "rigid": rigid,
+        "doubt": doubt,
         "flight": flight,
         "distance": distance,
     }
+
+
+def spun(path: Tensor) -> Tensor:
+    """Angular momentum (N, F - 1, 3) of a path between its frames, m^2 a frame, per body mass."""
+    return angular_momentum((path[:, 1:] + path[:, :-1]) / 2, path.diff(dim=1))
 
 
 def train_physnet(

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from finephys.actions import ACTIONS, PLAIN_CAPTION, action_by_id
-from finephys.config import CONFIGS
+from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import ClipError, RequestError
 from finephys.fusion import DEFAULT_FUSION, FUSIONS
 from finephys.motion.examples import EXAMPLES, Example
@@ -63,6 +63,7 @@ class Choices:
     real_speed: float | None
     body_height: float
     fusion: str
+    dynamics: str | None
 
     def request(self, tier: str) -> Request:
         """What is asked for; RequestError when a value is missing or out of range."""
@@ -85,6 +86,7 @@ class Choices:
             guidance_scale=float(self.guidance_scale),
             tier=tier,
             fusion=self.fusion,
+            dynamics=self.dynamics or None,
             start=float(self.start) if moment else None,
             span=float(self.span) if moment else None,
             real_speed=float(self.real_speed),
@@ -183,7 +185,7 @@ def build(tier: str) -> Controls:
                 strict=True,
             )
         ]
-    own_moment, start, span, real_speed, body_height, fusion = _advanced(tier)
+    own_moment, start, span, real_speed, body_height, fusion, dynamics = _advanced(tier)
 
     before = gr.State(written)
     rewrite = {
@@ -208,7 +210,7 @@ def build(tier: str) -> Controls:
         part.change(**moment)
     values = [
         source, upload, example, action, prompt, seed, steps, guidance, use_prior,
-        own_moment, start, span, real_speed, body_height, fusion,
+        own_moment, start, span, real_speed, body_height, fusion, dynamics,
     ]  # fmt: skip
     return Controls(values, generate, stop)
 
@@ -250,7 +252,7 @@ def _sampling(tier: str) -> tuple[gr.Number, gr.Slider, gr.Slider]:
 
 def _advanced(
     tier: str,
-) -> tuple[gr.Checkbox, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Dropdown]:
+) -> tuple[gr.Checkbox, gr.Slider, gr.Slider, gr.Number, gr.Slider, gr.Dropdown, gr.Dropdown]:
     usual = Request()
     with gr.Accordion("Advanced", open=False, elem_id="fp-advanced"):
         own_moment = gr.Checkbox(
@@ -295,8 +297,15 @@ def _advanced(
             label="Fusion of S_dd and S_pp",
             elem_id="fp-fusion",
         )
+        dynamics = gr.Dropdown(
+            [("what the weights were found best with", "")]
+            + [(f"{name}: {said}", name) for name, said in DYNAMICS_TITLES.items()],
+            value="",
+            label="Dynamics of PhysNet",
+            elem_id="fp-dynamics",
+        )
         gr.Markdown(f"Models of the `{tier}` tier.", elem_id="fp-tier")
-    return own_moment, start, span, real_speed, body_height, fusion
+    return own_moment, start, span, real_speed, body_height, fusion, dynamics
 
 
 def _chosen_clip(kind: str, upload: str | None, example: str | None) -> Path | None:

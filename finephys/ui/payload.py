@@ -60,6 +60,7 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
     elif isinstance(content, Motion):
         out["physics"] = _spatial(content.combined)
         out["dynamics"] = content.dynamics
+        out["mechanics"] = _mechanics(content)
     elif isinstance(content, Result):
         times = content.poses.frame_times
         out["interval"] = float(times[-1] - times[0]) / (FRAMES - 1)
@@ -95,6 +96,19 @@ def _flat(pose: Pose2D) -> dict[str, Any]:
 
 def _spatial(pose: Pose3D) -> dict[str, Any]:
     return {"xyz": _rounded(pose.xyz, 3), "root": _rounded(pose.root, 3), "mode": pose.mode}
+
+
+def _mechanics(motion: Motion) -> dict[str, Any]:
+    """Rows over the frames: probabilities, metres above the lowest, m^2/s, millimetres."""
+    height = -motion.center_of_mass[:, 1]
+    return {
+        "flight": _rounded(motion.flight, 2),
+        "left": _rounded(motion.contact[:, 0], 2),
+        "right": _rounded(motion.contact[:, 1], 2),
+        "height": _rounded(height - height.min(), 3),
+        "spin": _rounded(np.linalg.norm(motion.angular_momentum, axis=1), 2),
+        "error": _rounded(1e3 * motion.expected_error.mean(1), 0),
+    }
 
 
 def _rounded(array: npt.NDArray[Any], digits: int) -> list[Any]:

@@ -13,6 +13,7 @@ from finephys.lifting import Lifter
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.simulation import simulate
 from finephys.physics import PhysNet
+from finephys.physics.dynamics import DYNAMICS
 from finephys.projection import Projection
 from finephys.skeleton import limb_lengths
 from finephys.types import BodyWindows, PoseWindows
@@ -107,8 +108,30 @@ def test_every_dynamics_of_the_checkpoint_can_be_asked_for() -> None:
     """Catches names offered without weights; C is zero only where the mass matrix is constant."""
     windows = windows_of(batch_at(0.5))
     lifted = Lifter.load("tiny").lift(windows)
-    learned = PhysNet.load("tiny", dynamics="euler-lagrange").update(windows, lifted)
-    constant = PhysNet.load("tiny", dynamics="anthropometric").update(windows, lifted)
-    assert np.abs(constant.coriolis).max() == 0
-    assert np.abs(learned.coriolis).max() > 0
+    said = {
+        name: PhysNet.load("tiny", dynamics=name).update(windows, lifted).arrays
+        for name in DYNAMICS
+    }
+    assert np.abs(said["anthropometric"]["coriolis"]).max() == 0
+    assert np.abs(said["euler-lagrange"]["coriolis"]).max() > 0
+    assert np.abs(said["free"]["coriolis"]).max() > 0
+    assert np.abs(said["none"]["acceleration"]).max() == 0
     assert PhysNet.load("tiny").dynamics == "euler-lagrange"
+
+
+def test_flight_contact_and_expected_errors_are_what_they_say() -> None:
+    """Catches heads whose outputs are swapped, or were never trained."""
+    batch = batch_at(0.15)
+    windows = windows_of(batch)
+    lifted, fused, _ = run(batch)
+    said = PhysNet.load("tiny").update(windows, lifted).arrays
+    flies = batch.flight > 0
+    assert said["flight"][flies].mean() > 0.7
+    assert said["flight"][~flies].mean() < 0.3
+    rests = batch.contact > 0
+    assert said["contact"][rests].mean() > 2 * said["contact"][~rests].mean()
+    assert said["contact"][flies].mean() < 0.2
+    off = np.linalg.norm(fused.xyz - batch.body, axis=-1)
+    assert 0.5 < said["expected_error"].mean() / off.mean() < 2
+    doubtful = said["expected_error"] > np.median(said["expected_error"])
+    assert off[doubtful].mean() > 1.3 * off[~doubtful].mean()

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finephys.data.detections import as_detector_sees, degrade, mask, random_views
-from finephys.data.pose_windows import WindowSampler, WindowSettings, sample_motion
+from finephys.data.pose_windows import WindowSampler, WindowSettings
+from finephys.data.variation import PLAIN
+from finephys.motion.moments import sample_motion
 from finephys.skeleton import FRAMES, JOINT, JOINTS, limb_lengths
 from finephys.types import WorldMotion
 
@@ -86,12 +88,13 @@ def test_windows_carry_the_time_they_were_cut_with() -> None:
     joints = np.repeat(pose, 120, 0)
     joints[..., 2] += (8 * time - 0.5 * 9.81 * time**2)[:, None]
     motion = WorldMotion(joints.astype(np.float32), fps, np.ones(120, np.bool_), 24, "fall")
-    cut, flight = sample_motion(motion, np.linspace(0.2, 1.4, FRAMES))
+    cut, _ = sample_motion(motion, np.linspace(0.2, 1.4, FRAMES))
     step = 1.2 / (FRAMES - 1)
     np.testing.assert_allclose(np.diff(cut[:, 0, 2], 2) / step**2, -9.81, rtol=0.02)
-    assert flight.all()
-    sampler = WindowSampler([], [motion], WindowSettings())
-    batch = sampler.draw(16, np.random.default_rng(0))
+    upright = WindowSettings(variation=PLAIN)
+    batch = WindowSampler([], [motion], upright).draw(16, np.random.default_rng(0))
+    assert batch.flight.all()
+    assert not batch.contact.any()
     assert (batch.action == 24).all()
     assert (np.abs(batch.body[:, :, 0]).max((1, 2)) == 0).all()
     assert batch.score.shape == (16, FRAMES, J)

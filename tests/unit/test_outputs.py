@@ -12,6 +12,7 @@ from finephys.drawing import PANEL, poses_video
 from finephys.errors import RequestError
 from finephys.outputs import read_reprojected, write_poses, write_request
 from finephys.types import (
+    MOTION_ARRAYS,
     CameraMotion,
     LimbHeatmaps,
     Motion,
@@ -35,7 +36,7 @@ def poses(seed: int, to_file: tuple[float, float] = (1.0, 1.0)) -> Poses:
         xy = rng.uniform(10, 60, (16, 17, 2)).astype(np.float32)
         return Pose2D(xy, rng.uniform(0.2, 1, (16, 17)).astype(np.float32))
 
-    push = np.ones((16, 17, 3), np.float32)
+    arrays = {name: np.ones(shape, np.float32) for name, shape in MOTION_ARRAYS.items()}
     frames = rng.integers(0, 255, (16, 72, 96, 3), np.uint8)
     return Poses(
         clip=VideoClip(frames, fps=8, to_file=to_file),
@@ -45,7 +46,7 @@ def poses(seed: int, to_file: tuple[float, float] = (1.0, 1.0)) -> Poses:
         camera=CameraMotion(np.tile(np.eye(3), (16, 1, 1)), True, "still"),
         detected=flat(),
         data_driven=body("lifted"),
-        motion=Motion(body("f"), body("b"), body("c"), push, push, push, None, "euler-lagrange"),
+        motion=Motion(body("f"), body("b"), body("c"), **arrays, dynamics="euler-lagrange"),
         fused=body("average"),
         reprojected=flat(),
         notes=("one", "two"),

@@ -192,9 +192,10 @@ def test_mass_matrix_comes_only_when_asked_for_and_units_fit(weights: Path) -> N
         motion = physics.update(windows, lifted, mass_matrix=True)
         assert motion.mass_matrix is not None
         assert motion.dynamics == name
-        flat = (*motion.acceleration.shape[:2], 3 * J)
-        carried = np.einsum("nfij,nfj->nfi", motion.mass_matrix, motion.acceleration.reshape(flat))
-        pushed = (motion.force - motion.coriolis).reshape(flat)
+        acceleration = motion.arrays["acceleration"]
+        flat = (*acceleration.shape[:2], 3 * J)
+        carried = np.einsum("nfij,nfj->nfi", motion.mass_matrix, acceleration.reshape(flat))
+        pushed = (motion.arrays["force"] - motion.arrays["coriolis"]).reshape(flat)
         np.testing.assert_allclose(carried, pushed, atol=2e-3)
 
 

@@ -10,16 +10,18 @@ import torch
 from finephys.actions import ACTIONS
 from finephys.checkpoints import ROOT_VARIABLE
 from finephys.data.pose_windows import WindowSettings
-from finephys.errors import RequestError
+from finephys.errors import RequestError, WeightsError
 from finephys.lifting import Lifter
 from finephys.physics import PhysNet
 from finephys.projection import Projection
-from finephys.skeleton import FRAMES, JOINTS
+from finephys.skeleton import JOINTS
 from finephys.training.lifting import (
-    PromptedWindows,
+    BANK_MOTIONS,
+    TrainingWindows,
     lifting_losses,
     lifting_target,
     standing,
+    told_actions,
     train_lifting,
 )
 from finephys.training.lifting import normalise as normalised
@@ -46,7 +48,7 @@ def motion(seed: int, action: int | None) -> WorldMotion:
 def data() -> PoseData:
     return PoseData(
         [motion(seed, None) for seed in range(3)],
-        [motion(100 + action.id, action.id) for action in ACTIONS],
+        [motion(100 * seed + action.id, action.id) for action in ACTIONS for seed in range(4)],
     )
 
 
@@ -80,15 +82,31 @@ def test_every_stage_writes_weights_that_load(
 
 def test_the_true_pose_costs_the_lifter_nothing(data: PoseData) -> None:
     """Catches a target in other units than the output it is compared with."""
-    windows = PromptedWindows(data, WindowSettings())
-    batch, prompts, chosen = windows.draw(32, np.random.default_rng(0))
+    windows = TrainingWindows(data, WindowSettings())
+    batch = windows.draw(32, np.random.default_rng(0))
     inputs = normalised(batch["xy"], batch["score"], batch["dt"])
     perfect = lifting_losses(lifting_target(batch, inputs), batch, inputs)
     assert perfect["total"] < 0.01
     still = lifting_losses(torch.randn_like(batch["body"]), batch, inputs)
     assert still["pose"] > 0.1
-    assert prompts.shape[1:] == (FRAMES, len(JOINTS), 9)
-    assert int(chosen.max()) < len(prompts)
+
+
+def test_prompts_come_from_motions_that_are_not_trained_on(data: PoseData) -> None:
+    """Catches a query that finds itself in the bank: at inference no query ever does."""
+    windows = TrainingWindows(data, WindowSettings())
+    assert len(windows.bank) == BANK_MOTIONS * len(ACTIONS)
+    drawn = {id(motion) for motion in windows.sampler.motions}
+    assert not drawn & {id(motion) for motion in windows.bank}
+    with pytest.raises(WeightsError, match="too few motions of class 40"):
+        TrainingWindows(PoseData(data.captured, data.simulated[:-1]), WindowSettings())
+
+
+def test_half_of_the_known_classes_are_told() -> None:
+    """Catches a lifter that is never trained without, or never with, the action's name."""
+    action = torch.tensor([0, 7] * 200)
+    told = told_actions(action, np.random.default_rng(0))
+    assert set(told.tolist()) == {0, 7}
+    assert 60 < int((told == 7).sum()) < 140
 
 
 def test_the_true_path_lies_where_true_detections_do(data: PoseData, trained: Path) -> None:

@@ -58,3 +58,15 @@ def test_a_parabola_measured_without_error_comes_back_exactly() -> None:
     step = torch.full((1, FRAMES - 2, 1), g * dt**2, dtype=torch.float64)
     for run in (smooth, pass_forward, pass_backward):
         torch.testing.assert_close(run(fall, weight, stiffness, step), fall, atol=1e-6, rtol=0)
+
+
+def test_the_gradient_is_that_of_the_solution() -> None:
+    """Catches a sign or a missing factor in the gradient that is written out."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    arguments = (draw(2, FRAMES, 2), draw(2, FRAMES).exp(), draw(2, FRAMES - 2).exp())
+    arguments = tuple(a.requires_grad_() for a in (*arguments, draw(2, FRAMES - 2, 2)))
+    assert torch.autograd.gradcheck(smooth, arguments)

@@ -27,6 +27,7 @@ USUAL = Choices(
     real_speed=1.0,
     body_height=1.6,
     fusion="average",
+    dynamics="",
 )
 
 

@@ -3,6 +3,7 @@
 
 import { Cards } from "./cards.js";
 import { FRAMES } from "./drawing.js";
+import { Mechanics } from "./mechanics.js";
 import { Space } from "./space.js";
 
 const FRONT = { yaw: 0.5, pitch: 0.2 };
@@ -21,6 +22,7 @@ class Viewer {
     this.orbit = { ...FRONT };
     this.cards = new Cards(this);
     this.space = new Space(this);
+    this.mechanics = new Mechanics(this);
     this.makeChips();
     this.listen();
   }
@@ -152,6 +154,7 @@ class Viewer {
   draw() {
     this.cards.draw();
     this.space.draw();
+    this.mechanics.draw();
   }
 
   /* ---- what arrives --------------------------------------------------------------------- */
@@ -204,6 +207,7 @@ class Viewer {
       state.textContent = text;
       state.title = since === undefined ? "" : "after Generate was pressed";
     }
+    this.find(".fp-dynamics").textContent = value.dynamics || "";
     const simulated = value.from === "action";
     this.card("clip").querySelector("b").textContent = simulated ? "No clip" : "Input";
     this.card("detected").querySelector("p").textContent = simulated

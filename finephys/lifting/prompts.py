@@ -1,0 +1,123 @@
+"""The prompt pair: of all pairs of the action's class, the one that looks most like the query.
+
+Source: supplement A.3 (2D-3D pairs as prompts, in the manner of Skeleton-in-Context). Design
+choice: a pair drawn without looking at the query is ignored by the network, since two seconds of 2D
+joints say more of the pose than another person's motion does. Here the pair is looked up: the bank
+holds simulated 3D windows of every class, which are turned about the vertical, mirrored and
+compared with the query joint by joint and frame by frame; the most similar one is read beside it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from finephys.lifting.inputs import LiftingInputs
+from finephys.skeleton import FRAMES, JOINTS, MIRROR
+
+_J = len(JOINTS)
+_PITCH = 0.14
+"""Radians that the bank is seen from above. Design choice: the middle of those trained on."""
+
+TURNS = 16
+"""Directions from which every window of the bank is compared."""
+
+_FRAMES = slice(0, FRAMES, 2)
+"""Frames that are compared; every second one finds the same pair in half the time."""
+
+PAIR_FEATURES = 4
+"""Per joint and frame: the pair's 2D (2), its depth below (1), how unlike the query it is (1)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt pair a query, in body sizes about each frame's centre.
+
+    Attributes:
+        xyz: (N, F, J, 3), the 2D joints with their depth relative to the pelvis.
+        unlike: (N,), root-mean-square distance between the pair's 2D and the query's.
+    """
+
+    xyz: Tensor
+    unlike: Tensor
+
+    def features(self) -> Tensor:
+        """(N, F, J, PAIR_FEATURES)."""
+        far = self.unlike[:, None, None, None].expand(-1, FRAMES, _J, 1)
+        return torch.cat([self.xyz.clamp(-4, 4), far.clamp(max=2)], -1)
+
+
+class PromptBank(nn.Module):
+    """3D windows of every class that pairs are made of."""
+
+    windows: Tensor
+    action: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("windows", torch.zeros(size, FRAMES, _J, 3))
+        self.register_buffer("action", torch.zeros(size, dtype=torch.int64))
+        self._compared: tuple[Tensor, Tensor] | None = None
+
+    def fill(self, windows: Tensor, action: Tensor) -> None:
+        """Set the windows (size, F, J, 3), metres and z up, and the class of each."""
+        self.windows.copy_(windows)
+        self.action.copy_(action)
+        self._compared = None
+
+    def find(self, inputs: LiftingInputs, action: Tensor) -> Pair:
+        """The most similar pair of each query's class.
+
+        Args:
+            inputs: the queries.
+            action: (N,) classes; 0 compares with the pairs of all.
+        """
+        views, classes = self._compare()
+        seen = inputs.features[:, _FRAMES]
+        weight = seen[..., 2]
+        pulled = (weight[..., None] * seen[..., :2]).flatten(1)
+        # sum of w (q - c)^2 = sum w q^2 - 2 sum (w q) c + sum w c^2; the first is the same for all.
+        square = (views.reshape(len(views), -1, 2) ** 2).sum(-1)
+        far = weight.flatten(1) @ square.T - 2 * pulled @ views.T
+        other = (action[:, None] != 0) & (action[:, None] != classes)
+        return self.pair(inputs, far.masked_fill(other, torch.inf).argmin(1))
+
+    @property
+    def views(self) -> int:
+        """V: pairs that can be made of the windows."""
+        return len(self.windows) * 2 * TURNS
+
+    def pair(self, inputs: LiftingInputs, row: Tensor) -> Pair:
+        """The pairs of number `row` (N,) in 0 to V - 1, with how unlike they are to the queries."""
+        xyz = self._seen(row)
+        query, weight = inputs.features[..., :2], inputs.features[..., 2]
+        off = ((query - xyz[..., :2]) ** 2).sum(-1)
+        mean = (weight * off).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
+        return Pair(xyz, mean.sqrt())
+
+    def _compare(self) -> tuple[Tensor, Tensor]:
+        """2D of all windows from all directions (V, C), and the class of each (V,)."""
+        if self._compared is None or self._compared[0].device != self.windows.device:
+            rows = torch.arange(self.views, device=self.windows.device)
+            views = self._seen(rows)[:, _FRAMES, :, :2].flatten(1)
+            self._compared = views, self.action[rows // (2 * TURNS)]
+        return self._compared
+
+    def _seen(self, row: Tensor) -> Tensor:
+        """Views (N, F, J, 3): camera axes, root-mean-square size 1 about each frame's centre."""
+        points = self.windows[row // (2 * TURNS)]
+        mirrored = (row // TURNS % 2 == 1)[:, None, None, None]
+        swapped = points[:, :, MIRROR] * torch.tensor([1.0, -1.0, 1.0], device=points.device)
+        points = torch.where(mirrored, swapped, points)
+        turn = (row % TURNS) * (2 * torch.pi / TURNS)
+        cos, sin = turn.cos()[:, None, None], turn.sin()[:, None, None]
+        right = points[..., 0] * cos - points[..., 1] * sin
+        away = points[..., 0] * sin + points[..., 1] * cos
+        c, s = torch.cos(torch.tensor(_PITCH)), torch.sin(torch.tensor(_PITCH))
+        down = -points[..., 2] * c + away * s
+        depth = away * c + points[..., 2] * s
+        flat = torch.stack([right, down], -1)
+        flat = flat - flat.mean(2, keepdim=True)
+        unit = (flat**2).sum(-1).mean((1, 2)).sqrt().clamp(min=1e-6)[:, None, None]
+        deep = (depth - depth[..., :1]) / unit
+        return torch.cat([flat / unit[..., None], deep[..., None]], -1)
