@@ -33,17 +33,23 @@ def pose(base: Pose | None = None, **degrees: float) -> Pose:
 ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
 ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
 LOW = pose(arm_raise=-45, arm_side=15, elbow=10, hip_flex=75, knee=80, spine_flex=20)
-REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3)
+REACH = pose(
+    arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3
+)
 REACH_BACK = pose(REACH, hip_flex=8, spine_flex=-8)
 RUNNING = pose(ARMS_OUT, arm_raise=45, arm_side=50, elbow=45, spine_flex=2)
 HURDLE_OFF = pose(
     ARMS_UP, left_hip_flex=-14, left_knee=10, right_hip_flex=62, right_knee=75, arm_raise=95,
 )  # fmt: skip
 HURDLE = pose(ARMS_UP, hip_flex=22, knee=28, hip_side=2, arm_raise=150, spine_flex=2)
-HURDLE_LAND = pose(ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=135, spine_flex=6)
+HURDLE_LAND = pose(
+    ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=135, spine_flex=6
+)
 SNAP = pose(ARMS_UP, arm_raise=150, hip_flex=58, knee=8, spine_flex=8, hip_side=2)
 SNAPPING = pose(ARMS_UP, arm_raise=140, hip_flex=60, knee=16, spine_flex=24, hip_side=2)
-SNAP_LAND = pose(ARMS_UP, arm_raise=128, hip_flex=42, knee=26, spine_flex=16, hip_side=3)
+SNAP_LAND = pose(
+    ARMS_UP, arm_raise=128, hip_flex=42, knee=26, spine_flex=16, hip_side=3
+)
 TUCK = pose(
     hip_flex=122, knee=132, hip_side=8, spine_flex=38, head_flex=22, arm_raise=62, arm_side=12,
     elbow=38,
@@ -55,10 +61,20 @@ PIKE = pose(
 STRETCHED = pose(
     hip_flex=-6, knee=3, hip_side=2, spine_flex=-8, arm_raise=20, arm_side=55, elbow=15
 )
-WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=22, arm_side=72, arm_roll=110, elbow=112)
+WRAP = pose(
+    STRETCHED,
+    hip_flex=2,
+    spine_flex=2,
+    arm_raise=22,
+    arm_side=72,
+    arm_roll=110,
+    elbow=112,
+)
 SPIN = pose(WRAP, arm_raise=22, arm_roll=100, elbow=75)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
-HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
+HALF_TUCK = pose(
+    WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50
+)
 PUCK = pose(WRAP, hip_flex=42, knee=72, spine_flex=14)
 HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
@@ -68,7 +84,9 @@ TOUCH_BACK = pose(
 TOUCH_FRONT = pose(
     hip_flex=52, knee=58, hip_side=6, spine_flex=18, arm_raise=80, arm_side=50, elbow=20
 )
-SQUAT = pose(hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15)
+SQUAT = pose(
+    hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15
+)
 SOFT_SQUAT = pose(SQUAT, spine_flex=8)
 PRESENT = pose(arm_raise=150, arm_side=50, elbow=8, hip_side=2, spine_flex=-4)
 
@@ -153,7 +171,13 @@ def _shaped(shape: Pose, enter: float = 0.25, leave: float = 0.72) -> tuple[Key,
 
 def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     """Shapes of a double salto that twists while open, then closes to `shape`."""
-    return ((0.16, puck), (until, puck), (until + 0.17, shape), (0.8, shape), (0.92, OPEN))
+    return (
+        (0.16, puck),
+        (until, puck),
+        (until + 0.17, shape),
+        (0.8, shape),
+        (0.92, OPEN),
+    )
 
 
 def _spinning(shape: Pose, enter: float = 0.2, leave: float = 0.68) -> tuple[Key, ...]:
@@ -176,18 +200,40 @@ _SWITCHED = pose(
     spine_flex=-14,
 )  # fmt: skip
 _LAND_RIGHT = pose(
-    ARMS_OUT, right_hip_flex=28, right_knee=22, left_hip_flex=-28, left_knee=25, spine_flex=2
+    ARMS_OUT,
+    right_hip_flex=28,
+    right_knee=22,
+    left_hip_flex=-28,
+    left_knee=25,
+    spine_flex=2,
 )
 _LAND_LEFT = pose(
-    ARMS_OUT, left_hip_flex=28, left_knee=22, right_hip_flex=-28, right_knee=25, spine_flex=2
+    ARMS_OUT,
+    left_hip_flex=28,
+    left_knee=22,
+    right_hip_flex=-28,
+    right_knee=25,
+    spine_flex=2,
 )
 _BACK_ON_RIGHT = pose(
-    ARMS_OUT, right_hip_flex=-14, right_knee=18, left_hip_flex=38, left_knee=72, spine_flex=4
+    ARMS_OUT,
+    right_hip_flex=-14,
+    right_knee=18,
+    left_hip_flex=38,
+    left_knee=72,
+    spine_flex=4,
 )
 _BACK_ON_LEFT = pose(
-    ARMS_OUT, left_hip_flex=-14, left_knee=18, right_hip_flex=38, right_knee=72, spine_flex=4
+    ARMS_OUT,
+    left_hip_flex=-14,
+    left_knee=18,
+    right_hip_flex=38,
+    right_knee=72,
+    spine_flex=4,
 )
-_SWING = pose(ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10)
+_SWING = pose(
+    ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10
+)
 _SIDE_SPLIT = pose(
     ARMS_OUT, hip_flex=25, hip_side=82, knee=2, hip_roll=35, spine_flex=4, arm_raise=80
 )
@@ -197,7 +243,12 @@ _RING = pose(
     head_flex=-45,
 )  # fmt: skip
 _STAG = pose(
-    ARMS_OUT, right_hip_flex=88, right_knee=118, left_hip_flex=-60, left_knee=4, spine_flex=-10
+    ARMS_OUT,
+    right_hip_flex=88,
+    right_knee=118,
+    left_hip_flex=-60,
+    left_knee=4,
+    spine_flex=-10,
 )
 _JUMP_OFF = pose(ARMS_OUT, knee=10, hip_flex=-4, hip_side=3, arm_raise=110)
 _JUMP_LAND = pose(ARMS_OUT, knee=28, hip_flex=24, hip_side=4, spine_flex=6)
@@ -237,12 +288,21 @@ _WALKOVER_OFF = pose(
     arm_raise=95, arm_side=45,
 )  # fmt: skip
 _WALKOVER_SPLIT = pose(
-    ARMS_OUT, right_hip_flex=-55, right_knee=4, left_hip_flex=58, left_knee=4, spine_flex=-18
+    ARMS_OUT,
+    right_hip_flex=-55,
+    right_knee=4,
+    left_hip_flex=58,
+    left_knee=4,
+    spine_flex=-18,
 )
 _WALKOVER_LAND = pose(
     ARMS_UP, right_hip_flex=-32, right_knee=14, left_hip_flex=48, left_knee=8, spine_flex=-30,
     head_flex=-25, arm_raise=140,
 )  # fmt: skip
+
+ARM_RANGE = (np.radians(4), np.radians(182))
+SIDE_RANGE = (np.radians(-28), np.radians(28))
+"""What steering may bring an arm and the trunk to: an arm not through the body it hangs beside."""
 
 
 def steering(until: float) -> tuple[Steering, ...]:
@@ -255,13 +315,14 @@ def steering(until: float) -> tuple[Steering, ...]:
     """
     until = 0.97 * until
     half = 0.42 * until
+    left, right, side = "left_arm_raise", "right_arm_raise", "spine_side"
     return (
-        Steering("left_arm_raise", 0.02, until, np.radians(100)),
-        Steering("spine_side", 0.02, until, np.radians(15)),
-        Steering("right_arm_raise", 0.02, until, np.radians(125)),
-        Steering("left_arm_raise", half, until, np.radians(100)),
-        Steering("right_arm_raise", half, until, np.radians(100)),
-        Steering("spine_side", half, until, np.radians(15)),
+        Steering(left, 0.02, until, np.radians(100), ARM_RANGE),
+        Steering(side, 0.02, until, np.radians(15), SIDE_RANGE),
+        Steering(right, 0.02, until, np.radians(125), ARM_RANGE),
+        Steering(left, half, until, np.radians(100), ARM_RANGE),
+        Steering(right, half, until, np.radians(100), ARM_RANGE),
+        Steering(side, half, until, np.radians(15), SIDE_RANGE),
     )
 
 

@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+_LEAST_ROOM = np.radians(4)
+"""What a bump may still do to a joint angle that is at the end of its range already."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -27,7 +30,9 @@ class Curve:
     def __call__(self, times: npt.ArrayLike) -> Array:
         """Values (T, D) at `times` (T,)."""
         at = np.asarray(times, np.float64)
-        index = np.clip(np.searchsorted(self.times, at, side="right") - 1, 0, len(self.times) - 2)
+        index = np.clip(
+            np.searchsorted(self.times, at, side="right") - 1, 0, len(self.times) - 2
+        )
         start, width = self.times[index], self.times[index + 1] - self.times[index]
         raw = (at - start) / width
         s = np.clip(raw, 0.0, 1.0)[:, None]
@@ -69,7 +74,10 @@ def through(
         left, right = slope[:-1], slope[1:]
         first, second = 2 * width[1:] + width[:-1], width[1:] + 2 * width[:-1]
         same_sign = left * right > 1e-12
-        safe_left, safe_right = np.where(same_sign, left, 1.0), np.where(same_sign, right, 1.0)
+        safe_left, safe_right = (
+            np.where(same_sign, left, 1.0),
+            np.where(same_sign, right, 1.0),
+        )
         mean = (first + second) / (first / safe_left + second / safe_right)
         velocities[1:-1] = np.where(same_sign, mean, 0.0)
     if start_velocity is not None:
@@ -88,6 +96,7 @@ class Steered:
         columns: (C,) column of each bump.
         starts: (C,) seconds.
         ends: (C,) seconds.
+        ranges: (C,) least and most that bumps may bring the column to; they are softened near it.
         heights: (C,) of each bump at its middle.
     """
 
@@ -95,15 +104,24 @@ class Steered:
     columns: tuple[int, ...]
     starts: tuple[float, ...]
     ends: tuple[float, ...]
+    ranges: tuple[tuple[float, float], ...]
     heights: tuple[float, ...]
 
     def __call__(self, times: npt.ArrayLike) -> Array:
         """Values (T, D) at `times` (T,)."""
         at = np.asarray(times, np.float64)
         values = self.curve(at)
+        bumps: dict[int, Array] = {}
         for column, start, end, height in zip(
             self.columns, self.starts, self.ends, self.heights, strict=True
         ):
             s = np.clip((at - start) / (end - start), 0.0, 1.0)
-            values[:, column] += height * (1 - (2 * s - 1) ** 4) ** 3
+            bump = height * (1 - (2 * s - 1) ** 4) ** 3
+            bumps[column] = bumps.get(column, 0.0) + bump
+        for column, (least, most) in dict(
+            zip(self.columns, self.ranges, strict=True)
+        ).items():
+            own, bump = values[:, column], bumps[column]
+            room = np.maximum(np.where(bump < 0, own - least, most - own), _LEAST_ROOM)
+            values[:, column] = own + room * np.tanh(bump / room)
         return values

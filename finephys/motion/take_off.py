@@ -5,10 +5,11 @@ twist about the trunk. Leaps and plain saltos need momentum alone, three numbers
 Saltos twist by contact (a body that leaves the floor leaning sideways, with a little momentum about
 the other axes) and by tilt (one arm dropped or raised, the trunk bent sideways, and back again
 before landing); all are unknowns of one solve, which starts from the lean that alone twists enough
-and goes on by the shortest damped steps. Rods have no girth, and limbs none
-about their own axes: by de Leva's radii that leaves out a third of the inertia about the long axis
-of a wrapped body, which therefore needs to tilt by a third less than a real one, and 3 % of that
-about the lateral axis.
+and goes on by the shortest damped steps.
+
+Rods have no girth, and limbs none about their own axes: by de Leva's radii that leaves out a third
+of the inertia about the long axis of a wrapped body, which therefore needs to tilt by a third less
+than a real one, and 3 % of that about the lateral axis.
 """
 
 from collections.abc import Callable
@@ -77,12 +78,14 @@ class Steering:
         start: part of the flight.
         end: part of the flight.
         reach: radians, how far it may go either way.
+        range: radians, least and most of the joint angle itself.
     """
 
     angle: str
     start: float
     end: float
     reach: float
+    range: tuple[float, float]
 
 
 def solve(
@@ -114,22 +117,31 @@ def solve(
         tuple(ANGLE[one.angle] for one in steering),
         tuple(one.start * duration for one in steering),
         tuple(one.end * duration for one in steering),
+        tuple(one.range for one in steering),
         (0.0,) * len(steering),
     )
-    lean = np.sign(somersaults * twists) * min(abs(twists) * _LEFT_OVER, _MOST_LEFT_OVER)
-    target = 2 * np.pi * np.array([somersaults, 0.0, twists]) + np.array([0.0, lean, 0.0])
+    lean = np.sign(somersaults * twists) * min(
+        abs(twists) * _LEFT_OVER, _MOST_LEFT_OVER
+    )
+    target = 2 * np.pi * np.array([somersaults, 0.0, twists]) + np.array(
+        [0.0, lean, 0.0]
+    )
     by_tilt = bool(somersaults and twists and steering)
     if by_tilt:
         shape = shapes_of([plain], body, duration, _COARSE)
         firsts = _tilted(shape, start, target, duration)
     else:
         shape = shapes_of([plain], body, duration)
-        momenta, misses = _refine(shape, start, target, _candidates(shape, start, target, duration))
+        momenta, misses = _refine(
+            shape, start, target, _candidates(shape, start, target, duration)
+        )
         if misses[0] <= _SOLVED or not steering:
             return _checked(plain, body, duration, start, momenta[0], float(misses[0]))
         firsts = np.pad(momenta[:_KEEP] / _UNIT, ((0, 0), (0, 1)))
     reaches = np.array([one.reach for one in steering])
-    momentum, start, steered = _steer(plain, reaches, body, start, target, duration, firsts)
+    momentum, start, steered = _steer(
+        plain, reaches, body, start, target, duration, firsts
+    )
     fine = shapes_of([steered], body, duration)
     momenta, misses = _refine(fine, start, target, momentum[None])
     tilt = float(np.abs(_angles(fine, start, momenta)[..., 1]).max())
@@ -142,7 +154,12 @@ def solve(
 
 
 def _checked(
-    angles: Steered, body: Body, duration: float, start: Array, momentum: Array, left: float
+    angles: Steered,
+    body: Body,
+    duration: float,
+    start: Array,
+    momentum: Array,
+    left: float,
 ) -> Flight:
     if left > _SOLVED:
         raise NoFlightError(
@@ -169,7 +186,9 @@ def _tilted(shape: Shapes, start: Array, target: Array, duration: float) -> Arra
     grid[:, 3] = np.tile(np.linspace(0.1, 1, 40), 7) * -np.sign(target[0] * target[2])
     angles = _angles(shape, _leaning(start, grid[:, 3]), grid[:, :3] * _UNIT)
     missed = angles[-1] - angles[0] * _CHANGE - target
-    size_of = np.abs(missed * np.array([1.0, 0.4, 1.0])).max(1) + 0.5 * np.abs(grid[:, 3])
+    size_of = np.abs(missed * np.array([1.0, 0.4, 1.0])).max(1) + 0.5 * np.abs(
+        grid[:, 3]
+    )
     result: Array = grid[np.argsort(size_of)[: 2 * _KEEP]]
     return result
 
@@ -194,11 +213,15 @@ def _steer(
             limb_momentum=each.limb_momentum[:, own],
             trunk=each.trunk[:, own],
         )
-        return _miss(shape, _leaning(start, unknowns[:, 3]), unknowns[:, :3] * _UNIT, target)
+        return _miss(
+            shape, _leaning(start, unknowns[:, 3]), unknowns[:, :3] * _UNIT, target
+        )
 
     found, best = firsts[0], (True, np.inf)
     for first in firsts:
-        one, missed = _gauss_newton(error, np.concatenate([first, np.zeros(len(reaches))]), 3)
+        one, missed = _gauss_newton(
+            error, np.concatenate([first, np.zeros(len(reaches))]), 3
+        )
         off_axis = float(np.abs(one[[0, 2]]).max() / max(abs(one[1]), 1e-9))
         if (missed > _NEARLY, off_axis) < best:
             found, best = one, (missed > _NEARLY, off_axis)
@@ -242,7 +265,9 @@ def _candidates(shape: Shapes, start: Array, target: Array, duration: float) -> 
     return grid[np.argsort(size)[:_CANDIDATES]]
 
 
-def _refine(shape: Shapes, start: Array, target: Array, now: Array) -> tuple[Array, Array]:
+def _refine(
+    shape: Shapes, start: Array, target: Array, now: Array
+) -> tuple[Array, Array]:
     """Damped Newton from momenta (K, 3), all in one batch; steps that do not help are shortened.
 
     Returns:

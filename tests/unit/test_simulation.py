@@ -138,7 +138,7 @@ def test_a_request_outside_the_range_is_one_clear_error(action: int, seed: int, 
 def tumbling() -> tuple[Body, Steered]:
     body = random_body(np.random.default_rng(0))
     keys = [pose(arm_raise=160), pose(hip_flex=110, knee=120, left_arm_raise=40), pose(hip_flex=20)]
-    return body, Steered(through([0.0, 0.4, 0.9], keys), (), (), (), ())
+    return body, Steered(through([0.0, 0.4, 0.9], keys), (), (), (), (), ())
 
 
 def test_momentum_error_falls_fourfold_when_the_step_halves() -> None:

@@ -10,8 +10,9 @@ from benchmarks import simulation as benchmark
 from benchmarks.joint_limits import LIMITS, largest_angles
 from benchmarks.simulation import angular_momentum, core, count_turns, excess, summary
 from finephys.motion import simulation
-from finephys.motion.body import forward_kinematics, random_body
+from finephys.motion.body import ANGLE, forward_kinematics, random_body
 from finephys.motion.classes import pose
+from finephys.motion.curves import Steered, through
 from finephys.motion.simulation import simulate
 from finephys.skeleton import JOINT
 from finephys.types import WorldMotion
@@ -45,6 +46,7 @@ def posed(**degrees: float) -> dict[str, float]:
         ("head extension", {"head_flex": -70.0}, 70),
         ("arm behind the trunk", {"right_arm_raise": -70.0}, 70),
         ("arm across the chest", {"left_arm_raise": 90.0, "left_arm_side": -50.0}, 140),
+        ("arm across the chest", {"left_arm_raise": -100.0, "left_arm_side": 72.0}, 198),
     ],
 )
 def test_each_joint_angle_is_seen(movement: str, degrees: dict[str, float], expected: int) -> None:
@@ -59,7 +61,7 @@ def test_a_standing_body_is_within_every_limit() -> None:
         assert angle <= LIMITS[name].most - 9, name
 
 
-@pytest.mark.parametrize("action", [6, 9, 13, 15, 16, 17, 18, 25, 26, 34, 36, 40])
+@pytest.mark.parametrize("action", [6, 9, 13, 15, 16, 17, 18, 25, 26, 29, 33, 34, 36, 40])
 def test_no_joint_goes_past_its_limit(action: int) -> None:
     """Catches knees that bend backward in a squat and hips bent behind the back."""
     over, which = excess(motion(action).joints.astype(np.float64))
@@ -125,6 +127,20 @@ def test_twists_come_from_contact_and_from_uneven_arms() -> None:
         raised.append(np.degrees(np.arccos((arm * trunk).sum(1) / np.linalg.norm(arm, axis=1))))
     assert np.abs(raised[0] - raised[1]).max() > 20  # tilt
     assert np.degrees(np.arcsin(abs(trunk[0, 1]))) > 0.5  # contact: it leaves the floor leaning
+
+
+def test_steering_moves_a_joint_no_further_than_it_goes() -> None:
+    """Catches arms steered through the chest: a bump larger than the joint's range."""
+    column, low, high = ANGLE["left_arm_raise"], np.radians(4), np.radians(182)
+    held = through([0.0, 1.0], [pose(arm_raise=28)] * 2)
+    times = np.linspace(0, 1, 401)
+    for height, moved in ((-9.0, low - np.radians(28)), (9.0, high - np.radians(28)), (0.2, 0.2)):
+        steered = Steered(held, (column,), (0.1,), (0.9,), ((low, high),), (height,))
+        angle = steered(times)[:, column]
+        assert low - 1e-9 <= angle.min()
+        assert angle.max() <= high + 1e-9
+        assert angle[200] - angle[0] == pytest.approx(moved, abs=0.02)
+        assert angle[0] == angle[-1] == pytest.approx(np.radians(28))
 
 
 def test_a_motion_is_solved_once(monkeypatch: pytest.MonkeyPatch) -> None:
