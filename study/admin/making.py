@@ -39,6 +39,7 @@ class Edited:
 
     source: gr.Code
     said: gr.HTML
+    view: gr.HTML
     events: tuple[Any, ...]
 
 
@@ -69,6 +70,7 @@ def make(site: "Site") -> Made:
                     list(offered),
                     value=next(iter(offered), None),
                     label="Folder",
+                    elem_id="st-clips",
                     info="given at the start by --clips, grids of `python -m finephys batch` too",
                 )
                 manifest = gr.Dropdown(
@@ -154,8 +156,7 @@ def edit(site: "Site", chosen: gr.Dropdown) -> Edited:
     event = save.click(save_text, [chosen, source], [said], show_progress_on=[said], **SLOW)
     check.click(check_text, [chosen, source], [said], show_progress_on=[said], **SLOW)
     look.click(preview, [chosen], [view], show_progress_on=[said], **SLOW)
-    chosen.change(lambda: "", None, [view], **QUICK)
-    return Edited(source, said, (event,))
+    return Edited(source, said, view, (event,))
 
 
 def draft_folder(site: "Site", name: str) -> Folder:

@@ -117,13 +117,19 @@ def build(site: "Site") -> gr.Blocks:
                 return f"# study.yaml cannot be shown: {error}\n"
 
         shown = [steps, board, run.hashes, *found.standing, log]
-        page.load(names, [chosen], [chosen], **QUICK)
-        chosen.change(where, [chosen], shown, **QUICK)
-        chosen.change(text, [chosen], [edited.source], **QUICK)
-        chosen.change(lambda: ("", "", ""), None, [edited.said, run.said, found.said], **QUICK)
-        made.event.then(names, [made.name], [chosen], **QUICK).then(
-            text, [chosen], [edited.source], **QUICK
-        ).then(where, [chosen], shown, **QUICK)
+        # By hand or by the page itself, never both: a second, later answer would overwrite what
+        # was typed meanwhile.
+        said = [edited.said, edited.view, run.said, run.links, found.said]
+        chosen.input(where, [chosen], shown, **QUICK)
+        chosen.input(text, [chosen], [edited.source], **QUICK)
+        chosen.input(lambda: ("",) * len(said), None, said, **QUICK)
+        for event in (
+            page.load(names, [chosen], [chosen], **QUICK),
+            made.event.then(names, [made.name], [chosen], **QUICK),
+        ):
+            event.then(text, [chosen], [edited.source], **QUICK)
+            event.then(where, [chosen], shown, **QUICK)
+            event.then(lambda: ("",) * len(said), None, said, **QUICK)
         for event in (*edited.events, *run.events, *found.events):
             event.then(where, [chosen], shown, **QUICK)
         page.queue(default_concurrency_limit=1, max_size=20)

@@ -7,7 +7,7 @@ import gradio as gr
 
 from study import acts
 from study.admin import fragments
-from study.admin.parts import QUICK, RUNNER, SLOW, told
+from study.admin.parts import RUNNER, SLOW, told
 from study.admin.routes import RESULTS, result_files
 from study.admin.running import need_typed
 from study.audit import acts as recorded
@@ -145,7 +145,6 @@ def build(site: "Site", chosen: gr.Dropdown) -> Found:
         unblind.click(unblind_act, [chosen, typed], [said], show_progress_on=[said], **SLOW),
         report.click(report_act, [chosen, ours], [said], show_progress_on=[said], **SLOW),
     )
-    chosen.change(lambda: "", None, [typed], **QUICK)
     return Found((ours, files), said, acted)
 
 
@@ -188,7 +187,6 @@ def log(site: "Site", chosen: gr.Dropdown) -> gr.HTML:
         return sentence, log_of(site.folder(name)) if name in site.names() else ""
 
     withdraw.click(act, [chosen, rater], [said, shown], show_progress_on=[said], **SLOW)
-    chosen.change(lambda: "", None, [said], **QUICK)
     return shown
 
 

@@ -24,6 +24,7 @@ class Run:
 
     hashes: gr.HTML
     said: gr.HTML
+    links: gr.Textbox
     events: tuple[Any, ...]
 
 
@@ -117,8 +118,7 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
         invite.click(invite_act, [chosen, count], [links, said], show_progress_on=[said], **SLOW),
     )
     others.click(links_act, [chosen], [links, said], **QUICK)
-    chosen.change(lambda: ("", ""), None, [links, typed], **QUICK)
-    return Run(hashes, said, acted)
+    return Run(hashes, said, links, acted)
 
 
 def need_typed(name: str, typed: str, act: str) -> None:
