@@ -195,6 +195,12 @@ def test_ties_count_half_for_both() -> None:
     )
     assert found.ties == 2
     assert any("2 ties count as half a win" in note for note in found.notes)
+    uneven = [("A", "B", "left"), ("B", "A", "right"), ("A", "B", "left"), ("A", "B", "right")]
+    uneven_fit = bradley_terry(
+        some_choices(*uneven, ("A", "B", "tie"), ("A", "B", "tie")), "B", with_side=False
+    )
+    # Three wins, one loss and two ties are four wins to two.
+    assert uneven_fit.strengths["strength"].iloc[0] == pytest.approx(np.log(2))
     wins = win_counts(some_choices(("A", "B", "tie"), ("A", "B", "left")))
     assert wins.loc["A", "B"] == 1.5
     assert wins.loc["B", "A"] == 0.5

@@ -149,6 +149,14 @@ def test_rules_are_obeyed() -> None:
     table = rater_table(ratings, strict)
     constant = table["correlation"].isna()
     assert (table["kept"] == constant & (table["reasons"] == "")).all()
+    often = replace(nothing, most_repeat_difference=-1, least_repeats=1)
+    assert rater_table(ratings, often)["reasons"].str.contains("inconsistent").all()
+    seldom = replace(often, least_repeats=99)
+    assert not rater_table(ratings, seldom)["reasons"].str.contains("inconsistent").any()
+    failing = replace(nothing, most_gold_failures=-1)
+    assert rater_table(ratings, failing)["reasons"].str.contains("attention").all()
+    flat = replace(nothing, least_spread=9)
+    assert rater_table(ratings, flat)["reasons"].str.contains("spread").all()
     assert screened(ratings, rater_table(ratings))["rater"].nunique() == 6
     assert not set(bad) & set(screened(ratings, rater_table(ratings))["rater"])
 
