@@ -205,7 +205,8 @@ def interval(
     """Bootstrap 95 % interval: items are drawn with all their clips, the classifier trained anew.
 
     With the classifier trained once the interval would be too narrow: of 40 data sets of noise it
-    held .5 in 30 only.
+    held .5 in 30 only. Trained anew it held .5 in 25 of 25. Far from .5 it lies low, since a drawn
+    set has fewer different items to learn from.
     """
     rng = np.random.default_rng(seed)
     of_item = [np.flatnonzero(item == each) for each in range(item.max() + 1)]
