@@ -135,6 +135,7 @@ def largest_angles(joints: Array) -> dict[str, float]:
         hanging = (-arm[:, 2] > 0) & (np.hypot(arm[:, 0], arm[:, 2]) > 0.5)
         extended = np.degrees(np.arctan2(-arm[:, 0], -arm[:, 2]))
         level = np.hypot(arm[:, 0], arm[:, 1]) > 0.5
+        # From the side by the front; what is nearly straight back is extension, not this.
         crossed = np.degrees(np.arctan2(arm[:, 0], sign * arm[:, 1])) % 360
         for name, values in (
             ("elbow flexion", elbow),
@@ -144,7 +145,7 @@ def largest_angles(joints: Array) -> dict[str, float]:
             ("thigh behind the trunk", np.where(behind, -raised, 0.0)),
             ("thigh across the midline", np.degrees(-sign * np.arcsin(thigh[:, 1]))),
             ("arm behind the trunk", np.where(hanging, extended, 0.0)),
-            ("arm across the chest", np.where(level & (crossed < 270), crossed, 0.0)),
+            ("arm across the chest", np.where(level & (crossed < 240), crossed, 0.0)),
         ):  # fmt: skip
             found.setdefault(name, []).append(values)
     return {name: float(np.max(found[name])) for name in LIMITS}

@@ -192,11 +192,11 @@ _LEAP_OFF = pose(
     ARMS_OUT, left_hip_flex=-22, left_knee=11, right_hip_flex=55, right_knee=12, spine_flex=-4,
 )  # fmt: skip
 _SPLIT = pose(
-    ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-68, left_knee=4, left_hip_roll=20,
+    ARMS_OUT, right_hip_flex=88, right_knee=3, left_hip_flex=-66, left_knee=4, left_hip_roll=20,
     spine_flex=-14,
 )  # fmt: skip
 _SWITCHED = pose(
-    ARMS_OUT, left_hip_flex=88, left_knee=3, right_hip_flex=-68, right_knee=4, right_hip_roll=20,
+    ARMS_OUT, left_hip_flex=88, left_knee=3, right_hip_flex=-66, right_knee=4, right_hip_roll=20,
     spine_flex=-14,
 )  # fmt: skip
 _LAND_RIGHT = pose(
