@@ -69,13 +69,20 @@ def _request(arguments: argparse.Namespace) -> Request:
 
 def generate(arguments: argparse.Namespace) -> None:
     """Write the generated video, and the poses and request when asked for."""
-    from finephys.outputs import read_reprojected, write_poses, write_request
+    from finephys.outputs import (
+        read_reprojected,
+        write_pose_video,
+        write_poses,
+        write_request,
+    )
     from finephys.video import write_video
 
     source: Path | None = arguments.clip
     out: Path = arguments.out
     if out.suffix.lower() != ".mp4":
         raise RequestError(f"--out is {out.name}; give a file name that ends in .mp4.")
+    if arguments.pose_video is not None and arguments.pose_video.suffix.lower() != ".mp4":
+        raise RequestError(f"--pose-video is {arguments.pose_video.name}; it must end in .mp4.")
     request = _request(arguments)
     if source is None and request.action is None:
         if arguments.poses is None:
@@ -89,6 +96,8 @@ def generate(arguments: argparse.Namespace) -> None:
         for update in _follow(pipeline.stream_video(reprojected, times, request)):
             if update.stage is Stage.VIDEO and isinstance(update.value, VideoClip):
                 write_video(out, update.value)
+        if arguments.pose_video is not None:
+            write_pose_video(arguments.pose_video, reprojected, times)
         return
     pipeline = _pipeline(request.tier, arguments.device)
     for update in _follow(pipeline.stream(source, request)):
@@ -97,6 +106,9 @@ def generate(arguments: argparse.Namespace) -> None:
             write_request(out.with_suffix(".json"), update.value)
             if arguments.poses is not None:
                 write_poses(arguments.poses, update.value.poses)
+            if arguments.pose_video is not None:
+                found = update.value.poses
+                write_pose_video(arguments.pose_video, found.reprojected, found.frame_times)
             for note in update.notes:
                 _say(f"note: {note}")
 
@@ -332,6 +344,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
     made.add_argument("--method", help=f"{', '.join(METHODS)}; default {defaults.method}")
+    made.add_argument(
+        "--pose-video",
+        type=Path,
+        metavar="FILE.mp4",
+        help="also write S_re-proj in the OpenPose convention, for pose-driven generators",
+    )
     clip_options(made)
 
     made = command("batch", batch, "Make every method's video of every action and seed.")

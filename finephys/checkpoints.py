@@ -34,12 +34,13 @@ def checkpoint_path(tier: str, name: str) -> Path:
     """
     path = checkpoints_root() / tier / f"{name}.safetensors"
     if not path.is_file():
-        command = (
-            f"python -m finephys fetch {tier}"
-            if tier != "tiny"
-            else f"git checkout checkpoints/tiny, or python -m finephys train {name}"
+        way = (
+            f"run: git checkout checkpoints/tiny, or python -m finephys train {name}"
+            if tier == "tiny"
+            else "the paper's are not public: train them, or choose --tier sd15-controlnet, whose "
+            "weights come with: python -m finephys fetch sd15"
         )
-        raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; run: {command}")
+        raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; {way}")
     return path
 
 

@@ -103,7 +103,7 @@ def verify(folder: Path, names: tuple[str, ...], command: str) -> dict[str, Lock
     for name in names:
         if name not in locked:
             raise WeightsMissingError(
-                f"The weights of {name} are not in {folder.name}, or half of them; run: {command} "
+                f"The weights of {name} are missing, or were not wholly fetched; run: {command} "
                 f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)"
             )
         for file, wanted in locked[name].files.items():

@@ -10,6 +10,8 @@ import numpy as np
 from finephys.drawing import poses_video
 from finephys.errors import RequestError
 from finephys.files import whole_file
+from finephys.framing import frame_body
+from finephys.openpose import pose_video
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import MOTION_ARRAYS, Float, Pose2D, Poses, Result
 from finephys.video import write_video
@@ -58,6 +60,18 @@ def write_poses(path: Path, poses: Poses) -> None:
 def write_poses_video(path: Path, poses: Poses) -> None:
     """Write the four stages side by side as an mp4."""
     write_video(path, poses_video(poses))
+
+
+def write_pose_video(path: Path, pose: Pose2D, frame_times: Float) -> None:
+    """Write a pose, such as S_re-proj, as an mp4 in the OpenPose convention.
+
+    Args:
+        path: a .mp4 file.
+        pose: 2D joints in pixels; the square around them is drawn, 512 x 512.
+        frame_times: (16,) seconds in the file.
+    """
+    fps = 1 / float(frame_times[1] - frame_times[0])
+    write_video(path, pose_video(pose, frame_body(pose), fps))
 
 
 def write_request(path: Path, result: Result) -> None:

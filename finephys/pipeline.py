@@ -396,9 +396,11 @@ class Pipeline:
 
     def _checkpoints(self) -> dict[str, Path]:
         """Every checkpoint a run needs, by name; WeightsMissingError before any work is done."""
+        from finephys.generator.protocol import weights_file
+
         tier = CONFIGS[self.tier].pose_tier
         paths = {name: checkpoint_path(tier, name) for name in POSE_CHECKPOINTS}
-        return paths | {"generator": checkpoint_path(self.tier, "generator")}
+        return paths | {"generator": weights_file(self.tier)}
 
     @cached_property
     def weights(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
 from finephys.framing import Framing
+from finephys.generator.autoencoder import LatentAutoencoder, PixelAutoencoder
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
 from finephys.generator.sampling import (
@@ -155,17 +156,12 @@ class Generator:
             away = [torch.zeros_like(x) for x in levels] if self.config.guide_skeleton else levels
             empty = self._condition([""] * len(prompts), away) if guidance_scale != 1 else None
         scheduler = make_scheduler(self.config, self._sampler)
-        for latents in denoise_latents(
-            self._network,
-            scheduler,
-            self._noise(seeds),
-            asked,
-            empty,
-            steps,
-            guidance_scale,
-            stop,
-        ):
-            yield self._frames(latents)
+        noise = draw_clips(self.config, seeds).to(self._device)
+        denoising = denoise_latents(
+            self._network, scheduler, noise, asked, empty, steps, guidance_scale, stop
+        )
+        for step, latents in enumerate(denoising, 1):
+            yield frames_of(self._network.autoencoder, latents, self.config, step == steps)
 
     def _check(
         self,
@@ -180,13 +176,7 @@ class Generator:
                 f"{len(heatmaps)} heatmaps, {len(prompts)} prompts and {len(seeds)} seeds were "
                 "given; give one of each per clip."
             )
-        if not 1 <= steps <= 100:
-            raise RequestError(f"steps is {steps}; choose 1 to 100.")
-        if not 1 <= guidance_scale <= 20:
-            raise RequestError(f"guidance scale is {guidance_scale}; choose 1 to 20.")
-        for seed in seeds:
-            if not 0 <= seed < 2**31:
-                raise RequestError(f"seed is {seed}; choose 0 to {2**31 - 1}.")
+        check_ranges(seeds, steps, guidance_scale)
         for given in heatmaps:
             if given is None:
                 continue
@@ -212,20 +202,40 @@ class Generator:
             levels.append(torch.from_numpy(np.stack(stack)).to(self._device))
         return levels
 
-    def _noise(self, seeds: Sequence[int]) -> torch.Tensor:
-        side = self.config.size // self.config.patch
-        shape = (self.config.latent_channels, FRAMES, side, side)
-        clips = [draw_noise(self.config, shape, torch.Generator().manual_seed(s)) for s in seeds]
-        return torch.stack(clips).to(self._device)
 
-    def _frames(self, latents: torch.Tensor) -> Bytes:
-        """Latents (B, C, F, h, w) to uint8 (B, F, H, W, 3)."""
-        batch, _, frames, _, _ = latents.shape
-        with torch.inference_mode():
-            decoded = self._network.autoencoder.decode(latents.transpose(1, 2).flatten(0, 1))
-            levels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        shaped = levels.reshape(batch, frames, *levels.shape[1:]).permute(0, 1, 3, 4, 2)
-        return np.ascontiguousarray(shaped.cpu().numpy())
+def check_ranges(seeds: Sequence[int], steps: int, guidance_scale: float) -> None:
+    """Raise RequestError for what no generator takes."""
+    if not 1 <= steps <= 100:
+        raise RequestError(f"steps is {steps}; choose 1 to 100.")
+    if not 1 <= guidance_scale <= 20:
+        raise RequestError(f"guidance scale is {guidance_scale}; choose 1 to 20.")
+    for seed in seeds:
+        if not 0 <= seed < 2**31:
+            raise RequestError(f"seed is {seed}; choose 0 to {2**31 - 1}.")
+
+
+def draw_clips(config: GeneratorConfig, seeds: Sequence[int]) -> torch.Tensor:
+    """The noise of each seed's clip, (B, C, 16, h, w), the same on every device."""
+    side = config.size // config.patch
+    shape = (config.latent_channels, FRAMES, side, side)
+    clips = [draw_noise(config, shape, torch.Generator().manual_seed(seed)) for seed in seeds]
+    return torch.stack(clips)
+
+
+def frames_of(
+    autoencoder: PixelAutoencoder | LatentAutoencoder,
+    latents: torch.Tensor,
+    config: GeneratorConfig,
+    finished: bool,
+) -> Bytes:
+    """Latents (B, C, F, h, w) to uint8 (B, F, H, W, 3); coarse ones unless `finished`."""
+    batch, _, frames, _, _ = latents.shape
+    flat = latents.transpose(1, 2).flatten(0, 1)
+    with torch.inference_mode():
+        decoded = autoencoder.decode(flat) if finished else autoencoder.glance(flat, config.patch)
+        levels = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    shaped = levels.reshape(batch, frames, *levels.shape[1:]).permute(0, 1, 3, 4, 2)
+    return np.ascontiguousarray(shaped.cpu().numpy())
 
 
 def plain_config(config: GeneratorConfig) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Everything of a generator that has weights: text encoder, skeleton encoder, video U-Net, VAE."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -54,6 +54,20 @@ class _Skip(nn.Module):
 
     def forward(self, hidden: torch.Tensor, *_args: object, **_named: object) -> torch.Tensor:
         return hidden
+
+
+@contextmanager
+def without_motion(unet: nn.Module) -> Iterator[None]:
+    """Leave the motion modules of a video U-Net out, and put them back."""
+    blocks = [block for block in _motion_blocks(unet) if hasattr(block, "motion_modules")]
+    kept = [block.motion_modules for block in blocks]
+    try:
+        for block in blocks:
+            block.motion_modules = nn.ModuleList(_Skip() for _ in block.motion_modules)
+        yield
+    finally:
+        for block, modules in zip(blocks, kept, strict=True):
+            block.motion_modules = modules
 
 
 class VideoNetwork(nn.Module):
@@ -120,15 +134,6 @@ class VideoNetwork(nn.Module):
         ).sample
         return predicted
 
-    @contextmanager
-    def without_motion(self) -> Iterator[None]:
+    def without_motion(self) -> AbstractContextManager[None]:
         """Leave the motion modules out: every frame is then generated alone."""
-        blocks = _motion_blocks(self.unet)
-        kept = [block.motion_modules for block in blocks]
-        try:
-            for block in blocks:
-                block.motion_modules = nn.ModuleList(_Skip() for _ in block.motion_modules)
-            yield
-        finally:
-            for block, modules in zip(blocks, kept, strict=True):
-                block.motion_modules = modules
+        return without_motion(self.unet)

@@ -1,9 +1,12 @@
 """What a video generator is, and the table of all of them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
-from finephys.errors import RequestError
+from finephys.checkpoints import checkpoint_path
+from finephys.errors import RequestError, WeightsMissingError
+from finephys.fetch_lock import FOLDER_VARIABLE, LOCK, weights_folder
 from finephys.framing import Framing
 from finephys.types import LimbHeatmaps, Pose2D, VideoClip
 
@@ -80,11 +83,35 @@ def _tier(name: str) -> Callable[[str], VideoGenerator]:
     return load
 
 
+def _public(device: str) -> VideoGenerator:
+    from finephys.generator.controlnet import PoseVideoGenerator
+
+    return PoseVideoGenerator.load(device)
+
+
 GENERATORS: dict[str, Callable[[str], VideoGenerator]] = {
     "tiny": _tier("tiny"),
+    "sd15-controlnet": _public,
     "sd15": _tier("sd15"),
 }
 """Name -> what loads that generator onto a device. A new generator is one line here."""
+
+
+def weights_file(name: str) -> Path:
+    """The file that tells a generator's weights: its checkpoint, or the lock of fetched ones.
+
+    Raises:
+        WeightsMissingError: when it is absent; the text names the command to run.
+    """
+    if name != "sd15-controlnet":
+        return checkpoint_path(name, "generator")
+    lock = weights_folder("sd15") / LOCK
+    if not lock.is_file():
+        raise WeightsMissingError(
+            "The public weights of sd15-controlnet are missing; run: python -m finephys fetch sd15 "
+            f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)"
+        )
+    return lock
 
 
 def load_generator(name: str, device: str = "cpu") -> VideoGenerator:

@@ -6,14 +6,13 @@ betas rising linearly from 0.00085 to 0.012 over 1,000 steps (supplement A.1).
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from finephys.config import GeneratorConfig
 from finephys.errors import StoppedError, WeightsError
-from finephys.generator.network import VideoNetwork
 from finephys.generator.skeleton_encoder import Guidance
 from finephys.generator.text import TextFeatures
 
@@ -51,11 +50,40 @@ class Condition(NamedTuple):
 
     Attributes:
         text: features of their prompts.
-        guidance: features of their skeletons; None: the plain model.
+        guidance: features of their skeletons, or pictures of them for a ControlNet; None: the
+            plain model.
     """
 
     text: TextFeatures
-    guidance: Guidance | None
+    guidance: Guidance | torch.Tensor | None
+
+
+class Autoencoder(Protocol):
+    """What the denoising loop uses of an autoencoder."""
+
+    def limit(self, latents: torch.Tensor) -> torch.Tensor:
+        """Keep predicted clean latents in the range that frames have."""
+
+
+class DenoisingNetwork(Protocol):
+    """What the denoising loop uses of a network."""
+
+    @property
+    def config(self) -> GeneratorConfig:
+        """Says what the network predicts."""
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """Frames to latents and back."""
+
+    def __call__(
+        self,
+        noisy: torch.Tensor,
+        time: torch.Tensor,
+        text: TextFeatures,
+        guidance: Any,  # noqa: ANN401 -- each network has its own
+    ) -> torch.Tensor:
+        """What the U-Net predicts for latents (B, C, F, h, w) at times (B,)."""
 
 
 def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
@@ -115,12 +143,12 @@ def signal_and_noise(
 
 
 def predict_clean(
-    network: VideoNetwork,
+    network: DenoisingNetwork,
     scheduler: Scheduler,
     noisy: torch.Tensor,
     time: torch.Tensor,
     text: TextFeatures,
-    guidance: Guidance | None,
+    guidance: Guidance | torch.Tensor | None,
 ) -> torch.Tensor:
     """The clean latent that the network sees behind a noisy one.
 
@@ -146,7 +174,7 @@ def predict_clean(
 
 @torch.inference_mode()
 def denoise_latents(
-    network: VideoNetwork,
+    network: DenoisingNetwork,
     scheduler: Scheduler,
     noise: torch.Tensor,
     asked: Condition,

@@ -24,6 +24,7 @@ FILES = {
     "video": ("video.mp4", "video/mp4", "Generated video (mp4)"),
     "poses": ("poses.npz", "application/octet-stream", "Poses of all stages (npz)"),
     "poses_video": ("poses.mp4", "video/mp4", "Stages side by side (mp4)"),
+    "pose_video": ("pose.mp4", "video/mp4", "Skeleton for other generators, OpenPose (mp4)"),
     "request": ("request.json", "application/json", "Request and timings (json)"),
 }
 """Download -> (file name, media type, what the person reads)."""
@@ -91,6 +92,9 @@ class Runs:
         write_video(path["video"], result.video)
         outputs.write_poses(path["poses"], result.poses)
         outputs.write_poses_video(path["poses_video"], result.poses)
+        outputs.write_pose_video(
+            path["pose_video"], result.poses.reprojected, result.poses.frame_times
+        )
         outputs.write_request(path["request"], result)
         with self._lock:
             kept = run.folder.name in self._runs

@@ -20,7 +20,7 @@ def generator(request: pytest.FixtureRequest) -> VideoGenerator:
         try:
             _loaded[name] = load_generator(name)
         except WeightsMissingError as error:
-            if name == "tiny" or f"python -m finephys fetch {name}" not in str(error):
+            if name == "tiny" or "python -m finephys fetch sd15" not in str(error):
                 raise  # shipped weights are missing, or the text does not help
             pytest.skip(str(error))
     return _loaded[name]
