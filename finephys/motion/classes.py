@@ -76,7 +76,7 @@ HALF_TUCK = pose(
     WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50
 )
 PUCK = pose(WRAP, hip_flex=42, knee=72, spine_flex=14)
-HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, elbow=45, arm_roll=25, arm_side=50)
+HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, arm_raise=55, elbow=45, arm_roll=60)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
 TOUCH_BACK = pose(
     hip_flex=46, knee=72, hip_side=6, spine_flex=22, arm_raise=85, arm_side=40, elbow=20
@@ -363,7 +363,7 @@ CLASSES: dict[int, Airborne | Supported] = {
     36: _salto(_spinning(PUCK, 0.18, 0.76), TOUCH_BACK, -2, 2, _DOUBLE, _BACK),
     37: _salto(_twist_then(HALF_TUCK, 0.4, TUCK), TOUCH_BACK, -2, 1, _DOUBLE, _BACK, 0.5),
     38: _salto(_shaped(TUCK), TOUCH_BACK, -2, 0, _DOUBLE, _BACK),
-    39: _salto(_twist_then(HALF_PIKE, 0.46, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
+    39: _salto(_twist_then(HALF_PIKE, 0.4, PIKE), TOUCH_BACK, -2, 1, (1.0, 1.1), _BACK, 0.5),
     40: _salto(_shaped(PIKE), TOUCH_BACK, -2, 0, (1.0, 1.1), _BACK),
 }  # fmt: skip
 """Class id -> description. Left-footed and left-twisting; the other side is a mirror image."""
