@@ -403,3 +403,10 @@ def test_opinion_scores_count_what_they_are_over() -> None:
     scores = main_scores(ratings)
     assert table.loc["C", "mos"] == pytest.approx(scores[scores["method"] == "C"]["score"].mean())
     assert clip_matrix(scores, "d").shape == (5, 14)
+
+
+def test_attention_pages_have_no_say_on_bias() -> None:
+    """Attention clips come at fixed places and would look like a drift."""
+    ratings, _ = scripted_ratings(Script(quality=MIDDLE, dimensions=("d",), honest=5, bad=()), 1)
+    without = ratings[ratings["gold"].isna()]
+    pd.testing.assert_frame_equal(side_and_order(ratings), side_and_order(without))
