@@ -33,23 +33,17 @@ def pose(base: Pose | None = None, **degrees: float) -> Pose:
 ARMS_OUT = pose(arm_raise=88, arm_side=80, elbow=8)
 ARMS_UP = pose(arm_raise=165, arm_side=35, elbow=10)
 LOW = pose(arm_raise=-45, arm_side=15, elbow=10, hip_flex=75, knee=80, spine_flex=20)
-REACH = pose(
-    arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3
-)
+REACH = pose(arm_raise=168, arm_side=15, elbow=8, spine_flex=-6, knee=10, hip_flex=-6, hip_side=3)
 REACH_BACK = pose(REACH, hip_flex=8, spine_flex=-8)
 RUNNING = pose(ARMS_OUT, arm_raise=45, arm_side=50, elbow=45, spine_flex=2)
 HURDLE_OFF = pose(
     ARMS_UP, left_hip_flex=-14, left_knee=10, right_hip_flex=62, right_knee=75, arm_raise=95,
 )  # fmt: skip
 HURDLE = pose(ARMS_UP, hip_flex=22, knee=28, hip_side=2, arm_raise=150, spine_flex=2)
-HURDLE_LAND = pose(
-    ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=135, spine_flex=6
-)
+HURDLE_LAND = pose(ARMS_UP, hip_flex=32, knee=24, hip_side=2, arm_raise=135, spine_flex=6)
 SNAP = pose(ARMS_UP, arm_raise=150, hip_flex=58, knee=8, spine_flex=8, hip_side=2)
 SNAPPING = pose(ARMS_UP, arm_raise=140, hip_flex=60, knee=16, spine_flex=24, hip_side=2)
-SNAP_LAND = pose(
-    ARMS_UP, arm_raise=128, hip_flex=42, knee=26, spine_flex=16, hip_side=3
-)
+SNAP_LAND = pose(ARMS_UP, arm_raise=128, hip_flex=42, knee=26, spine_flex=16, hip_side=3)
 TUCK = pose(
     hip_flex=122, knee=132, hip_side=8, spine_flex=38, head_flex=22, arm_raise=62, arm_side=12,
     elbow=38,
@@ -72,9 +66,7 @@ WRAP = pose(
 )
 SPIN = pose(WRAP, arm_raise=22, arm_roll=100, elbow=75)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
-HALF_TUCK = pose(
-    WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50
-)
+HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
 PUCK = pose(WRAP, hip_flex=42, knee=72, spine_flex=14)
 HALF_PIKE = pose(WRAP, hip_flex=15, spine_flex=5, arm_raise=55, elbow=45, arm_roll=60)
 OPEN = pose(REACH, arm_raise=130, arm_side=50, hip_flex=12, knee=12, spine_flex=4)
@@ -84,9 +76,7 @@ TOUCH_BACK = pose(
 TOUCH_FRONT = pose(
     hip_flex=52, knee=58, hip_side=6, spine_flex=18, arm_raise=80, arm_side=50, elbow=20
 )
-SQUAT = pose(
-    hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15
-)
+SQUAT = pose(hip_flex=95, knee=95, hip_side=8, spine_flex=30, arm_raise=80, arm_side=45, elbow=15)
 SOFT_SQUAT = pose(SQUAT, spine_flex=8)
 PRESENT = pose(arm_raise=150, arm_side=50, elbow=8, hip_side=2, spine_flex=-4)
 
@@ -231,9 +221,7 @@ _BACK_ON_LEFT = pose(
     right_knee=72,
     spine_flex=4,
 )
-_SWING = pose(
-    ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10
-)
+_SWING = pose(ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10)
 _SIDE_SPLIT = pose(
     ARMS_OUT, hip_flex=25, hip_side=82, knee=2, hip_roll=35, spine_flex=4, arm_raise=80
 )

@@ -30,9 +30,7 @@ class Curve:
     def __call__(self, times: npt.ArrayLike) -> Array:
         """Values (T, D) at `times` (T,)."""
         at = np.asarray(times, np.float64)
-        index = np.clip(
-            np.searchsorted(self.times, at, side="right") - 1, 0, len(self.times) - 2
-        )
+        index = np.clip(np.searchsorted(self.times, at, side="right") - 1, 0, len(self.times) - 2)
         start, width = self.times[index], self.times[index + 1] - self.times[index]
         raw = (at - start) / width
         s = np.clip(raw, 0.0, 1.0)[:, None]
@@ -118,9 +116,7 @@ class Steered:
             s = np.clip((at - start) / (end - start), 0.0, 1.0)
             bump = height * (1 - (2 * s - 1) ** 4) ** 3
             bumps[column] = bumps.get(column, 0.0) + bump
-        for column, (least, most) in dict(
-            zip(self.columns, self.ranges, strict=True)
-        ).items():
+        for column, (least, most) in dict(zip(self.columns, self.ranges, strict=True)).items():
             own, bump = values[:, column], bumps[column]
             room = np.maximum(np.where(bump < 0, own - least, most - own), _LEAST_ROOM)
             values[:, column] = own + room * np.tanh(bump / room)

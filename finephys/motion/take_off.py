@@ -120,28 +120,20 @@ def solve(
         tuple(one.range for one in steering),
         (0.0,) * len(steering),
     )
-    lean = np.sign(somersaults * twists) * min(
-        abs(twists) * _LEFT_OVER, _MOST_LEFT_OVER
-    )
-    target = 2 * np.pi * np.array([somersaults, 0.0, twists]) + np.array(
-        [0.0, lean, 0.0]
-    )
+    lean = np.sign(somersaults * twists) * min(abs(twists) * _LEFT_OVER, _MOST_LEFT_OVER)
+    target = 2 * np.pi * np.array([somersaults, 0.0, twists]) + np.array([0.0, lean, 0.0])
     by_tilt = bool(somersaults and twists and steering)
     if by_tilt:
         shape = shapes_of([plain], body, duration, _COARSE)
         firsts = _tilted(shape, start, target, duration)
     else:
         shape = shapes_of([plain], body, duration)
-        momenta, misses = _refine(
-            shape, start, target, _candidates(shape, start, target, duration)
-        )
+        momenta, misses = _refine(shape, start, target, _candidates(shape, start, target, duration))
         if misses[0] <= _SOLVED or not steering:
             return _checked(plain, body, duration, start, momenta[0], float(misses[0]))
         firsts = np.pad(momenta[:_KEEP] / _UNIT, ((0, 0), (0, 1)))
     reaches = np.array([one.reach for one in steering])
-    momentum, start, steered = _steer(
-        plain, reaches, body, start, target, duration, firsts
-    )
+    momentum, start, steered = _steer(plain, reaches, body, start, target, duration, firsts)
     fine = shapes_of([steered], body, duration)
     momenta, misses = _refine(fine, start, target, momentum[None])
     tilt = float(np.abs(_angles(fine, start, momenta)[..., 1]).max())
@@ -186,9 +178,7 @@ def _tilted(shape: Shapes, start: Array, target: Array, duration: float) -> Arra
     grid[:, 3] = np.tile(np.linspace(0.1, 1, 40), 7) * -np.sign(target[0] * target[2])
     angles = _angles(shape, _leaning(start, grid[:, 3]), grid[:, :3] * _UNIT)
     missed = angles[-1] - angles[0] * _CHANGE - target
-    size_of = np.abs(missed * np.array([1.0, 0.4, 1.0])).max(1) + 0.5 * np.abs(
-        grid[:, 3]
-    )
+    size_of = np.abs(missed * np.array([1.0, 0.4, 1.0])).max(1) + 0.5 * np.abs(grid[:, 3])
     result: Array = grid[np.argsort(size_of)[: 2 * _KEEP]]
     return result
 
@@ -213,15 +203,11 @@ def _steer(
             limb_momentum=each.limb_momentum[:, own],
             trunk=each.trunk[:, own],
         )
-        return _miss(
-            shape, _leaning(start, unknowns[:, 3]), unknowns[:, :3] * _UNIT, target
-        )
+        return _miss(shape, _leaning(start, unknowns[:, 3]), unknowns[:, :3] * _UNIT, target)
 
     found, best = firsts[0], (True, np.inf)
     for first in firsts:
-        one, missed = _gauss_newton(
-            error, np.concatenate([first, np.zeros(len(reaches))]), 3
-        )
+        one, missed = _gauss_newton(error, np.concatenate([first, np.zeros(len(reaches))]), 3)
         off_axis = float(np.abs(one[[0, 2]]).max() / max(abs(one[1]), 1e-9))
         if (missed > _NEARLY, off_axis) < best:
             found, best = one, (missed > _NEARLY, off_axis)
@@ -265,9 +251,7 @@ def _candidates(shape: Shapes, start: Array, target: Array, duration: float) -> 
     return grid[np.argsort(size)[:_CANDIDATES]]
 
 
-def _refine(
-    shape: Shapes, start: Array, target: Array, now: Array
-) -> tuple[Array, Array]:
+def _refine(shape: Shapes, start: Array, target: Array, now: Array) -> tuple[Array, Array]:
     """Damped Newton from momenta (K, 3), all in one batch; steps that do not help are shortened.
 
     Returns:
