@@ -26,6 +26,12 @@ VERSION = 1
 BUSY_MILLISECONDS = 5000
 """How long a write waits for another process (a command line act) before it gives up."""
 
+LOG_SECONDS = 1.0
+"""Between two moves of the write-ahead log into the database while a server runs."""
+
+LOG_PAGES = 8000
+"""Length of the log at which the writer itself moves what is left of it, 32 MB."""
+
 Row = dict[str, Any]
 
 
@@ -64,10 +70,17 @@ class Store:
                 _prepare(self._writer)
                 self._reader = _connect(path)
                 self._reader.execute("pragma query_only = on")
+                self._mover = _connect(path)
             self.clock = clock or Clock(at_least=_latest_time(self._reader))
         except BaseException:
             release(self._served)
             raise
+        self._closing = threading.Event()
+        self._moving = threading.Thread(target=self._move_log, name="log", daemon=True)
+        if serving:
+            # Design choice: the log is moved aside from the writer, so that no answer waits for it.
+            self._writer.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
+            self._moving.start()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -105,12 +118,24 @@ class Store:
             self._writer.execute("pragma wal_checkpoint(truncate)")
 
     def close(self) -> None:
-        """Close both connections and let another server take the file."""
+        """Close all connections and let another server take the file."""
+        self._closing.set()
+        if self._moving.is_alive():
+            self._moving.join()
         with self._write_lock, self._read_lock:
+            self._mover.close()
             self._reader.close()
             self._writer.close()
             release(self._served)
             self._served = None
+
+    def _move_log(self) -> None:
+        while not self._closing.wait(LOG_SECONDS):
+            try:
+                self._mover.execute("pragma wal_checkpoint(passive)")
+            except sqlite3.DatabaseError as error:
+                # The answers are safe in the log; a write that cannot be stored is told by itself.
+                logger.warning("the log was not moved: %s", error)
 
     def __enter__(self) -> "Store":
         return self

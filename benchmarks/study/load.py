@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.study.made import Server, open_study, row, study_server
-from benchmarks.study.raters import Browser, Rater, Record, percentile
+from benchmarks.study.raters import CELLS, Browser, Rater, Record, percentile
+
+TURNS = 4
 
 BARE = """
 import sqlite3, sys
@@ -43,17 +45,18 @@ uvicorn.run(Starlette(routes=routes), port=int(sys.argv[2]), log_level="warning"
 
 
 def measure(raters: int, seconds: float) -> None:
-    """Both servers under the same load, in turns: bare, study, bare."""
+    """Both servers under the same load, in turns, so that other work on the machine meets both."""
     with tempfile.TemporaryDirectory() as place:
         folder = open_study(Path(place) / "load", watch=0.5)
         bare = Server([sys.executable, "-c", BARE, str(Path(place) / "bare.sqlite")])
         server = study_server(folder)
-        first = asyncio.run(_bare(bare.port, raters, seconds / 4))
-        record = asyncio.run(_study(server.port, raters, seconds))
-        second = asyncio.run(_bare(bare.port, raters, seconds / 4))
+        record, plain = Record(), Record()
+        for turn in range(TURNS):
+            asyncio.run(_bare(bare.port, plain, raters, seconds / TURNS / 2, turn))
+            asyncio.run(_study(server.port, record, raters, seconds / TURNS, turn))
+        cpu = server.cpu_seconds()
         bare.stop()
         said = server.stop()
-        plain = [*first.seconds, *second.seconds]
         lost, doubled, integrity = audit(folder.database, record)
         row(
             "raters answering once a second each",
@@ -62,9 +65,10 @@ def measure(raters: int, seconds: float) -> None:
             answers=len(record.seconds),
             p50_ms=percentile(record.seconds, 50),
             p99_ms=percentile(record.seconds, 99),
-            bare_p50_ms=percentile(plain, 50),
-            bare_p99_ms=percentile(plain, 99),
-            p99_ratio=round(percentile(record.seconds, 99) / percentile(plain, 99), 2),
+            bare_p50_ms=percentile(plain.seconds, 50),
+            bare_p99_ms=percentile(plain.seconds, 99),
+            p99_ratio=round(percentile(record.seconds, 99) / percentile(plain.seconds, 99), 2),
+            server_cpu_ms_per_answer=round(1000 * cpu / len(record.seconds), 2),
             errors=len(record.errors),
             first_error=record.errors[:1],
             rows_lost=lost,
@@ -88,17 +92,19 @@ def audit(database: Path, record: Record) -> tuple[int, int, str]:
     return lost, doubled + stray, str(integrity)
 
 
-async def _study(port: int, raters: int, seconds: float) -> Record:
-    record = Record()
+async def _study(port: int, record: Record, raters: int, seconds: float, turn: int) -> None:
     everybody_in = asyncio.Barrier(raters)
 
     async def one(number: int) -> None:
-        rng = np.random.default_rng([1, number])
+        rng = np.random.default_rng([1, turn, number])
         rater = Rater(Browser(port, record), _Beat(0), rng)
         await rater.enter()
         await everybody_in.wait()
+        # People do not turn their pages together: they are spread over the seconds of a page.
         end = time.monotonic() + seconds
-        beat = _Beat(number / raters)
+        beat = _Beat(len(CELLS) * number / raters)
+        await rater.browser.close()
+        await asyncio.sleep(len(CELLS) * number / raters)
         while time.monotonic() < end:
             if rater.done:
                 rater = Rater(Browser(port, record), beat, rng)
@@ -113,16 +119,14 @@ async def _study(port: int, raters: int, seconds: float) -> Record:
             await rater.browser.close()
 
     await asyncio.gather(*(one(number) for number in range(raters)))
-    return record
 
 
-async def _bare(port: int, raters: int, seconds: float) -> Record:
-    record = Record()
+async def _bare(port: int, record: Record, raters: int, seconds: float, turn: int) -> None:
     end = time.monotonic() + seconds
 
     async def one(number: int) -> None:
         beat = _Beat(number / raters)
-        rater = Rater(Browser(port, record), beat, np.random.default_rng([2, number]))
+        rater = Rater(Browser(port, record), beat, np.random.default_rng([2, turn, number]))
         position = 0
         while time.monotonic() < end:
             await rater.score(position)
@@ -130,7 +134,6 @@ async def _bare(port: int, raters: int, seconds: float) -> Record:
         await rater.browser.close()
 
     await asyncio.gather(*(one(number) for number in range(raters)))
-    return record
 
 
 class _Beat:

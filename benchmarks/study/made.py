@@ -111,6 +111,11 @@ class Server:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}/"
 
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time it has used."""
+        used = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """End it as a power cut would, as far as a process can."""
         self.process.kill()

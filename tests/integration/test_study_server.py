@@ -197,6 +197,41 @@ def test_a_file_of_an_earlier_version_is_migrated(tmp_path):
     again.close()
 
 
+def _write(store: Store, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        with store.transaction() as database:
+            database.execute("insert into receipts values (?, 1.0, 0)", (f"{number:4000d}",))
+
+
+def test_a_serving_store_moves_its_log_aside_from_the_writer(tmp_path, monkeypatch):
+    # Bug: nobody moves the log, or every hundredth answer waits for its move.
+    monkeypatch.setattr("study.store.LOG_SECONDS", 0.02)
+    path, log = tmp_path / "study.sqlite", tmp_path / "study.sqlite-wal"
+    with Store(path, serving=True) as store:
+        _write(store, 0, 60)
+        for _ in range(400):
+            if path.stat().st_size > 60 * 4000:
+                break
+            time.sleep(0.02)
+        else:
+            pytest.fail("the answers stayed in the log")
+        size = log.stat().st_size
+        time.sleep(0.2)
+        _write(store, 60, 20)
+        assert log.stat().st_size == size, "the log begins anew once all of it was moved"
+        store.shrink_log()
+        assert log.stat().st_size == 0
+
+
+def test_the_log_is_bounded_when_raters_never_pause(tmp_path, monkeypatch):
+    # Bug: the log fills the disk, because it is never wholly moved between two answers.
+    monkeypatch.setattr("study.store.LOG_SECONDS", 3600)
+    monkeypatch.setattr("study.store.LOG_PAGES", 50)
+    with Store(tmp_path / "study.sqlite", serving=True) as store:
+        _write(store, 0, 300)
+        assert (tmp_path / "study.sqlite-wal").stat().st_size < 80 * 4200
+
+
 def test_a_draft_is_not_served(root):
     folders.write_milestones(folders.Folder(root), Milestones())
     with pytest.raises(PhaseError, match="draft"):
