@@ -115,7 +115,10 @@ class Store:
     def shrink_log(self) -> None:
         """Move the write-ahead log into the database file and empty it, so nothing lingers."""
         with self._write_lock, _sentences(self.path):
-            self._writer.execute("pragma wal_checkpoint(truncate)")
+            busy, _, _ = self._writer.execute("pragma wal_checkpoint(truncate)").fetchone()
+        if busy:
+            # Deleted rows may be read from the log until it is moved the next time.
+            logger.warning("the log of %s is in use and was not emptied", self.path.name)
 
     def close(self) -> None:
         """Close all connections and let another server take the file."""
