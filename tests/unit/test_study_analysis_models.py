@@ -410,3 +410,19 @@ def test_attention_pages_have_no_say_on_bias() -> None:
     ratings, _ = scripted_ratings(Script(quality=MIDDLE, dimensions=("d",), honest=5, bad=()), 1)
     without = ratings[ratings["gold"].isna()]
     pd.testing.assert_frame_equal(side_and_order(ratings), side_and_order(without))
+
+
+def test_raters_with_opposite_preferences_of_side_are_no_common_bias() -> None:
+    """Errors taken as independent between scores would call a chance mean of raters a bias."""
+    script = Script(quality=MIDDLE, dimensions=("d",), honest=10, bad=(), left_bias=0)
+    common = 0
+    for seed in range(10):
+        ratings, _ = scripted_ratings(script, seed)
+        liking = pd.Series(
+            np.random.default_rng(seed).normal(0, 1.5, 10), ratings["rater"].unique()
+        )
+        side = ratings["side"].map({"left": 0.5, "right": -0.5, "single": 0.0})
+        ratings["score"] = ratings["score"] + side * ratings["rater"].map(liking)
+        found = side_and_order(ratings).set_index("effect")
+        common += found.loc["left side", "p"] < 0.05
+    assert common <= 2
