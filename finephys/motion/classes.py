@@ -55,15 +55,7 @@ PIKE = pose(
 STRETCHED = pose(
     hip_flex=-6, knee=3, hip_side=2, spine_flex=-8, arm_raise=20, arm_side=55, elbow=15
 )
-WRAP = pose(
-    STRETCHED,
-    hip_flex=2,
-    spine_flex=2,
-    arm_raise=22,
-    arm_side=72,
-    arm_roll=110,
-    elbow=112,
-)
+WRAP = pose(STRETCHED, hip_flex=2, spine_flex=2, arm_raise=22, arm_side=72, arm_roll=110, elbow=112)
 SPIN = pose(WRAP, arm_raise=22, arm_roll=100, elbow=75)
 ONE_ARM = pose(STRETCHED, arm_raise=100, arm_side=60, elbow=30, hip_flex=20, knee=30)
 HALF_TUCK = pose(WRAP, hip_flex=28, knee=48, spine_flex=8, elbow=45, arm_roll=25, arm_side=50)
@@ -161,13 +153,7 @@ def _shaped(shape: Pose, enter: float = 0.25, leave: float = 0.72) -> tuple[Key,
 
 def _twist_then(puck: Pose, until: float, shape: Pose) -> tuple[Key, ...]:
     """Shapes of a double salto that twists while open, then closes to `shape`."""
-    return (
-        (0.16, puck),
-        (until, puck),
-        (until + 0.17, shape),
-        (0.8, shape),
-        (0.92, OPEN),
-    )
+    return ((0.16, puck), (until, puck), (until + 0.17, shape), (0.8, shape), (0.92, OPEN))
 
 
 def _spinning(shape: Pose, enter: float = 0.2, leave: float = 0.68) -> tuple[Key, ...]:
@@ -190,36 +176,16 @@ _SWITCHED = pose(
     spine_flex=-14,
 )  # fmt: skip
 _LAND_RIGHT = pose(
-    ARMS_OUT,
-    right_hip_flex=28,
-    right_knee=22,
-    left_hip_flex=-28,
-    left_knee=25,
-    spine_flex=2,
+    ARMS_OUT, right_hip_flex=28, right_knee=22, left_hip_flex=-28, left_knee=25, spine_flex=2
 )
 _LAND_LEFT = pose(
-    ARMS_OUT,
-    left_hip_flex=28,
-    left_knee=22,
-    right_hip_flex=-28,
-    right_knee=25,
-    spine_flex=2,
+    ARMS_OUT, left_hip_flex=28, left_knee=22, right_hip_flex=-28, right_knee=25, spine_flex=2
 )
 _BACK_ON_RIGHT = pose(
-    ARMS_OUT,
-    right_hip_flex=-14,
-    right_knee=18,
-    left_hip_flex=38,
-    left_knee=72,
-    spine_flex=4,
+    ARMS_OUT, right_hip_flex=-14, right_knee=18, left_hip_flex=38, left_knee=72, spine_flex=4
 )
 _BACK_ON_LEFT = pose(
-    ARMS_OUT,
-    left_hip_flex=-14,
-    left_knee=18,
-    right_hip_flex=38,
-    right_knee=72,
-    spine_flex=4,
+    ARMS_OUT, left_hip_flex=-14, left_knee=18, right_hip_flex=38, right_knee=72, spine_flex=4
 )
 _SWING = pose(ARMS_OUT, right_hip_flex=75, right_knee=6, left_hip_flex=-35, left_knee=10)
 _SIDE_SPLIT = pose(
@@ -231,12 +197,7 @@ _RING = pose(
     head_flex=-45,
 )  # fmt: skip
 _STAG = pose(
-    ARMS_OUT,
-    right_hip_flex=88,
-    right_knee=118,
-    left_hip_flex=-60,
-    left_knee=4,
-    spine_flex=-10,
+    ARMS_OUT, right_hip_flex=88, right_knee=118, left_hip_flex=-60, left_knee=4, spine_flex=-10
 )
 _JUMP_OFF = pose(ARMS_OUT, knee=10, hip_flex=-4, hip_side=3, arm_raise=110)
 _JUMP_LAND = pose(ARMS_OUT, knee=28, hip_flex=24, hip_side=4, spine_flex=6)
@@ -276,12 +237,7 @@ _WALKOVER_OFF = pose(
     arm_raise=95, arm_side=45,
 )  # fmt: skip
 _WALKOVER_SPLIT = pose(
-    ARMS_OUT,
-    right_hip_flex=-55,
-    right_knee=4,
-    left_hip_flex=58,
-    left_knee=4,
-    spine_flex=-18,
+    ARMS_OUT, right_hip_flex=-55, right_knee=4, left_hip_flex=58, left_knee=4, spine_flex=-18
 )
 _WALKOVER_LAND = pose(
     ARMS_UP, right_hip_flex=-32, right_knee=14, left_hip_flex=48, left_knee=8, spine_flex=-30,

@@ -72,10 +72,7 @@ def through(
         left, right = slope[:-1], slope[1:]
         first, second = 2 * width[1:] + width[:-1], width[1:] + 2 * width[:-1]
         same_sign = left * right > 1e-12
-        safe_left, safe_right = (
-            np.where(same_sign, left, 1.0),
-            np.where(same_sign, right, 1.0),
-        )
+        safe_left, safe_right = (np.where(same_sign, left, 1.0), np.where(same_sign, right, 1.0))
         mean = (first + second) / (first / safe_left + second / safe_right)
         velocities[1:-1] = np.where(same_sign, mean, 0.0)
     if start_velocity is not None:

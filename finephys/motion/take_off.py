@@ -146,12 +146,7 @@ def solve(
 
 
 def _checked(
-    angles: Steered,
-    body: Body,
-    duration: float,
-    start: Array,
-    momentum: Array,
-    left: float,
+    angles: Steered, body: Body, duration: float, start: Array, momentum: Array, left: float
 ) -> Flight:
     if left > _SOLVED:
         raise NoFlightError(
