@@ -167,13 +167,13 @@ def nothing() -> tuple[Any, ...]:
 def log(site: "Site", chosen: gr.Dropdown) -> gr.HTML:
     """Every recorded act, and withdrawing a rater who asked for it outside the page."""
     shown = gr.HTML("", elem_id="st-log")
-    with gr.Row(equal_height=True):
+    with gr.Row():
         rater = gr.Textbox(
             label="Withdraw a rater: the id, as on the board",
             info="deletes who it was and every answer, also from the snapshots here",
             elem_id="st-rater",
         )
-        withdraw = gr.Button("Delete all that this rater gave", variant="stop")
+        withdraw = gr.Button("Delete all that this rater gave", variant="stop", scale=0)
     said = gr.HTML("", elem_id="st-withdrawn")
 
     def act(name: str, rater: str) -> tuple[str, Any]:

@@ -38,19 +38,19 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
             )
             open_it = gr.Button("Open the study", variant="primary")
             hashes = gr.HTML("", elem_id="st-hashes")
+            gr.Markdown("### 2. Invite\nPersonal links are shown once: copy them now.")
+            count = gr.Number(10, precision=0, minimum=1, maximum=1000, label="Personal links")
+            invite = gr.Button("Make personal links")
+            others = gr.Button("Show the open link and the Prolific link")
+            links = gr.Textbox(
+                "", lines=4, max_lines=12, label="Links", buttons=["copy"], elem_id="st-links"
+            )
+        with gr.Column(min_width=280):
             gr.Markdown("### 3. Keep\nSnapshots are also taken by themselves, every ten minutes.")
             keep = gr.Button("Back up now")
             gr.Markdown("### 4. Close\nNo answer comes in afterwards; this cannot be undone.")
             typed = gr.Textbox(label="Type the study's name to close it", elem_id="st-close-name")
             close = gr.Button("Close the study", variant="stop")
-        with gr.Column(min_width=280):
-            gr.Markdown("### 2. Invite\nPersonal links are shown once: copy them now.")
-            count = gr.Number(10, precision=0, minimum=1, maximum=1000, label="Personal links")
-            invite = gr.Button("Make personal links")
-            links = gr.Textbox(
-                "", lines=4, max_lines=12, label="Links", buttons=["copy"], elem_id="st-links"
-            )
-            others = gr.Button("Show the open link and the Prolific link")
 
     def open_act(name: str) -> str:
         def go() -> str:

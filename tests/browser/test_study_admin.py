@@ -229,7 +229,7 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     says(page, "#st-results-said", "The report is written.")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="Open the report").click()
-    opened.value.get_by_role("heading", name="results").first.wait_for()
+    opened.value.get_by_text("Results of a blinded rating study").wait_for()
     for file in ("results.json", "ratings.csv", "ratings.json"):
         with page.expect_download() as download:
             page.get_by_role("link", name=file, exact=True).click()
