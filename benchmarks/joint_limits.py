@@ -123,7 +123,7 @@ def largest_angles(joints: Array) -> dict[str, float]:
     for side, sign in (("left", 1.0), ("right", -1.0)):
         thigh, arm = seen(lower, f"{side} thigh"), seen(chest, f"{side} arm")
         raised = np.degrees(np.arctan2(thigh[:, 0], -thigh[:, 2]))
-        behind = thigh[:, 0] < 0
+        behind = (thigh[:, 0] < 0) & (np.hypot(thigh[:, 0], thigh[:, 2]) > 0.5)
         forward = np.degrees(np.arccos(np.clip(-thigh[:, 2], -1, 1)))
         elbow = _between(limb[f"{side} arm"], limb[f"{side} forearm"])
         knee = _between(limb[f"{side} thigh"], limb[f"{side} shank"])
