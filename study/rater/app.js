@@ -72,8 +72,8 @@ async function goThrough(study, say) {
 async function pages(study, say, { position, begun, pages: total }) {
   if (!begun) await steps.instructions(study, say);
   for (let at = position, furthest = position; at < total;) {
-    advance(say, at, total);
     const page = await askUntilDone("GET", `pages/${at}?language=${study.language}`, null, keep);
+    advance(say, at, total);
     const where = await item(page, study, say, at > 0 && at === furthest);
     if (where === "reload") return false;
     at += where === "back" ? -1 : 1;

@@ -265,6 +265,7 @@ export function item(page, study, say, mayGoBack) {
     function leave(where) {
       if (watch.left) return;
       watch.left = true;
+      document.querySelector(".item").inert = true; // until the next page stands in its place
       document.removeEventListener("keydown", key);
       watch.stop();
       unlisten();
