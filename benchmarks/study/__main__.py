@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.study import dropouts, forged, kills, load, page, trouble
+from benchmarks.study import dropouts, forged, kills, load, page, site, trouble
 from benchmarks.study.made import open_study, row, study_server
 
 
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parts: dict[str, Callable[[argparse.Namespace], None]] = {
         "start": lambda _: start(),
+        "site": lambda _: site.measure(),
         "load": lambda given: load.measure(given.raters, given.seconds),
         "kills": lambda given: kills.measure(given.kills),
         "trouble": lambda _: trouble.measure(),

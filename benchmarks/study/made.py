@@ -77,7 +77,7 @@ def open_study(root: Path, *, size: int = 128, watch: float = 0.0, seed: int = 0
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, arguments: list[str], port: int | None = None) -> None:
+    def __init__(self, arguments: list[str], port: int | None = None, path: str = "health") -> None:
         self.port = port or free_port()
         began = time.monotonic()
         self.process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Server:
         self.said = ""
         while self.process.poll() is None:
             try:
-                with urllib.request.urlopen(f"{self.url}health", timeout=5):  # noqa: S310
+                with urllib.request.urlopen(f"{self.url}{path}", timeout=5):  # noqa: S310
                     break
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.01)

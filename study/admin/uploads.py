@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from study.errors import StudyError
-from study.sources import VIDEOS
 
-ACCEPTED = (*VIDEOS, ".yaml", ".csv", ".json")
 LARGEST_CLIP = 100_000_000
 LARGEST_UPLOAD = 2_000_000_000
 MOST_FILES = 5000
@@ -32,6 +30,13 @@ _PART = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,120}")
 
 class UploadError(StudyError):
     """A file that is not taken; what came before it stays."""
+
+
+def accepted() -> tuple[str, ...]:
+    """Endings of files that a study may be made from, in small letters."""
+    from study.sources import VIDEOS  # brings a decoder, which raters never need
+
+    return (*VIDEOS, ".yaml", ".csv", ".json")
 
 
 def folder(studies: Path, upload: str) -> Path:
@@ -75,8 +80,8 @@ def inside(root: Path, name: str) -> Path:
             f"{name[:200]!r} cannot be taken; name files METHOD/ITEM.mp4, without dots or signs at "
             "the beginning of a name."
         )
-    if PurePosixPath(name).suffix.lower() not in ACCEPTED:
-        raise UploadError(f"{name[:200]!r} is no file of a study; give {', '.join(ACCEPTED)}.")
+    if PurePosixPath(name).suffix.lower() not in accepted():
+        raise UploadError(f"{name[:200]!r} is no file of a study; give {', '.join(accepted())}.")
     return root.joinpath(*parts)
 
 
@@ -208,7 +213,8 @@ def _is_litter(info: zipfile.ZipInfo) -> bool:
 def _without_top(names: list[str]) -> list[str]:
     """Names without the one folder that holds everything, if METHOD/ITEM.mp4 begins below it."""
     tops = {name.partition("/")[0] for name in names}
-    flat = any(name.count("/") < 2 for name in names if name.lower().endswith(VIDEOS))
+    tables = (".yaml", ".csv", ".json")
+    flat = any(name.count("/") < 2 for name in names if not name.lower().endswith(tables))
     if len(tops) != 1 or flat or any("/" not in name for name in names):
         return names
     return [name.partition("/")[2] for name in names]
