@@ -1,0 +1,193 @@
+"""What skeleton guidance costs: seconds a denoising step over the plain AnimateDiffPipeline.
+
+`python -m benchmarks.guidance [--width narrow|real] [--steps N] [--repeats N]` prints one JSON row.
+
+One U-Net, one set of random weights, in one run: the public AnimateDiffPipeline of diffusers, the
+same latents through the project's own network without a skeleton, and with one. The plain pipeline
+does both halves of classifier-free guidance in one batch of two, so here it runs without it, as
+both others do. Rounds alternate between the three, and medians are compared. "real" is the size of
+Stable Diffusion 1.5 in half precision and needs a GPU; "narrow" runs anywhere, and there fixed
+costs weigh more than at the real size.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AnimateDiffPipeline, DDIMScheduler
+
+from finephys.config import SD15_GENERATOR, GeneratorConfig
+from finephys.framing import frame_body
+from finephys.generator.autoencoder import LatentAutoencoder
+from finephys.generator.diffusion import draw_clips, frames_of
+from finephys.generator.network import VideoNetwork
+from finephys.generator.text import TextFeatures
+from finephys.heatmaps import limb_heatmaps
+from finephys.observe import simulated
+from finephys.skeleton import FRAMES
+from finephys.types import Request, VideoClip
+from finephys.video import write_video
+
+NARROW = replace(
+    SD15_GENERATOR,
+    size=128,
+    channels=(32, 64, 128, 128),
+    groups=8,
+    heads=4,
+    skeleton_channels=(8, 16, 32, 32),
+    text_width=64,
+    text_layers=1,
+    text_heads=2,
+)
+"""The same classes and proportions, a tenth as wide, at a quarter of the resolution."""
+
+NARROW_VAE = (32, 32, 64, 64)
+
+
+def seconds(action: Any, device: str) -> tuple[float, Any]:  # noqa: ANN401
+    """Seconds that an action takes, the device's work included, and what it gives."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    given = action()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, given
+
+
+def plain_pipeline(network: VideoNetwork) -> AnimateDiffPipeline:
+    """The public pipeline around the same weights; its text is given as embeddings."""
+    pipeline = AnimateDiffPipeline(
+        vae=network.autoencoder.vae,
+        text_encoder=network.text_encoder,
+        tokenizer=None,
+        unet=network.unet,
+        motion_adapter=None,
+        scheduler=DDIMScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="linear", clip_sample=False
+        ),
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> dict[str, Any]:
+    """All figures of one size on one device."""
+    dtype = torch.float16 if device == "cuda" else torch.float32
+    torch.manual_seed(0)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with torch.device(device):
+        network = VideoNetwork(config, config.text_vocabulary - 1)
+        if config is NARROW:
+            network.autoencoder = LatentAutoencoder(NARROW_VAE)
+    network = network.to(dtype).eval()
+    pose_seconds, pose = seconds(lambda: simulated(Request(action=38)).detected, device)
+    canvas = frame_body(pose)
+    heat_seconds, heatmaps = seconds(
+        lambda: limb_heatmaps(pose, canvas, config.heatmap_levels), device
+    )
+    tokens = torch.randn(1, config.text_length, config.text_width).to(device, dtype)
+    text = TextFeatures(tokens, tokens.mean(1))
+    latents = draw_clips(config, [0]).to(device, dtype)
+    levels = [torch.from_numpy(level)[None].to(device, dtype) for level in heatmaps.levels]
+    pipeline = plain_pipeline(network)
+
+    def plain() -> None:
+        pipeline(
+            prompt_embeds=tokens,
+            num_frames=FRAMES,
+            height=config.size,
+            width=config.size,
+            num_inference_steps=steps,
+            guidance_scale=1.0,
+            latents=latents.clone(),
+            output_type="latent",
+        )
+
+    def own(guided: bool) -> None:
+        scheduler = pipeline.scheduler
+        scheduler.set_timesteps(steps, device=device)
+        guidance = network.encode_skeleton(levels, text) if guided else None
+        sample = latents.clone()
+        for step in scheduler.timesteps:
+            noise = network(sample, step.expand(1), text, guidance)
+            sample = scheduler.step(noise, step, sample).prev_sample
+
+    taken: dict[str, list[float]] = {"plain": [], "own": [], "guided": []}
+    with torch.inference_mode():
+        for round_number in range(repeats + 1):  # the first warms up
+            for name, run in (
+                ("plain", plain),
+                ("own", lambda: own(False)),
+                ("guided", lambda: own(True)),
+            ):
+                spent, _ = seconds(run, device)
+                if round_number:
+                    taken[name].append(spent / steps)
+        decode_seconds, frames = seconds(
+            lambda: frames_of(network.autoencoder, latents, config, True), device
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        clip = VideoClip(np.ascontiguousarray(frames[0]), 8.0)
+        file_seconds, _ = seconds(lambda: write_video(Path(folder) / "clip.mp4", clip), device)
+    median = {name: statistics.median(values) for name, values in taken.items()}
+    around = pose_seconds + heat_seconds + decode_seconds + file_seconds
+    whole = 50 * median["guided"] * 2  # 50 steps with classifier-free guidance
+    return {
+        "benchmark": "guidance",
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "dtype": str(dtype).removeprefix("torch."),
+        "size": config.size,
+        "channels": config.channels,
+        "steps": steps,
+        "repeats": repeats,
+        "seconds_a_step": {name: round(value, 4) for name, value in median.items()},
+        "spread": {name: [round(min(v), 4), round(max(v), 4)] for name, v in taken.items()},
+        "guided_over_plain": round(median["guided"] / median["plain"], 4),
+        "guided_over_own": round(median["guided"] / median["own"], 4),
+        "around_denoising_seconds": {
+            "simulated pose": round(pose_seconds, 3),
+            "heatmaps": round(heat_seconds, 3),
+            "decode": round(decode_seconds, 3),
+            "mp4": round(file_seconds, 3),
+        },
+        "around_denoising_share_of_50_steps": round(around / (around + whole), 4),
+        "peak_gigabytes": round(peak_gigabytes(device), 2),
+    }
+
+
+def peak_gigabytes(device: str) -> float:
+    """Most memory used so far: of the GPU, or of the whole process on a CPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def main() -> None:
+    """Print one row."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", choices=("narrow", "real"), help="default: real with a GPU")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    width = given.width or ("real" if device == "cuda" else "narrow")
+    config = SD15_GENERATOR if width == "real" else NARROW
+    print(json.dumps(measure(config, device, given.steps, given.repeats)))
+
+
+if __name__ == "__main__":
+    main()
