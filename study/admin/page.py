@@ -60,6 +60,11 @@ def application(site: "Site") -> Starlette:
     return app
 
 
+def phase_of(site: "Site", name: str) -> str:
+    """Where a study stands."""
+    return folders.read_milestones(site.folder(name)).phase
+
+
 def build(site: "Site") -> gr.Blocks:
     """Every tab of the page."""
     with gr.Blocks(title="Studies", analytics_enabled=False) as page:
@@ -92,8 +97,9 @@ def build(site: "Site") -> gr.Blocks:
 
         def names(wanted: str | None) -> Any:  # noqa: ANN401
             there = site.names()
-            value = wanted if wanted in there else there[0] if there else None
-            return gr.Dropdown(there, value=value)
+            running = [name for name in there if phase_of(site, name) == "open"]
+            first = next(iter([*running, *there]), None)
+            return gr.Dropdown(there, value=wanted if wanted in there else first)
 
         def where(name: str | None) -> tuple[Any, ...]:
             if name not in site.names():

@@ -1,9 +1,10 @@
 """What the runner's page asks for beside itself: the board, uploads, previews, results."""
 
 import asyncio
-import contextlib
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -135,9 +136,9 @@ class _Page:
         async with self._lock:
             if self._app is None:
                 app = await asyncio.to_thread(_build, self._site)
-                started = asyncio.Event()
+                started = asyncio.get_running_loop().create_future()
                 self._task = asyncio.create_task(_live(app, started))
-                await started.wait()
+                await started
                 self._app = app
         # Gradio is told its whole address when it is mounted; starlette has cut it off.
         root = scope.get("app_root_path", "")
@@ -146,7 +147,9 @@ class _Page:
 
 def _build(site: "Site") -> Starlette:
     if "GRADIO_TEMP_DIR" not in os.environ:
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="study-admin-")
+        place = tempfile.mkdtemp(prefix="study-admin-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = place
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from study.admin import page
@@ -154,8 +157,15 @@ def _build(site: "Site") -> Starlette:
     return page.application(site)
 
 
-async def _live(app: Starlette, started: asyncio.Event) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
+async def _live(app: Starlette, started: "asyncio.Future[None]") -> None:
+    """Keep the page's own tasks running; what keeps them from starting is said to `started`."""
+    try:
         async with app.router.lifespan_context(app):
-            started.set()
+            started.set_result(None)
             await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        logger.debug("the runner's page ends with its server")
+    except Exception as error:
+        if started.done():
+            raise
+        started.set_exception(error)

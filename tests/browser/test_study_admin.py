@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from study_clips import METHODS, make_clips
+from study_folder import make_study
 from study_site import PASSWORD, SiteServer
 
 from study.definition import Recruiting, dump, parse
@@ -263,6 +264,23 @@ def test_a_grid_on_the_server_on_a_phone(tabs: Tabs, site: SiteServer) -> None:
         else:
             chosen.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_the_board_asks_only_while_somebody_looks(tabs: Tabs, site: SiteServer) -> None:
+    """A board that asks on behind other tabs costs the raters' server for nothing."""
+    make_study(site.studies / "small")
+    page = tabs.runner()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    tab(page, "Board")
+    says(page, "#st-board", "small is open")
+    with page.expect_request(re.compile("/board/small")):
+        pass  # again, by itself
+    tab(page, "Plan")
+    page.wait_for_timeout(1000)
+    asked.clear()
+    page.wait_for_timeout(9000)
+    assert not [url for url in asked if "/board/" in url]
 
 
 def test_a_stranger_is_asked_for_the_password_and_nothing_else_is_shown(tabs: Tabs) -> None:
