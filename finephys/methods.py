@@ -109,8 +109,8 @@ _TABLE = (
     Method(
         "smoothed", "S_detect after a Savitzky-Golay smoother weighted by its scores.", _smoothed
     ),
-    Method("lifted", "S_dd, lifted to 3D by data alone, re-projected.", _lifted),
-    Method("physics", "S_pp, PhysNet's motion, re-projected.", _physics),
+    Method("lifted", "S_dd, lifted to 3D by data alone, through the fitted camera.", _lifted),
+    Method("physics", "S_pp, PhysNet's motion, through the fitted camera.", _physics),
     Method("ours", "S_re-proj of S_dd and S_pp fused: FinePhys whole.", _ours),
 )
 

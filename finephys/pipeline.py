@@ -253,7 +253,11 @@ class Pipeline:
             yield from self._from_poses(poses, self.resolved(request), _Run(stop))
 
     def reproject(self, poses: Poses, body: Pose3D) -> Pose2D:
-        """Put a 3D body, S_dd or S_pp, onto the clip that its poses belong to."""
+        """Put a 3D body, S_dd or S_pp, onto the clip that its poses belong to.
+
+        Design choice: by the fitted camera alone, so that it shows what this body says; S_re-proj
+        also closes a learned share of what is left to the detections.
+        """
         seen = bool(poses.detected.score.any())
         windows = PoseWindows(
             xy=transform_points(poses.camera.to_first, poses.detected.xy)[None],
@@ -265,12 +269,19 @@ class Pipeline:
         )
         if not seen:
             windows, _ = _held_still(body.xyz[0], windows)
-        return self._reprojected(windows, body.xyz, body.root, poses.camera, body.mode)
+        return self._reprojected(windows, body.xyz, body.root, poses.camera, body.mode, False)
 
     def _reprojected(
-        self, windows: PoseWindows, xyz: Float, root: Float, camera: CameraMotion, mode: str
+        self,
+        windows: PoseWindows,
+        xyz: Float,
+        root: Float,
+        camera: CameraMotion,
+        mode: str,
+        follow: bool = True,
     ) -> Pose2D:
-        still_xy = self.projection.project(windows, BodyWindows(xyz[None], root[None]))[0]
+        body = BodyWindows(xyz[None], root[None])
+        still_xy = self.projection.project(windows, body, follow)[0]
         return Pose2D(
             transform_points(np.linalg.inv(camera.to_first), still_xy),
             np.ones((FRAMES, len(JOINTS)), np.float32),

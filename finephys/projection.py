@@ -170,12 +170,14 @@ class Projection:
         load_module(network, checkpoint_path(tier, "projection"))
         return cls(network.to(device))
 
-    def project(self, windows: PoseWindows, body: BodyWindows) -> Float:
+    def project(self, windows: PoseWindows, body: BodyWindows, follow: bool = True) -> Float:
         """Project bodies onto the images of their windows.
 
         Args:
             windows: 2D joints that the bodies were made of.
             body: fused S_dd and S_pp.
+            follow: close the learned share of what is left between camera and detections; False
+                shows what the body alone says, by the fitted camera.
 
         Returns:
             (N, F, J, 2) pixels. A window without any detection is drawn at its image's centre, as
@@ -191,7 +193,8 @@ class Projection:
                     torch.from_numpy(body.xyz[part]).to(self._device),
                     torch.from_numpy(body.root[part]).to(self._device),
                 )
-                made = self._network(points, xy[part], score[part], center, height).xy
+                found = self._network(points, xy[part], score[part], center, height)
+                made = found.xy if follow else found.camera_xy
                 drawn = _unseen(points, height, windows.size)
                 seen = (confidence_of(score[part]) > 0).flatten(1).any(1)
                 out[part] = torch.where(seen[:, None, None, None], made, drawn).cpu().numpy()

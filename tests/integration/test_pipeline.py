@@ -1,12 +1,14 @@
 """The story as the page reads it: order, stopping, one job at a time, the prior."""
 
 import threading
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from finephys.errors import NoPersonError, RequestError, StoppedError
+from finephys.methods import METHODS
 from finephys.pipeline import Pipeline
 from finephys.types import Motion, Pose2D, Pose3D, Request, Result, Stage, Update
 
@@ -171,3 +173,17 @@ def test_stop_works_while_a_clip_is_read_and_searched(
     with pytest.raises(StoppedError):
         run()
     assert seen == ([] if at is None else [Stage.CLIP])
+
+
+def test_no_two_methods_draw_the_same_skeleton(pipeline: Pipeline, updates: list[Update]) -> None:
+    """Catches a grid whose videos are equal: a fusion that is S_pp made two methods one."""
+    result = updates[-1].value
+    assert isinstance(result, Result)
+    poses = result.poses
+    drawn = {
+        name: method.guide(poses, pipeline.reproject).xy
+        for name, method in METHODS.items()
+        if method.guide is not None
+    }
+    for first, second in combinations(drawn, 2):
+        assert np.abs(drawn[first] - drawn[second]).max() > 0.5, (first, second)
