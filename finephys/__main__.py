@@ -299,7 +299,7 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    def clip_options(made: argparse.ArgumentParser, fusion: str = defaults.fusion) -> None:
+    def clip_options(made: argparse.ArgumentParser) -> None:
         made.add_argument("--start", type=float, metavar="S", help="seconds into the clip")
         made.add_argument("--span", type=float, metavar="S", help="seconds the 16 frames cover")
         made.add_argument(
@@ -314,9 +314,7 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument(
             "--body-height", type=float, metavar="M", help=f"metres, default {defaults.body_height}"
         )
-        made.add_argument(
-            "--fusion", default=fusion, help="default: %(default)s; the paper's: average"
-        )
+        made.add_argument("--fusion", help=f"default: {defaults.fusion}; the paper's: average")
         made.add_argument("--dynamics", choices=DYNAMICS_TITLES, help=DYNAMICS_HELP)
         made.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
@@ -382,7 +380,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--steps", type=int, help="denoising steps; default: the tier's own")
     made.add_argument("--guidance", dest="guidance_scale", type=float, help="as of generate")
     made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
-    clip_options(made, fusion="average")  # with `generate`'s, ours and physics would be the same
+    clip_options(made)
 
     made = command("poses", poses, "Estimate the four pose stages of a clip.")
     made.add_argument("clip", type=Path)

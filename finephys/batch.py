@@ -64,12 +64,6 @@ class Grid:
             replace(self.request, seed=seed)  # RequestError when outside its range
         if not (self.methods and self.actions and self.seeds):
             raise RequestError("a grid needs at least one method, one action and one seed.")
-        one = {"physics": "physics", "data-driven": "lifted"}.get(self.request.fusion)
-        if one in self.methods and "ours" in self.methods:
-            raise RequestError(
-                f"with fusion {self.request.fusion!r} the methods {one} and ours are one and the "
-                "same; choose --fusion average (the paper's), or leave one of them out."
-            )
         if self.clips is not None and (self.exact or not self.clips.is_dir()):
             raise RequestError(
                 f"--clips {self.clips} with --exact has no simulation to take poses from; drop one."

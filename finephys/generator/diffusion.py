@@ -15,6 +15,7 @@ from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
 from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder, PixelAutoencoder
+from finephys.generator.memory import memory_guard
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
 from finephys.generator.sampling import (
@@ -143,6 +144,18 @@ class Generator:
             uint8 (B, 16, size, size, 3) RGB, `steps` times; the last is the result.
         """
         self._check(heatmaps, prompts, seeds, steps, guidance_scale)
+        with memory_guard():
+            yield from self._denoise(heatmaps, prompts, seeds, steps, guidance_scale, stop)
+
+    def _denoise(
+        self,
+        heatmaps: Sequence[LimbHeatmaps | None],
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        steps: int,
+        guidance_scale: float,
+        stop: Callable[[], bool],
+    ) -> Iterator[Bytes]:
         for prompt in prompts:
             if cut := self.cut_prompt(prompt):
                 logger.warning(

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from finephys import batch
-from finephys.__main__ import _parser, _request
 from finephys.batch import Grid, Share, names, numbers, run_batch, share_from_environment
 from finephys.errors import NoPersonError, RequestError, StoppedError
 from finephys.files import sha256
@@ -77,7 +76,7 @@ def _quick_film(monkeypatch: pytest.MonkeyPatch) -> None:
 def grid(out: Path, **changed: Any) -> Grid:
     asked: dict[str, Any] = {
         "methods": tuple(METHODS), "actions": (6, 25), "seeds": (0, 3), "out": out,
-        "request": Request(steps=2, fusion="average"),
+        "request": Request(steps=2),
     }  # fmt: skip
     return Grid(**asked | changed)
 
@@ -173,7 +172,7 @@ def test_other_settings_do_not_mix(tmp_path: Path) -> None:
     with pytest.raises(BatchError, match="checkpoints differ"):
         run_batch(grid(tmp_path, methods=("text",)), other, quiet)
     with pytest.raises(BatchError, match="steps differ"):
-        run_batch(grid(tmp_path, request=Request(steps=3, fusion="average")), KnownPoses(), quiet)
+        run_batch(grid(tmp_path, request=Request(steps=3)), KnownPoses(), quiet)
     with pytest.raises(BatchError, match="from differ"):
         run_batch(grid(tmp_path, exact=True), KnownPoses(), quiet)
     assert other.generated == 0
@@ -276,24 +275,6 @@ def test_words_become_numbers_and_names() -> None:
 def test_impossible_grids_are_refused(changed: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=said):
         grid(tmp_path, **changed)
-
-
-@pytest.mark.parametrize(("fusion", "twin"), [("physics", "physics"), ("data-driven", "lifted")])
-def test_two_names_for_one_video_are_refused(tmp_path: Path, fusion: str, twin: str) -> None:
-    """Catches a study whose raters compare a method with itself."""
-    request = Request(fusion=fusion)
-    with pytest.raises(RequestError, match="--fusion average"):
-        grid(tmp_path, request=request)
-    grid(tmp_path, request=request, methods=("text", twin))
-    grid(tmp_path, request=request, methods=("detected", "ours"))
-
-
-def test_the_command_makes_seven_different_methods(tmp_path: Path) -> None:
-    """The command's own defaults, with every method, are a grid that is accepted."""
-    given = _parser().parse_args(["batch", "--out", str(tmp_path)])
-    accepted = grid(tmp_path, request=_request(given))
-    assert accepted.request.fusion == "average"
-    assert names(given.methods) == tuple(METHODS)
 
 
 def test_the_commit_is_this_repositorys_or_the_version() -> None:

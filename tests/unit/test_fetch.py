@@ -1,6 +1,7 @@
 """Fetching public weights from a small server that speaks the Hub's HTTP protocol."""
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -341,6 +342,29 @@ def test_where_weights_lie(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert weights_folder("sd15") == tmp_path / "hf" / "finephys" / "sd15"
     monkeypatch.setenv("FINEPHYS_WEIGHTS", str(tmp_path / "w"))
     assert weights_folder("sd15") == tmp_path / "w"
+
+
+def test_the_command_asks_shows_and_verifies(
+    hub: FakeHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Catches a script that agrees to a licence by itself."""
+    from finephys.__main__ import _parser
+
+    words = ["fetch", "sd15", "--dir", str(tmp_path / "w")]
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))  # a pipe, not a person
+    given = _parser().parse_args(words)
+    with pytest.raises(RequestError, match="--accept-licences"):
+        given.run(given)
+    assert hub.asked == []
+    given = _parser().parse_args([*words, "--accept-licences"])
+    given.run(given)
+    said = capsys.readouterr().err
+    assert "creativeml-openrail-m" in said
+    assert f"FINEPHYS_WEIGHTS={tmp_path / 'w'}" in said
+    verify(tmp_path / "w", PARTS, COMMAND)
 
 
 def test_unknown_names_and_broken_repositories_are_said(hub: FakeHub, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMis
 from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
+from finephys.generator.memory import GpuMemoryError
 from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import (
     Condition,
@@ -266,6 +267,17 @@ def test_a_skeleton_is_drawn_at_the_scales_that_are_read(generator: Generator) -
     drawn = generator.draw(pose, frame_body(pose))
     assert tuple(level.shape[-1] for level in drawn.levels) == generator.heatmap_levels
     assert run(generator, drawn).shape == (FRAMES, 32, 32, 3)
+
+
+def test_a_full_gpu_is_said(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches an app that dies of an exception nobody explains."""
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(generator._network, "encode_text", full)
+    with pytest.raises(GpuMemoryError, match=r"2\.00 GiB.*FINEPHYS_GPU_GB"):
+        run(generator, None)
 
 
 def test_pictures_of_poses_are_refused(generator: Generator) -> None:
