@@ -217,7 +217,7 @@ def serve(site: Site, host: str, port: int) -> None:
 
     with site:
         uvicorn.run(
-            Starlette(routes=site.routes()),
+            Starlette(routes=[*site.routes(), Route("/favicon.ico", _no_icon)]),
             host=host,
             port=port,
             log_level="warning",
@@ -229,3 +229,7 @@ def serve(site: Site, host: str, port: int) -> None:
 
 async def _slash(request: Request) -> Response:
     return RedirectResponse(f"{request.scope['root_path']}{RUNNER}/", 308)
+
+
+async def _no_icon(request: Request) -> Response:
+    return Response(status_code=204)

@@ -49,7 +49,7 @@ def plan() -> None:
         rater_method = gr.Number(0.3, minimum=0, label="SD of rater × method")
         residual = gr.Number(0.8, minimum=0, label="SD of the rest")
     button = gr.Button("Plan", variant="primary")
-    shown = gr.HTML("", elem_id="st-plan")
+    shown = gr.HTML("", elem_id="st-plan", apply_default_css=False)
 
     def act(*values: Any) -> str:  # noqa: ANN401
         return told(lambda: planned(*values))
@@ -166,7 +166,7 @@ def nothing() -> tuple[Any, ...]:
 
 def log(site: "Site", chosen: gr.Dropdown) -> gr.HTML:
     """Every recorded act, and withdrawing a rater who asked for it outside the page."""
-    shown = gr.HTML("", elem_id="st-log")
+    shown = gr.HTML("", elem_id="st-log", apply_default_css=False)
     with gr.Row():
         rater = gr.Textbox(
             label="Withdraw a rater: the id, as on the board",

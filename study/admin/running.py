@@ -37,7 +37,7 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
                 "### 1. Open\nThe wording and the clips are fixed from then on, and raters come in."
             )
             open_it = gr.Button("Open the study", variant="primary")
-            hashes = gr.HTML("", elem_id="st-hashes")
+            hashes = gr.HTML("", elem_id="st-hashes", apply_default_css=False)
             gr.Markdown("### 2. Invite\nPersonal links are shown once: copy them now.")
             count = gr.Number(10, precision=0, minimum=1, maximum=1000, label="Personal links")
             invite = gr.Button("Make personal links")
