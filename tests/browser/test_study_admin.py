@@ -111,9 +111,11 @@ def rate(page: Page) -> None:
     page.get_by_role("button", name="I agree, begin").click()
     page.get_by_role("button", name="7", exact=True).click()
     page.get_by_role("button", name="Start").click()
+    expect(page.locator("#progress span")).to_contain_text("Page 1 of", timeout=PATIENCE)
     count = int(page.locator("#progress span").inner_text().split()[-1])
     for number in range(1, count + 1):
-        expect(page.locator("#progress span")).to_have_text(f"Page {number} of {count}")
+        words = f"Page {number} of {count}"
+        expect(page.locator("#progress span")).to_have_text(words, timeout=PATIENCE)
         page.locator("fieldset.scale:not(:disabled)").first.wait_for()
         for side in ("Left", "Right"):
             group = page.get_by_role("group", name=f"Overall Quality: {side}")
