@@ -28,9 +28,11 @@ from finephys.generator.memory import GpuMemoryError, Memory, memory_guard, memo
 from finephys.generator.protocol import load_generator, weights_file
 from finephys.generator.text import encode_text, tokenize
 from finephys.observe import simulated
+from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import LimbHeatmaps, Request, VideoClip
+from finephys.types import LimbHeatmaps, Request, Stage, VideoClip
+from tests.unit.test_methods import some_poses
 
 CHANNELS = (8, 8, 16, 16)
 NARROW = replace(
@@ -306,6 +308,22 @@ def test_not_a_number_is_said(folder: Path) -> None:
     nn.init.constant_(made._network.unet.conv_out.bias, float("nan"))
     with pytest.raises(WeightsError, match="step 1 of 2"):
         run(made, None)
+
+
+def test_the_pipeline_gives_it_pictures_of_s_re_proj(generator: PoseVideoGenerator) -> None:
+    """Catches a pipeline that knows heatmaps only."""
+    pipeline = Pipeline("sd15-controlnet", "cpu")
+    pipeline.__dict__["generator"] = generator
+    found = some_poses()
+    asked = Request(action=25, steps=1, guidance_scale=1.0)
+    updates = {update.stage: update.value for update in pipeline.stream_from_poses(found, asked)}
+    drawn = updates[Stage.HEATMAPS]
+    assert isinstance(drawn, VideoClip)
+    assert np.array_equal(
+        drawn.frames, generator.draw(found.reprojected, frame_body(found.reprojected)).frames
+    )
+    assert isinstance(updates[Stage.VIDEO], VideoClip)
+    assert pipeline.resolved(Request(action=25)).steps == 25
 
 
 # -- loading ---------------------------------------------------------------------------------------
