@@ -189,9 +189,10 @@ def test_downloads_are_what_they_say(finished: Page, tmp_path) -> None:
         path = tmp_path / waiting.value.suggested_filename
         waiting.value.save_as(path)
         files[path.name] = path
-    assert set(files) == {"video.mp4", "poses.npz", "poses.mp4", "request.json"}
+    assert set(files) == {"video.mp4", "poses.npz", "poses.mp4", "pose.mp4", "request.json"}
     assert probe(files["video.mp4"]).frames == FRAMES
     assert probe(files["poses.mp4"]).frames == FRAMES
+    assert probe(files["pose.mp4"]).frames == FRAMES
     assert np.ptp(read_span(files["video.mp4"], 0.0, 10.0).frames) > 100  # not one flat colour
     with np.load(io.BytesIO(files["poses.npz"].read_bytes())) as poses:
         assert poses["detected_xy"].shape == (FRAMES, 17, 2)
