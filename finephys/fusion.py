@@ -40,4 +40,4 @@ FUSIONS: dict[str, Fusion] = {
 """Fusions by name."""
 
 DEFAULT_FUSION = "physics"
-"""The one with the least errors on held-out motions (benchmarks/motion.py)."""
+"""The one with the least errors on held-out motions (benchmarks/motion)."""

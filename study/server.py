@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
 from typing import ParamSpec, TypeVar
+
+from starlette.routing import BaseRoute
 
 from study import design, folder, hub, identities
 from study.answers import Rules
@@ -186,22 +188,30 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7861) -> None:
     Raises:
         StudyError: as `OpenStudy`.
     """
+    from study.routes import routes
+
+    with OpenStudy(root) as study:
+        serve_routes(routes(study), host, port)
+
+
+def serve_routes(routes: Sequence[BaseRoute], host: str, port: int) -> None:
+    """Serve routes, without Gradio, until it is stopped.
+
+    Design choice: the loop and the writer hand over to each other sooner than after Python's 5 ms,
+    for an answer passes between them several times; connections are kept for a minute, for a rater
+    looks at a page for so long between two requests.
+    """
     import uvicorn
     from starlette.applications import Starlette
 
-    from study.routes import routes
-
-    # Design choice: the loop and the writer hand over to each other sooner than after Python's
-    # 5 ms, for an answer passes between them several times.
     sys.setswitchinterval(0.0005)
-    with OpenStudy(root) as study:
-        uvicorn.run(
-            Starlette(routes=routes(study)),
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=60,  # a rater looks at a page for so long between two requests
-            timeout_graceful_shutdown=5,
-        )
+    uvicorn.run(
+        Starlette(routes=routes),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=5,
+    )

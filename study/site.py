@@ -23,7 +23,7 @@ from study.errors import StudyError
 from study.faults import is_name
 from study.folder import Folder, read_milestones
 from study.routes import SAFE_HEADERS, routes
-from study.server import SNAPSHOT_SECONDS, OpenStudy
+from study.server import SNAPSHOT_SECONDS, OpenStudy, serve_routes
 
 logger = logging.getLogger(__name__)
 
@@ -212,19 +212,8 @@ def start(studies: Path, clips: Sequence[Path], address: str) -> Site:
 
 def serve(site: Site, host: str, port: int) -> None:
     """Serve the studies alone, without the demo, until it is stopped."""
-    import uvicorn
-    from starlette.applications import Starlette
-
     with site:
-        uvicorn.run(
-            Starlette(routes=[*site.routes(), Route("/favicon.ico", _no_icon)]),
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+        serve_routes([*site.routes(), Route("/favicon.ico", _no_icon)], host, port)
 
 
 async def _slash(request: Request) -> Response:

@@ -123,7 +123,7 @@ def gap_errors(stages: Stages, batch: PoseBatch, seed: int) -> Iterator[tuple[st
     hidden = (frames >= begin[:, None]) & (frames < begin[:, None] + 5)
     score = np.where(hidden[..., None], 0, batch.score).astype(np.float32)
     xy = np.where(hidden[..., None, None], 0, batch.xy).astype(np.float32)
-    masked = measures.replaced(batch, xy, score)
+    masked = replace(batch, xy=xy, score=score)
     bodies = stages.bodies(masked)
     lifted = bodies["S_dd"].xyz
     rows = np.arange(len(lifted))[:, None]

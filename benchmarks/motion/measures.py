@@ -1,7 +1,5 @@
 """Errors of bodies and images, one value a window, in millimetres at the subject."""
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 
@@ -87,8 +85,3 @@ def seen_or_center(batch: PoseBatch) -> Float:
     whole = np.broadcast_to(center.mean(1, keepdims=True), center.shape)
     out: Float = np.where(found, batch.xy, np.where(lost, whole, center)).astype(np.float32)
     return out
-
-
-def replaced(batch: PoseBatch, xy: Float, score: Float) -> PoseBatch:
-    """The same bodies seen otherwise."""
-    return replace(batch, xy=xy, score=score)

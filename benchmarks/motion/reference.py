@@ -9,7 +9,6 @@ of a window except prompts, and has 1.2 M parameters.
 
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from finephys.skeleton import FRAMES, JOINTS
 from finephys.training.lifting import lifting_losses, lifting_target
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import tensors_of
-from finephys.types import BodyWindows, WorldMotion
+from finephys.types import BodyWindows
 
 FOLDER = Path(__file__).parent / "reference"
 """Frozen weights, one file a split, half precision."""
@@ -74,7 +73,8 @@ def lift_reference(
 
 def train_reference(name: str, capture: Path, library: Path, run: Path, out: Path) -> None:
     """Train the reference of one split and write its weights."""
-    sampler = WindowSampler(*_motions(name, capture, library), PLAIN_WINDOWS)
+    data = split(name, capture, library).data
+    sampler = WindowSampler(data.captured, data.simulated, PLAIN_WINDOWS)
     torch.manual_seed(LOOP.seed)
     network = ReferenceNetwork()
     first = tensors_of(sampler.draw(1024, np.random.default_rng(0)))
@@ -114,13 +114,6 @@ def lift_batch(network: ReferenceNetwork, batch: PoseBatch, smoother: Smoother) 
     root = np.zeros_like(smooth[:, :, 0])
     root[..., :2] = (smooth[:, :, 0] - smooth[:, :1, 0])[..., :2]
     return BodyWindows(smooth - smooth[:, :, :1], root)
-
-
-def _motions(
-    name: str, capture: Path, library: Path
-) -> tuple[Sequence[WorldMotion], Sequence[WorldMotion]]:
-    data = split(name, capture, library).data
-    return data.captured, data.simulated
 
 
 def main() -> None:

@@ -67,10 +67,8 @@ def longest_flight(motion: WorldMotion) -> tuple[float, float]:
 
 def training_windows(split: Split, level: float, count: int = 400) -> PoseBatch:
     """Windows of the motions that were trained on, to tune smoothers with."""
-    motions = [*split.data.captured, *split.data.simulated]
     settings = WindowSettings(level=(level, level), augment=False)
     sampler = WindowSampler(split.data.captured, split.data.simulated, settings)
-    assert len(sampler.motions) == len(motions)
     return sampler.draw(count, np.random.default_rng([2, round(100 * level)]))
 
 

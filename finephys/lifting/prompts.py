@@ -57,7 +57,7 @@ class PromptBank(nn.Module):
         super().__init__()
         self.register_buffer("windows", torch.zeros(size, FRAMES, _J, 3))
         self.register_buffer("action", torch.zeros(size, dtype=torch.int64))
-        self._compared: tuple[Tensor, Tensor] | None = None
+        self._compared: tuple[Tensor, Tensor, Tensor] | None = None
 
     def fill(self, windows: Tensor, action: Tensor) -> None:
         """Set the windows (size, F, J, 3), metres and z up, and the class of each."""
@@ -72,12 +72,11 @@ class PromptBank(nn.Module):
             inputs: the queries.
             action: (N,) classes; 0 compares with the pairs of all.
         """
-        views, classes = self._compare()
+        views, square, classes = self._compare()
         seen = inputs.features[:, _FRAMES]
         weight = seen[..., 2]
         pulled = (weight[..., None] * seen[..., :2]).flatten(1)
         # sum of w (q - c)^2 = sum w q^2 - 2 sum (w q) c + sum w c^2; the first is the same for all.
-        square = (views.reshape(len(views), -1, 2) ** 2).sum(-1)
         far = weight.flatten(1) @ square.T - 2 * pulled @ views.T
         other = (action[:, None] != 0) & (action[:, None] != classes)
         return self.pair(inputs, far.masked_fill(other, torch.inf).argmin(1))
@@ -95,12 +94,13 @@ class PromptBank(nn.Module):
         mean = (weight * off).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-6)
         return Pair(xyz, mean.sqrt())
 
-    def _compare(self) -> tuple[Tensor, Tensor]:
-        """2D of all windows from all directions (V, C), and the class of each (V,)."""
+    def _compare(self) -> tuple[Tensor, Tensor, Tensor]:
+        """2D of all views (V, C), each joint's squared (V, C / 2), and the class of each (V,)."""
         if self._compared is None or self._compared[0].device != self.windows.device:
             rows = torch.arange(self.views, device=self.windows.device)
             views = self._seen(rows)[:, _FRAMES, :, :2].flatten(1)
-            self._compared = views, self.action[rows // (2 * TURNS)]
+            square = (views.reshape(len(views), -1, 2) ** 2).sum(-1)
+            self._compared = views, square, self.action[rows // (2 * TURNS)]
         return self._compared
 
     def _seen(self, row: Tensor) -> Tensor:
