@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from finephys.errors import WeightsError, WeightsMissingError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 ROOT_VARIABLE = "FINEPHYS_CHECKPOINTS"
@@ -37,8 +38,9 @@ def checkpoint_path(tier: str, name: str) -> Path:
         way = (
             f"run: git checkout checkpoints/tiny, or python -m finephys train {name}"
             if tier == "tiny"
-            else "the paper's are not public: train them, or choose --tier sd15-controlnet, whose "
-            "weights come with: python -m finephys fetch sd15"
+            else "the paper's are not public: train them with python -m finephys train sd15 "
+            "--capture FOLDER after python -m finephys fetch sd15, or choose --tier "
+            "sd15-controlnet, which needs no training"
         )
         raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; {way}")
     return path
@@ -60,16 +62,28 @@ def save_module(
         config: plain JSON values that rebuild the module.
         half: store floating tensors as float16.
     """
+    tensors = {
+        name: tensor.half() if half and tensor.is_floating_point() else tensor
+        for name, tensor in module.state_dict().items()
+    }
+    save_tensors(tensors, path, config)
+
+
+def save_tensors(tensors: dict[str, "torch.Tensor"], path: Path, config: dict[str, Any]) -> None:
+    """Write tensors with a configuration, whole or not at all.
+
+    Args:
+        tensors: by name.
+        path: a .safetensors file; its folder is made.
+        config: plain JSON values that rebuild what the tensors belong to.
+
+    Raises:
+        WeightsError: a tensor holds NaN or infinite values.
+    """
     import torch
     from safetensors.torch import save_file
 
-    tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor)
-        .detach()
-        .cpu()
-        .contiguous()
-        for name, tensor in module.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{name} holds NaN or infinite values; {path.name} was not written.")

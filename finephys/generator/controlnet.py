@@ -27,6 +27,7 @@ from finephys.generator.diffusion import SAMPLER, check_ranges, draw_clips, fram
 from finephys.generator.memory import Memory, memory_for, memory_guard
 from finephys.generator.network import without_motion
 from finephys.generator.protocol import never
+from finephys.generator.public import filled
 from finephys.generator.sampling import Condition, denoise_latents, make_scheduler
 from finephys.generator.text import TextFeatures, cut_text, encode_text, tokenize
 from finephys.openpose import pose_video
@@ -165,8 +166,8 @@ class PoseVideoGenerator:
         verify(folder, tuple(part.name for part in SD15_PARTS), COMMAND)
         memory = memory_for(device)
         whole = folder / "stable-diffusion"
-        plain = _filled(UNet2DConditionModel, whole / "unet", memory.dtype)
-        adapter = _filled(MotionAdapter, folder / "motion-adapter", memory.dtype)
+        plain = filled(UNet2DConditionModel, whole / "unet", memory.dtype, COMMAND)
+        adapter = filled(MotionAdapter, folder / "motion-adapter", memory.dtype, COMMAND)
         try:
             unet = VideoUNet.from_unet2d(plain, adapter).to(memory.dtype)
         except (ValueError, RuntimeError) as error:
@@ -176,9 +177,9 @@ class PoseVideoGenerator:
         network = PoseNetwork(
             config,
             unet,
-            _filled(ControlNetModel, folder / "controlnet", memory.dtype),
-            _filled(AutoencoderKL, whole / "vae", memory.dtype),
-            _filled(CLIPTextModel, whole / "text_encoder", memory.dtype),
+            filled(ControlNetModel, folder / "controlnet", memory.dtype, COMMAND),
+            filled(AutoencoderKL, whole / "vae", memory.dtype, COMMAND),
+            filled(CLIPTextModel, whole / "text_encoder", memory.dtype, COMMAND),
             memory.frames_at_once,
         )
         tokenizer = CLIPTokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
@@ -262,28 +263,3 @@ class PoseVideoGenerator:
             return None
         pictures = torch.from_numpy(guide.frames).to(self._device)
         return pictures.permute(0, 3, 1, 2)[None].float() / 255
-
-
-def _filled(model: Any, folder: Path, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    """A model of diffusers or transformers from its folder, every weight of it from the file."""
-    named = {"torch_dtype": dtype} if hasattr(model, "load_config") else {"dtype": dtype}
-    try:
-        loaded, report = model.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **named
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise WeightsError(
-            f"{folder.parent.name}/{folder.name} cannot be loaded ({first}); run: {COMMAND}"
-        ) from error
-    wrong = [
-        f"{problem.removesuffix('_keys')}: {len(report[problem])}, such as {found[0]}"
-        for problem in ("missing_keys", "mismatched_keys", "unexpected_keys")
-        if (found := [key for key in map(str, report[problem]) if "position_ids" not in key])
-    ]
-    if wrong:
-        raise WeightsError(
-            f"{folder.parent.name}/{folder.name} does not fit its model ({'; '.join(wrong)}); run: "
-            f"{COMMAND}"
-        )
-    return loaded

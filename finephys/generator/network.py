@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNetMotionModel
 from torch import nn
 
 from finephys.config import GeneratorConfig
-from finephys.generator.autoencoder import make_autoencoder
+from finephys.generator.autoencoder import (
+    LatentAutoencoder,
+    PixelAutoencoder,
+    make_autoencoder,
+)
 from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
 from finephys.generator.text import TextFeatures, encode_text, make_text_model
 from finephys.skeleton import FRAMES
@@ -38,11 +42,20 @@ def make_unet(config: GeneratorConfig) -> UNetMotionModel:
         motion_max_seq_length=2 * FRAMES,
         time_cond_proj_dim=config.text_width if config.pooled_text else None,
     )
+    silence_motion(unet)
+    return unet
+
+
+def silence_motion(unet: nn.Module) -> None:
+    """Zero what the motion modules of a video U-Net add, so that it is a 2D U-Net frame by frame.
+
+    Source: supplement A.1, "to stabilize training, the module parameters are zero-initialized".
+    Design choice: of each module the last projection alone; a module of zeros could not learn.
+    """
     for block in _motion_blocks(unet):
         for module in block.motion_modules:
             nn.init.zeros_(module.proj_out.weight)
             nn.init.zeros_(module.proj_out.bias)
-    return unet
 
 
 def _motion_blocks(unet: nn.Module) -> list[Any]:
@@ -70,21 +83,37 @@ def without_motion(unet: nn.Module) -> Iterator[None]:
             block.motion_modules = modules
 
 
+class Base(NamedTuple):
+    """Parts of a generator that were made elsewhere.
+
+    Attributes:
+        autoencoder: frames to latents and back.
+        text_encoder: CLIP's.
+        unet: video U-Net.
+    """
+
+    autoencoder: PixelAutoencoder | LatentAutoencoder
+    text_encoder: nn.Module
+    unet: UNetMotionModel
+
+
 class VideoNetwork(nn.Module):
     """The generator's weights, named as they lie in its checkpoint.
 
     Args:
         config: sizes.
         end_token: id of the tokenizer's end token.
+        base: all but the skeleton encoder; None: made anew, at random.
     """
 
-    def __init__(self, config: GeneratorConfig, end_token: int) -> None:
+    def __init__(self, config: GeneratorConfig, end_token: int, base: Base | None = None) -> None:
         super().__init__()
         self.config = config
-        self.autoencoder = make_autoencoder(config)
-        self.text_encoder = make_text_model(config, end_token)
+        # The order of the parts is that of an optimiser's saved state.
+        self.autoencoder = base.autoencoder if base else make_autoencoder(config)
+        self.text_encoder = base.text_encoder if base else make_text_model(config, end_token)
         self.skeleton_encoder = SkeletonEncoder(config)
-        self.unet = make_unet(config)
+        self.unet = base.unet if base else make_unet(config)
 
     def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
         """Features of tokenised prompts, (B, T) ids and mask."""
@@ -92,9 +121,10 @@ class VideoNetwork(nn.Module):
 
     def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
         """Features of heatmaps, one (B, F, L, h, w) per scale, finest first, and B prompts."""
+        dtype = self.skeleton_encoder.middle.weight.dtype
         guidance: Guidance = self.skeleton_encoder(
-            [level.flatten(0, 1) for level in heatmaps],
-            text.whole.repeat_interleave(heatmaps[0].shape[1], 0),
+            [level.flatten(0, 1).to(dtype) for level in heatmaps],
+            text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0),
         )
         return guidance
 
@@ -117,6 +147,8 @@ class VideoNetwork(nn.Module):
             (B, C, F, h, w).
         """
         batch, _, frames, height, width = noisy.shape
+        given, dtype = noisy.dtype, self.unet.dtype
+        noisy, tokens = noisy.to(dtype), text.tokens.to(dtype)
         added: dict[str, Any] = {}
         if self.config.guidance_channels:
             shape = (batch, frames, self.config.guidance_channels, height, width)
@@ -130,9 +162,9 @@ class VideoNetwork(nn.Module):
         if self.config.pooled_text:
             added["timestep_cond"] = text.whole
         predicted: torch.Tensor = self.unet(
-            noisy, time, encoder_hidden_states=text.tokens.repeat_interleave(frames, 0), **added
+            noisy, time, encoder_hidden_states=tokens.repeat_interleave(frames, 0), **added
         ).sample
-        return predicted
+        return predicted.to(given)
 
     def without_motion(self) -> AbstractContextManager[None]:
         """Leave the motion modules out: every frame is then generated alone."""
