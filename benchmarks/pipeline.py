@@ -75,7 +75,7 @@ def same_twice(pipeline: Pipeline, clip: Path, first: Result) -> None:
 def lift_batch(pipeline: Pipeline) -> None:
     """256 windows of plausible noise around the prior pose."""
     rng = np.random.default_rng(0)
-    pose = pipeline.lifter.prior(None)[:, :2] * 300 + 320
+    pose = pipeline.models.lifter.prior(None)[:, :2] * 300 + 320
     xy = (pose + rng.normal(0, 4, (256, FRAMES, *pose.shape))).astype(np.float32)
     windows = PoseWindows(
         xy=xy,

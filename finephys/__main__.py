@@ -18,6 +18,7 @@ import numpy as np
 from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import FinePhysError, RequestError
 from finephys.methods import METHODS
+from finephys.models import DEFAULT_TIER
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import Float, Request, Result, Stage, Update, VideoClip
 
@@ -50,11 +51,11 @@ def _follow(updates: Iterator[Update]) -> Iterator[Update]:
         yield update
 
 
-def _pipeline(tier: str, device: str) -> "Pipeline":
+def _pipeline(tier: str | None, device: str) -> "Pipeline":
     from finephys.pipeline import Pipeline
 
     _say("loading models ...")
-    return Pipeline(tier, device)
+    return Pipeline(tier or DEFAULT_TIER, device)
 
 
 def _request(arguments: argparse.Namespace) -> Request:
@@ -171,7 +172,7 @@ def lift(arguments: argparse.Namespace) -> None:
             f"size in {arguments.windows} is {arrays['size'].shape}; expected (2,), width and "
             "height in pixels."
         )
-    pipeline = _pipeline("tiny", arguments.device)
+    pipeline = _pipeline(None, arguments.device)
     began = time.monotonic()
     run = _lift_sequence if arrays["xy"].ndim == 3 else _lift_windows
     lifted: dict[str, Any] = dict(run(pipeline, arrays, arguments))
@@ -342,7 +343,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.npz",
         help="with --clip or --action: write the poses there; alone: generate from these poses",
     )
-    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
+    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {DEFAULT_TIER}")
     made.add_argument("--method", help=f"{', '.join(METHODS)}; default {defaults.method}")
     made.add_argument(
         "--pose-video",
@@ -379,7 +380,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--prompt", help="text of all videos; default: each action's caption")
     made.add_argument("--steps", type=int, help="denoising steps; default: the tier's own")
     made.add_argument("--guidance", dest="guidance_scale", type=float, help="as of generate")
-    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {defaults.tier}")
+    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {DEFAULT_TIER}")
     clip_options(made)
 
     made = command("poses", poses, "Estimate the four pose stages of a clip.")

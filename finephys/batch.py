@@ -235,7 +235,10 @@ def _make(
             "reference": f"{REFERENCES}/{item}.mp4",
             "sha256": sha256(grid.out / file),
             "commit": commit(),
-            "config": {**pipeline.describe(poses), "request": asdict(resolved)},
+            "config": {
+                **pipeline.models.describe(str(resolved.tier), poses),
+                "request": asdict(resolved),
+            },
             "settings": settings,
             "notes": list(poses.notes),
             "seconds": round(time.monotonic() - began, 2),
@@ -307,7 +310,7 @@ def _settings(grid: Grid, pipeline: "Pipeline") -> Row:
         del resolved[free]
     resolved["prompt"] = grid.request.prompt
     source = "clips" if grid.clips else "simulation" if grid.exact else "rendered simulation"
-    made_of = {**resolved, "from": source, "checkpoints": pipeline.weights}
+    made_of = {**resolved, "from": source, "checkpoints": pipeline.models.weights(resolved["tier"])}
     settings: Row = json.loads(json.dumps(made_of))
     return settings
 

@@ -8,19 +8,16 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from finephys import __version__
-from finephys.checkpoints import checkpoint_path
 from finephys.config import CONFIGS
 from finephys.errors import RequestError, StoppedError
-from finephys.files import sha256
 from finephys.framing import Framing, frame_body
 from finephys.methods import method_by_name
+from finephys.models import DEFAULT_TIER, Models, check_tier
 from finephys.observe import observed, read_clip, resolve_prompt, simulated, transform_points
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import (
@@ -43,12 +40,6 @@ from finephys.types import (
 
 if TYPE_CHECKING:
     from finephys.generator.protocol import VideoGenerator
-    from finephys.lifting import Lifter
-    from finephys.physics.physnet import PhysNet
-    from finephys.pose2d.protocol import Detector
-    from finephys.projection import Projection
-
-POSE_CHECKPOINTS = ("lifting", "physnet", "projection")
 
 
 @dataclass(frozen=True)
@@ -74,6 +65,7 @@ class _Run:
     def __init__(self, stop: threading.Event | None) -> None:
         self.began = time.monotonic()
         self.seconds: dict[str, float] = {}
+        self.part = (0, 1)
         self._stop = stop or threading.Event()
         self._last = self.began
 
@@ -84,92 +76,58 @@ class _Run:
         if self.stopped():
             raise StoppedError("Stopped; nothing was written. Press Generate to start again.")
 
+    def begin_video(self, index: int, count: int, spent: dict[str, float]) -> None:
+        """Video `index` of `count` begins, after `spent` seconds for the stages they share."""
+        self.part = (index, count)
+        self.seconds = dict(spent)
+        self._last = time.monotonic()
+
+    def share(self, done: float) -> float:
+        """How much of the run is done when `done` of the present video is; poses take 0.4."""
+        index, count = self.part
+        return 0.4 + 0.6 * (index + done) / count
+
     def update(
-        self, stage: Stage, value: StageValue, fraction: float, notes: tuple[str, ...] = ()
+        self,
+        stage: Stage,
+        value: StageValue,
+        fraction: float,
+        notes: tuple[str, ...] = (),
+        method: str = "",
+        step: tuple[int, int] | None = None,
     ) -> Update:
         self.check()
         now = time.monotonic()
         self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + now - self._last
         self._last = now
-        return Update(stage, value, fraction, now - self.began, notes)
+        return Update(stage, value, fraction, now - self.began, notes, method, step)
 
 
 class Pipeline:
-    """Everything from a clip or an action to a video, for one tier on one device.
+    """Everything from a clip or an action to a video, on one device.
 
     One job runs at a time: `stream` holds a lock from its first value to its last.
 
     Args:
-        tier: key of `config.CONFIGS`.
+        tier: key of `config.CONFIGS`, for requests that name none.
         device: "cpu", "cuda", or "auto" for a GPU when there is one.
     """
 
-    def __init__(self, tier: str = "tiny", device: str = "auto") -> None:
-        if tier not in CONFIGS:
-            raise RequestError(f"tier {tier!r} does not exist; choose {' or '.join(CONFIGS)}.")
-        self.tier = tier
-        self._device = device
+    def __init__(self, tier: str = DEFAULT_TIER, device: str = "auto") -> None:
+        self.models = Models(tier, device)
         self._lock = threading.Lock()
-        self._physnets: dict[str | None, PhysNet] = {}
-
-    # -- the parts, loaded when first needed -------------------------------------------------
-
-    @cached_property
-    def device(self) -> str:
-        """Device that models run on."""
-        if self._device != "auto":
-            return self._device
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-
-    @cached_property
-    def detector(self) -> "Detector":
-        """S_detect."""
-        from finephys.pose2d import load_detector
-
-        return load_detector()
-
-    @cached_property
-    def lifter(self) -> "Lifter":
-        """S_dd."""
-        from finephys.lifting import Lifter
-
-        return Lifter.load(CONFIGS[self.tier].pose_tier, self.device)
-
-    @cached_property
-    def physnet(self) -> "PhysNet":
-        """S_pp with the weights' own default dynamics."""
-        return self.physnet_with(None)
-
-    def physnet_with(self, dynamics: str | None) -> "PhysNet":
-        """S_pp with the named dynamics; RequestError when the weights hold none of that name."""
-        from finephys.physics.physnet import PhysNet
-
-        if dynamics not in self._physnets:
-            tier = CONFIGS[self.tier].pose_tier
-            self._physnets[dynamics] = PhysNet.load(tier, self.device, dynamics)
-        return self._physnets[dynamics]
-
-    @cached_property
-    def projection(self) -> "Projection":
-        """S_re-proj."""
-        from finephys.projection import Projection
-
-        return Projection.load(CONFIGS[self.tier].pose_tier, self.device)
-
-    @cached_property
-    def generator(self) -> "VideoGenerator":
-        """The video generator."""
-        from finephys.generator import load_generator
-
-        return load_generator(self.tier, self.device)
 
     def warm_up(self) -> None:
-        """Load every part, in the order in which a run needs them."""
-        for part in ("detector", "lifter", "physnet", "projection", "generator"):
+        """Load every model, in the order in which a run needs them."""
+        for load in (
+            lambda: self.models.detector,
+            lambda: self.models.lifter,
+            self.models.physnet,
+            lambda: self.models.projection,
+            lambda: self.models.generator(self.models.tier),
+        ):
             with self._lock:
-                getattr(self, part)
+                load()
 
     # -- a batch of windows ------------------------------------------------------------------
 
@@ -192,15 +150,19 @@ class Pipeline:
 
         if fusion not in FUSIONS:
             raise RequestError(f"fusion {fusion!r} does not exist; choose {', '.join(FUSIONS)}.")
-        lifted = self.lifter.lift(windows, action)
-        motion = self.physnet_with(dynamics).update(windows, lifted)
+        lifted = self.models.lifter.lift(windows, action)
+        motion = self.models.physnet(dynamics).update(windows, lifted)
         fused = FUSIONS[fusion](lifted, motion)
-        return LiftedWindows(lifted, motion, fused, self.projection.project(windows, fused))
+        return LiftedWindows(lifted, motion, fused, self.models.projection.project(windows, fused))
 
     # -- one clip ----------------------------------------------------------------------------
 
     def stream(
-        self, source: Path | None, request: Request, stop: threading.Event | None = None
+        self,
+        source: Path | None,
+        request: Request,
+        stop: threading.Event | None = None,
+        methods: tuple[str, ...] = (),
     ) -> Iterator[Update]:
         """Run everything, yielding each value as it is ready; the last is a Result.
 
@@ -208,21 +170,30 @@ class Pipeline:
             source: a video file, or None to simulate `request.action`.
             request: what is asked for.
             stop: set it to end the run at the next step.
+            methods: compare these, keys of `methods.METHODS`, on the same poses; a Result each,
+                in this order. Empty: `request.method` alone.
 
         Raises:
             FinePhysError: with one sentence for the person; StoppedError after `stop`.
         """
         with self._lock:
-            self._checkpoints()
             run = _Run(stop)
-            request = self.resolved(request)
-            poses = yield from self._poses(source, request, run)
-            heatmaps, video = yield from self._from_poses(poses, request, run)
-            poses = replace(poses, notes=poses.notes + self._prompt_notes(request.prompt))
-            result = Result(
-                request, poses, heatmaps, video, dict(run.seconds), self.describe(poses)
-            )
-            yield run.update(Stage.RESULT, result, 1.0, poses.notes)
+            methods = methods or (request.method,)
+            requests = [self.resolved(replace(request, method=method)) for method in methods]
+            tier = str(requests[0].tier)
+            self.models.checkpoints(tier)
+            poses = yield from self._poses(source, requests[0], run)
+            guides = [self._guide(poses, each) for each in requests]  # none fails halfway
+            noted = replace(poses, notes=poses.notes + self._prompt_notes(requests[0]))
+            spent = dict(run.seconds)
+            for index, (each, guide) in enumerate(zip(requests, guides, strict=True)):
+                run.begin_video(index, len(requests), spent)
+                drawn, video = yield from self._guided(
+                    guide, frame_body(poses.reprojected), poses.frame_times, each, run
+                )
+                config = self.models.describe(tier, poses)
+                result = Result(each, noted, drawn, video, dict(run.seconds), config)
+                yield run.update(Stage.RESULT, result, run.share(1.0), noted.notes, each.method)
 
     def stream_poses(
         self, source: Path | None, request: Request, stop: threading.Event | None = None
@@ -250,7 +221,11 @@ class Pipeline:
             FinePhysError: with one sentence for the person; StoppedError after `stop`.
         """
         with self._lock:
-            yield from self._from_poses(poses, self.resolved(request), _Run(stop))
+            request = self.resolved(request)
+            guide = self._guide(poses, request)
+            # One canvas for all methods, so that their figures are equally large.
+            canvas = frame_body(poses.reprojected)
+            yield from self._guided(guide, canvas, poses.frame_times, request, _Run(stop))
 
     def reproject(self, poses: Poses, body: Pose3D) -> Pose2D:
         """Put a 3D body, S_dd or S_pp, onto the clip that its poses belong to.
@@ -281,16 +256,15 @@ class Pipeline:
         follow: bool = True,
     ) -> Pose2D:
         body = BodyWindows(xyz[None], root[None])
-        still_xy = self.projection.project(windows, body, follow)[0]
+        still_xy = self.models.projection.project(windows, body, follow)[0]
         return Pose2D(
             transform_points(np.linalg.inv(camera.to_first), still_xy),
             np.ones((FRAMES, len(JOINTS)), np.float32),
             source=f"re-projected, {mode}",
         )
 
-    def _from_poses(
-        self, poses: Poses, request: Request, run: _Run
-    ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
+    def _guide(self, poses: Poses, request: Request) -> Pose2D | None:
+        """The pose that a request's method draws for the generator; None: text alone."""
         method = method_by_name(request.method)
         guide = None if method.guide is None else method.guide(poses, self.reproject)
         if guide is not None and not guide.score.any():
@@ -298,9 +272,7 @@ class Pipeline:
                 f"nobody was found, so method {method.name!r} has nothing to draw; choose another "
                 "clip, or a method that lifts the pose to 3D."
             )
-        # One canvas for all methods, so that their figures are equally large.
-        canvas = frame_body(poses.reprojected)
-        return (yield from self._guided(guide, canvas, poses.frame_times, request, run))
+        return guide
 
     def _guided(
         self,
@@ -311,11 +283,12 @@ class Pipeline:
         run: _Run,
     ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
         drawn = None
+        generator = self.models.generator(str(request.tier))
         if guide is not None:
-            drawn = self.generator.draw(guide, canvas)
-            yield run.update(Stage.HEATMAPS, drawn, 0.4)
+            drawn = generator.draw(guide, canvas)
+            yield run.update(Stage.HEATMAPS, drawn, run.share(0.0), (), request.method)
         fps = 1 / float(frame_times[1] - frame_times[0])
-        video = yield from self._video(drawn, request, fps, run)
+        video = yield from self._video(generator, drawn, request, fps, run)
         return drawn, video
 
     def _poses(
@@ -324,10 +297,10 @@ class Pipeline:
         if source is None:
             seen = simulated(request)
         else:
-            clip = read_clip(source, request, self.detector, run.stopped)
+            clip = read_clip(source, request, self.models.detector, run.stopped)
             yield run.update(Stage.CLIP, clip, 0.08, clip.notes)
-            seen = observed(clip, request, self.detector, run.stopped)
-        prior = None if seen.detected.score.any() else self.lifter.prior(request.action)
+            seen = observed(clip, request, self.models.detector, run.stopped)
+        prior = None if seen.detected.score.any() else self.models.lifter.prior(request.action)
         yield run.update(Stage.DETECTED, seen.detected, 0.2, seen.notes)
 
         dt = float(seen.frame_times[-1] - seen.frame_times[0]) / (FRAMES - 1) / request.real_speed
@@ -340,13 +313,13 @@ class Pipeline:
             ballistic=np.array([float(seen.camera.known and prior is None)], np.float32),
         )
         if prior is None:
-            lifted = self.lifter.lift(windows, request.action)
+            lifted = self.models.lifter.lift(windows, request.action)
         else:
             windows, lifted = _held_still(prior * np.float32(request.body_height), windows)
         data_driven = lifted.item(0, "pose prior" if prior is not None else "lifted")
         yield run.update(Stage.DATA_DRIVEN, data_driven, 0.25)
 
-        motion = self.physnet_with(request.dynamics).update(windows, lifted)
+        motion = self.models.physnet(request.dynamics).update(windows, lifted)
         yield run.update(Stage.PHYSICS, motion.item(0), 0.3)
 
         from finephys.fusion import FUSIONS
@@ -375,62 +348,43 @@ class Pipeline:
         )
 
     def _video(
-        self, guide: Guide | None, request: Request, fps: float, run: _Run
+        self,
+        generator: "VideoGenerator",
+        guide: Guide | None,
+        request: Request,
+        fps: float,
+        run: _Run,
     ) -> Generator[Update, None, VideoClip]:
         motion = method_by_name(request.method).motion
         steps, guidance_scale = cast(int, request.steps), cast(float, request.guidance_scale)
-        previews = self.generator.denoise(
+        previews = generator.denoise(
             guide, request.prompt, request.seed, steps, guidance_scale, fps, run.stopped, motion
         )
-        for step, video in enumerate(previews):
-            yield run.update(Stage.PREVIEW, video, 0.4 + 0.57 * (step + 1) / steps)
-        yield run.update(Stage.VIDEO, video, 0.98)
+        for step, video in enumerate(previews, 1):
+            share = run.share(0.95 * step / steps)
+            yield run.update(Stage.PREVIEW, video, share, (), request.method, (step, steps))
+        yield run.update(Stage.VIDEO, video, run.share(0.97), (), request.method)
         return video
 
     def resolved(self, request: Request) -> Request:
-        """The request with prompt, steps and guidance filled in."""
+        """The request with prompt, tier, steps and guidance filled in."""
         method_by_name(request.method)  # an unknown one is refused before any work
-        settings = CONFIGS[self.tier].generator
+        tier = request.tier or self.models.tier
+        check_tier(tier)
+        settings = CONFIGS[tier].generator
         return replace(
             request,
             prompt=resolve_prompt(request),
-            tier=self.tier,
+            tier=tier,
             steps=request.steps or settings.default_steps,
             guidance_scale=request.guidance_scale or settings.default_guidance,
         )
 
-    def _prompt_notes(self, prompt: str) -> tuple[str, ...]:
-        cut = self.generator.cut_prompt(prompt)
+    def _prompt_notes(self, request: Request) -> tuple[str, ...]:
+        cut = self.models.generator(str(request.tier)).cut_prompt(request.prompt)
         if cut is None:
             return ()
         return (f"The text encoder takes a shorter prompt; this part was not read: {cut[:200]}",)
-
-    def _checkpoints(self) -> dict[str, Path]:
-        """Every checkpoint a run needs, by name; WeightsMissingError before any work is done."""
-        from finephys.generator.protocol import weights_file
-
-        tier = CONFIGS[self.tier].pose_tier
-        paths = {name: checkpoint_path(tier, name) for name in POSE_CHECKPOINTS}
-        return paths | {"generator": weights_file(self.tier)}
-
-    @cached_property
-    def weights(self) -> dict[str, str]:
-        """SHA-256 of every checkpoint a run needs, by name; WeightsMissingError without one."""
-        return {name: sha256(path) for name, path in self._checkpoints().items()}
-
-    def describe(self, poses: Poses) -> dict[str, Any]:
-        """Tier, versions and weights that made something of these poses, as plain JSON."""
-        import torch
-
-        return {
-            "finephys": __version__,
-            "tier": self.tier,
-            "device": self.device,
-            "torch": torch.__version__,
-            "detector": self.detector.name,
-            "dynamics": poses.motion.dynamics,
-            "checkpoints": self.weights,
-        }
 
 
 def _held_still(prior: Float, windows: PoseWindows) -> tuple[PoseWindows, BodyWindows]:

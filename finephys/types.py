@@ -345,7 +345,7 @@ class Request:
         seed: 0 to 2**31 - 1; the same request and seed give the same frames on the same machine.
         steps: denoising steps, 1 to 100; None: the tier's own.
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
-        tier: a key of `config.CONFIGS`.
+        tier: of the generator, a key of `config.CONFIGS`; None: the pipeline's own.
         method: what guides the generator, a key of `methods.METHODS`.
         fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
         dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
@@ -361,7 +361,7 @@ class Request:
     seed: int = 0
     steps: int | None = None
     guidance_scale: float | None = None
-    tier: str = "tiny"
+    tier: str | None = None
     method: str = "ours"
     fusion: str = "physics"
     dynamics: str | None = None
@@ -469,6 +469,8 @@ class Update:
         fraction: 0 to 1, how much of the run is done.
         seconds: since the run began.
         notes: what a person should read with it.
+        method: whose video it belongs to, a key of `methods.METHODS`; empty for the pose stages.
+        step: for PREVIEW, denoising steps done and how many there are.
     """
 
     stage: Stage
@@ -476,3 +478,5 @@ class Update:
     fraction: float
     seconds: float
     notes: tuple[str, ...] = ()
+    method: str = ""
+    step: tuple[int, int] | None = None

@@ -88,7 +88,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         )
         with gr.Row(equal_height=False, elem_id="fp-columns"):
             with gr.Column(scale=3, min_width=320, elem_id="fp-controls"):
-                chosen = controls.build(pipeline.tier)
+                chosen = controls.build(pipeline.models.tier)
             with gr.Column(scale=7, min_width=340, elem_id="fp-results"):
                 status = gr.HTML(status_line("Ready."), elem_id="fp-status")
                 viewer = _viewer()
@@ -159,7 +159,7 @@ def run(
         The viewer's value and the status line, each time something arrives.
     """
     try:
-        request, clip = choices.request(pipeline.tier), choices.clip()
+        request, clip = choices.request(pipeline.models.tier), choices.clip()
         this.shown = payload.fresh(this.folder.name[:8], "action" if clip is None else "clip")
         begin = "Simulating the action" if clip is None else "Reading the clip"
         loading = "" if ready.is_set() else " (the models are still being loaded)"

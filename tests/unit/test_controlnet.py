@@ -323,7 +323,7 @@ def test_not_a_number_is_said(folder: Path) -> None:
 def test_the_pipeline_gives_it_pictures_of_s_re_proj(generator: PoseVideoGenerator) -> None:
     """Catches a pipeline that knows heatmaps only."""
     pipeline = Pipeline("sd15-controlnet", "cpu")
-    pipeline.__dict__["generator"] = generator
+    pipeline.models.generators["sd15-controlnet"] = generator
     found = some_poses()
     asked = Request(action=25, steps=1, guidance_scale=1.0)
     updates = {update.stage: update.value for update in pipeline.stream_from_poses(found, asked)}

@@ -1,0 +1,152 @@
+"""The models of a pipeline: each loaded when first needed, and what is said of their weights."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finephys import __version__
+from finephys.checkpoints import checkpoint_path
+from finephys.config import CONFIGS
+from finephys.errors import RequestError, WeightsMissingError
+from finephys.files import sha256
+from finephys.types import Poses
+
+if TYPE_CHECKING:
+    from finephys.generator.protocol import VideoGenerator
+    from finephys.lifting import Lifter
+    from finephys.physics.physnet import PhysNet
+    from finephys.pose2d.protocol import Detector
+    from finephys.projection import Projection
+
+DEFAULT_TIER = "tiny"
+"""The tier whose weights are shipped."""
+
+POSE_CHECKPOINTS = ("lifting", "physnet", "projection")
+
+
+class Models:
+    """The pose stages' models of one tier, and the generator of whichever tier is asked for.
+
+    Design choice: one generator is kept, the one used last; two of Stable Diffusion's size would
+    not fit beside each other on most GPUs.
+
+    Args:
+        tier: key of `config.CONFIGS`, used where a request names none.
+        device: "cpu", "cuda", or "auto" for a GPU when there is one.
+    """
+
+    def __init__(self, tier: str = DEFAULT_TIER, device: str = "auto") -> None:
+        check_tier(tier)
+        self.tier = tier
+        self._pose_tier = CONFIGS[tier].pose_tier
+        self._device = device
+        self._physnets: dict[str | None, PhysNet] = {}
+        self._weights: dict[str, dict[str, str]] = {}
+        self.generators: dict[str, VideoGenerator] = {}
+
+    @cached_property
+    def device(self) -> str:
+        """Device that models run on."""
+        if self._device != "auto":
+            return self._device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    @cached_property
+    def detector(self) -> "Detector":
+        """S_detect."""
+        from finephys.pose2d import load_detector
+
+        return load_detector()
+
+    @cached_property
+    def lifter(self) -> "Lifter":
+        """S_dd."""
+        from finephys.lifting import Lifter
+
+        return Lifter.load(self._pose_tier, self.device)
+
+    def physnet(self, dynamics: str | None = None) -> "PhysNet":
+        """S_pp.
+
+        Args:
+            dynamics: key of `config.DYNAMICS_TITLES`; None: the weights' own default.
+
+        Raises:
+            RequestError: when the weights hold none of that name.
+        """
+        from finephys.physics.physnet import PhysNet
+
+        if dynamics not in self._physnets:
+            self._physnets[dynamics] = PhysNet.load(self._pose_tier, self.device, dynamics)
+        return self._physnets[dynamics]
+
+    @cached_property
+    def projection(self) -> "Projection":
+        """S_re-proj."""
+        from finephys.projection import Projection
+
+        return Projection.load(self._pose_tier, self.device)
+
+    def generator(self, tier: str) -> "VideoGenerator":
+        """The video generator of a tier; that of another tier is let go.
+
+        Raises:
+            FinePhysError: when its weights are absent, damaged or too large.
+        """
+        from finephys.generator import load_generator
+
+        if tier not in self.generators:
+            self._let_go()
+            self.generators[tier] = load_generator(tier, self.device)
+        return self.generators[tier]
+
+    def _let_go(self) -> None:
+        import torch
+
+        self.generators.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what is free on the GPU decides how the next one is placed
+
+    def checkpoints(self, tier: str) -> dict[str, Path]:
+        """Every checkpoint a run needs, by name; WeightsMissingError names the command for one."""
+        from finephys.generator.protocol import weights_file
+
+        paths = {name: checkpoint_path(self._pose_tier, name) for name in POSE_CHECKPOINTS}
+        return paths | {"generator": weights_file(tier)}
+
+    def missing(self, tier: str) -> str | None:
+        """What a tier lacks and the command that brings it, or None when all is there."""
+        try:
+            self.checkpoints(tier)
+        except WeightsMissingError as error:
+            return str(error)
+        return None
+
+    def weights(self, tier: str) -> dict[str, str]:
+        """SHA-256 of every checkpoint a run needs, by name; WeightsMissingError without one."""
+        if tier not in self._weights:
+            paths = self.checkpoints(tier)
+            self._weights[tier] = {name: sha256(path) for name, path in paths.items()}
+        return self._weights[tier]
+
+    def describe(self, tier: str, poses: Poses) -> dict[str, Any]:
+        """Tier, versions and weights that made something of these poses, as plain JSON."""
+        import torch
+
+        return {
+            "finephys": __version__,
+            "tier": tier,
+            "device": self.device,
+            "torch": torch.__version__,
+            "detector": self.detector.name,
+            "dynamics": poses.motion.dynamics,
+            "checkpoints": self.weights(tier),
+        }
+
+
+def check_tier(tier: str) -> None:
+    """Raise RequestError for a tier that there is not."""
+    if tier not in CONFIGS:
+        raise RequestError(f"tier {tier!r} does not exist; choose {' or '.join(CONFIGS)}.")
