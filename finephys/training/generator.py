@@ -302,6 +302,18 @@ def render_training_clips(motions: Sequence[WorldMotion], folder: Path) -> None:
     render_dataset(motions, TRAINING_CLIPS, 3, folder, processes=2, size=TINY_GENERATOR.size)
 
 
+def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
+    """Weights of all convolutions and linear layers but the first and last: what Muon trains."""
+    edges = {network.unet.conv_in, network.unet.conv_out, *network.skeleton_encoder.readers}
+    return [
+        parameter
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in edges
+        for name, parameter in module.named_parameters(recurse=False)
+        if name == "weight"
+    ]
+
+
 def train_generator(
     run: Path,
     out: Path,
@@ -349,4 +361,5 @@ def train_generator(
         logger.info("saved step %d to %s", step, out)
         source.refresh()
 
-    return train(network, loss_of_step, settings, run, on_save, should_stop)
+    matrices = hidden_matrices(network)
+    return train(network, loss_of_step, settings, run, on_save, should_stop, matrices)

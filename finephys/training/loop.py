@@ -1,15 +1,16 @@
-"""The one training loop: accelerate, cosine learning rate, moving average, resume."""
+"""The one training loop: accelerate, Muon or AdamW, cosine rate, moving average, resume."""
 
 import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from pytorch_optimizer import Muon
 from torch import nn
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ class LoopSettings:
     Attributes:
         steps: optimiser steps in all; a resumed run goes on to the same total.
         learning_rate: peak; linear warm-up over `warmup` steps, then cosine to `final_rate` of it.
+        matrix_rate: the same for the matrices that Muon trains, spectral norm of a step's change.
         final_rate: last learning rate as a fraction of the peak.
         warmup: steps.
         weight_decay: Adam's decoupled decay.
@@ -34,6 +36,7 @@ class LoopSettings:
 
     steps: int
     learning_rate: float
+    matrix_rate: float = 0.02
     final_rate: float = 0.02
     warmup: int = 100
     weight_decay: float = 0.01
@@ -44,13 +47,37 @@ class LoopSettings:
     save_seconds: float = 60.0
 
 
-def learning_rate_at(step: int, settings: LoopSettings) -> float:
-    """Learning rate of a step in [0, settings.steps]: warm-up, then cosine."""
+def share_of_rate(step: int, settings: LoopSettings) -> float:
+    """Share of the peak rate at a step in [0, settings.steps]: warm-up, then cosine."""
     warm = min(1.0, (step + 1) / max(settings.warmup, 1))
     progress = min(step / max(settings.steps, 1), 1.0)
     cosine = 0.5 + 0.5 * math.cos(math.pi * progress)
     floor = settings.final_rate
-    return settings.learning_rate * warm * (floor + (1 - floor) * cosine)
+    return warm * (floor + (1 - floor) * cosine)
+
+
+def make_optimizer(
+    model: nn.Module, settings: LoopSettings, matrices: Sequence[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Muon for `matrices` and AdamW for the other trainable parameters of a model.
+
+    Design choice: Muon (Jordan et al. 2024, momentum made orthogonal by Newton-Schulz) where most
+    of a network is hidden convolutions and linear layers: on the video generator it reached in 150
+    steps what AdamW had not in 270 (PyPI's `pytorch-optimizer`, for torch's own takes no
+    convolution).
+    """
+    chosen = {id(parameter) for parameter in matrices}
+    others = [
+        parameter
+        for parameter in model.parameters()
+        if parameter.requires_grad and id(parameter) not in chosen
+    ]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if not matrices:
+        return torch.optim.AdamW(others, lr=rate, weight_decay=decay)
+    by_muon = {"params": list(matrices), "lr": settings.matrix_rate, "use_muon": True}
+    by_adam = {"params": others, "lr": rate, "use_muon": False}
+    return Muon([{**group, "weight_decay": decay} for group in (by_adam, by_muon)])
 
 
 def train(
@@ -60,6 +87,7 @@ def train(
     run_folder: Path,
     on_save: Callable[[nn.Module, int], None],
     should_stop: Callable[[], bool] = lambda: False,
+    matrices: Sequence[nn.Parameter] = (),
 ) -> int:
     """Train `model` until `settings.steps`, resuming from `run_folder` when it holds a state.
 
@@ -70,6 +98,7 @@ def train(
         run_folder: state.pt (for resuming) and log.jsonl are kept here.
         on_save: called with the averaged model and the step each time a state is saved.
         should_stop: asked before each step; True ends the run after saving.
+        matrices: parameters for Muon, hidden layers' weights; the others are for AdamW.
 
     Returns:
         The last step reached.
@@ -80,9 +109,8 @@ def train(
     run_folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = make_optimizer(model, settings, matrices)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     state_path = run_folder / "state.pt"
     if state_path.is_file():
         state = torch.load(state_path, map_location="cpu", weights_only=True)
@@ -126,9 +154,9 @@ def train(
     step = logged = first_step
     with (run_folder / "log.jsonl").open("a") as log:
         while step < settings.steps and not should_stop():
-            rate = learning_rate_at(step, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            share = share_of_rate(step, settings)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * share
             losses = loss_of_step(wrapped, step)
             total = losses["total"]
             if not torch.isfinite(total):
@@ -150,7 +178,7 @@ def train(
                 sums[name] = sums.get(name, 0.0) + value.item()
             if step % settings.log_every == 0:
                 row = {name: value / (step - logged) for name, value in sums.items()}
-                row |= {"step": step, "seconds": time.monotonic() - began, "rate": rate}
+                row |= {"step": step, "seconds": time.monotonic() - began, "rate": share}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 logger.info("%s", row)

@@ -22,6 +22,7 @@ from finephys.training.generator import (
     RenderedClips,
     draw_times,
     generator_losses,
+    hidden_matrices,
     prepare,
     train_generator,
 )
@@ -213,3 +214,16 @@ def test_heatmap_of_the_mirrored_skeleton_is_the_mirrored_heatmap() -> None:
     back = heatmap_level(flipped, torch.ones(len(JOINTS)), 16)
     counterpart = [LIMBS.index((MIRROR[a], MIRROR[b])) for a, b in LIMBS]
     torch.testing.assert_close(back, there[counterpart].flip(-1), atol=1e-4, rtol=1e-3)
+
+
+def test_muon_trains_hidden_weights_only() -> None:
+    """An embedding, a bias, a norm or the first and last layers made orthogonal learn badly."""
+    network = VideoNetwork(CONFIG, 2)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    chosen = {names[id(parameter)] for parameter in hidden_matrices(network)}
+    assert all(network.get_parameter(name).ndim >= 2 for name in chosen)
+    assert not any("embedding" in name for name in chosen if "time" not in name)
+    assert chosen.isdisjoint(
+        {"unet.conv_in.weight", "unet.conv_out.weight", "skeleton_encoder.readers.0.weight"}
+    )
+    assert {"unet.mid_block.resnets.0.conv1.weight", "skeleton_encoder.middle.weight"} <= chosen

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.training.loop import LoopSettings, learning_rate_at, train
+from finephys.training.loop import LoopSettings, make_optimizer, share_of_rate, train
 
 SETTINGS = LoopSettings(steps=40, learning_rate=0.1, warmup=4, average_decay=0.8, log_every=10)
 
@@ -62,7 +62,53 @@ def test_a_diverged_run_stops_and_saves_nothing(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
-    rates = [learning_rate_at(step, SETTINGS) for step in range(41)]
-    assert rates[0] == pytest.approx(0.1 / 4, rel=0.01)
-    assert max(rates) <= 0.1
-    assert rates[-1] == pytest.approx(0.1 * SETTINGS.final_rate, rel=0.01)
+    shares = [share_of_rate(step, SETTINGS) for step in range(41)]
+    assert shares[0] == pytest.approx(1 / 4, rel=0.01)
+    assert max(shares) <= 1
+    assert shares[-1] == pytest.approx(SETTINGS.final_rate, rel=0.01)
+
+
+class TwoLayers(nn.Sequential):
+    """A convolution that Muon trains, and a linear layer that AdamW trains."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(nn.Conv1d(3, 8, 3), nn.Flatten(), nn.Linear(8, 1))
+
+
+def two_layers_loss(model: nn.Module, step: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(16, 3, 3, generator=generator)
+    return {"total": (model(x) - x.sum((1, 2))[:, None]).square().mean()}
+
+
+def test_a_resumed_run_of_both_optimisers_is_the_same_run(tmp_path: Path) -> None:
+    """The momentum of one of them would be lost, or the matrices change their optimiser."""
+
+    def run(folder: Path, limit: int | None = None) -> dict[str, torch.Tensor]:
+        model = TwoLayers()
+        asked = iter(range(10_000))
+        train(
+            model,
+            two_layers_loss,
+            SETTINGS,
+            folder,
+            lambda *_: None,
+            lambda: limit is not None and next(asked) >= limit,
+            [model[0].weight],
+        )
+        return model.state_dict()
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", limit=17)
+    for name, tensor in run(tmp_path / "parts").items():
+        torch.testing.assert_close(tensor, whole[name], rtol=0, atol=0)
+
+
+def test_every_parameter_has_one_optimiser() -> None:
+    model = TwoLayers()
+    groups = make_optimizer(model, SETTINGS, [model[0].weight]).param_groups
+    shared = [[id(parameter) for parameter in group["params"]] for group in groups]
+    assert shared[1] == [id(model[0].weight)]
+    assert sorted(shared[0] + shared[1]) == sorted(id(p) for p in model.parameters())
+    assert [group["lr"] for group in groups] == [SETTINGS.learning_rate, SETTINGS.matrix_rate]

@@ -1,0 +1,303 @@
+"""Do generated gymnasts follow skeleton and text? One JSON row over held-out clips.
+
+Clips of motions, cameras and looks that were not trained on are generated from their true
+skeletons and prompts, and read by networks that saw true renders only (`figure_reader`,
+`clip_readers`). Each figure stands beside the readers' own on the true renders:
+
+`iou`: silhouette against the truth. `pck`: joints within a tenth of the figure's height. `class`:
+clips whose class is read. `color`: clips whose leotard is read as the prompt has it. `flicker`:
+change of grey levels from frame to frame outside the figures, over that of the truth. `texture`:
+grey-level steps outside the figures; `plain`: clips with less than a quarter of the truth's.
+`swap`: each clip is generated with another's skeleton; overlap with the skeleton's owner minus
+that with the prompt's clip. `turns`: somersaults of classes 31-40 (Fig. 14 of the supplement), how
+far the trunk's turns read from the clip are from those read from the true render.
+
+    python -m benchmarks.generator --clips 200
+"""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import imageio.v3 as imageio
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from benchmarks.generator import measures
+from benchmarks.generator.clip_readers import (
+    CLASSES,
+    ClassReader,
+    ColorReader,
+    ReadClips,
+    color_of_prompt,
+    joints_of,
+    named,
+    train_class_reader,
+    train_color_reader,
+    trunk_colors,
+)
+from benchmarks.generator.figure_reader import Reading, load_figure_reader, read_figure
+from finephys.actions import ACTIONS
+from finephys.data.rendered import RenderedDataset, read_dataset, render_dataset
+from finephys.generator.diffusion import Generator
+from finephys.heatmaps import heatmap_level
+from finephys.motion.library import HELD_OUT_SEED
+from finephys.motion.simulation import simulate
+from finephys.types import Bytes, Float, LimbHeatmaps
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 8
+_TRAINING_CLIPS = 4096
+_SALTOS = range(31, 41)
+
+
+class Readers(NamedTuple):
+    """Networks that saw true renders only."""
+
+    figure: nn.Module
+    action: ClassReader
+    color: ColorReader
+
+
+def guides(generator: Generator, canvas: Float) -> list[LimbHeatmaps]:
+    """Heatmaps of clips' true skeletons (N, 16, 17, 2) on the canvas."""
+    made = []
+    for clip in torch.from_numpy(canvas):
+        score = torch.ones(clip.shape[:-1])
+        levels = [heatmap_level(clip, score, cells).numpy() for cells in generator.heatmap_levels]
+        made.append(LimbHeatmaps(tuple(levels)))
+    return made
+
+
+def generate(
+    generator: Generator,
+    skeletons: list[LimbHeatmaps],
+    prompts: list[str],
+    steps: int,
+    scale: float,
+) -> Bytes:
+    """Clips (N, 16, S, S, 3), seeds 0 to N - 1."""
+    clips = []
+    for start in range(0, len(prompts), _BATCH):
+        part = slice(start, start + _BATCH)
+        seeds = list(range(start, start + len(prompts[part])))
+        made = list(generator.denoise_batch(skeletons[part], prompts[part], seeds, steps, scale))
+        clips.append(made[-1])
+        logger.info("generated %d of %d", start + len(seeds), len(prompts))
+    return np.concatenate(clips)
+
+
+def read_all(figure: nn.Module, clips: Bytes) -> list[Reading]:
+    """What is read from N clips."""
+    return [read_figure(figure, clip) for clip in clips]
+
+
+def train_readers(folder: Path, renders: Path) -> Readers:
+    """The readers kept in `folder`, or trained on true renders when they are not there yet."""
+    figure = load_figure_reader(folder / "figure.safetensors", renders)
+    kept = folder / "readings.npz"
+    if not kept.is_file():
+        data = read_dataset(renders)
+        logger.info("reading %d true renders", len(data.frames))
+        read = read_all(figure, data.frames)
+        places = {action: place for place, action in enumerate(CLASSES)}
+        np.savez(
+            kept,
+            joints=np.stack([joints_of(clip) for clip in read]),
+            trunk=np.stack([trunk_colors(*pair) for pair in zip(read, data.frames, strict=True)]),
+            action=np.array([places.get(int(action), -1) for action in data.action]),
+            color=np.array([color_of_prompt(prompt) for prompt in data.prompt]),
+        )
+    with np.load(kept) as file:
+        clips = ReadClips(file["joints"], file["trunk"], file["action"], file["color"])
+    return Readers(
+        figure,
+        train_class_reader(clips, folder / "class.safetensors"),
+        train_color_reader(clips, folder / "color.safetensors"),
+    )
+
+
+def silhouette_rows(
+    read: list[Reading], swapped: list[Reading], held: RenderedDataset
+) -> dict[str, float]:
+    """Overlaps of the silhouettes, and of those with another clip's skeleton."""
+    truth, others = held.silhouette, np.roll(held.silhouette, -1, axis=0)
+
+    def overlaps(readings: list[Reading], figures: npt.NDArray[np.bool_]) -> list[float]:
+        return [
+            measures.overlap(reading.silhouette, figure)
+            for reading, figure in zip(readings, figures, strict=True)
+        ]
+
+    iou = overlaps(read, truth)
+    owner, stranger = np.mean(overlaps(swapped, others)), np.mean(overlaps(swapped, truth))
+    return {
+        "iou": float(np.mean(iou)),
+        "iou_worst_tenth": float(np.quantile(iou, 0.1)),
+        "swap": float(owner - stranger),
+        "swap_owner": float(owner),
+        "swap_other": float(stranger),
+    }
+
+
+def reading_rows(
+    readers: Readers, read: list[Reading], frames: Bytes, held: RenderedDataset
+) -> dict[str, float]:
+    """Joints, classes and colours read from clips, whether generated or true."""
+    canvas = held.xy / np.float32(held.frames.shape[2])
+    pck = [
+        measures.found_joints(one.joints, truth) for one, truth in zip(read, canvas, strict=True)
+    ]
+    action = named(readers.action, [joints_of(one) for one in read])
+    wanted = np.array([CLASSES.index(int(action)) for action in held.action])
+    colors = named(readers.color, [trunk_colors(*one) for one in zip(read, frames, strict=True)])
+    prompts = np.array([color_of_prompt(prompt) for prompt in held.prompt])
+    return {
+        "pck": float(np.mean(pck)),
+        "class": float((action == wanted).mean()),
+        "color": float((colors == prompts).mean()),
+    }
+
+
+def background_rows(made: Bytes, read: list[Reading], held: RenderedDataset) -> dict[str, float]:
+    """Change and texture outside the figures, of the generated clips and of the truth."""
+    rows = []
+    for clip, true, figure, reading in zip(made, held.frames, held.silhouette, read, strict=True):
+        either = figure | reading.silhouette
+        rows.append(
+            (
+                measures.flicker(clip, either),
+                measures.flicker(true, either),
+                measures.texture(clip, either),
+                measures.texture(true, either),
+            )
+        )
+    flicker, true_flicker, texture, true_texture = np.array(rows).T
+    return {
+        "flicker": float(flicker.mean()),
+        "flicker_of_truth": float(true_flicker.mean()),
+        "texture": float(texture.mean()),
+        "texture_of_truth": float(true_texture.mean()),
+        "plain": int((texture < 0.25 * true_texture).sum()),
+    }
+
+
+def turn_rows(read: list[Reading], true: list[Reading], held: RenderedDataset) -> dict[str, float]:
+    """Turns read from the generated saltos against those read from the true renders."""
+    chosen = [row for row, action in enumerate(held.action) if int(action) in _SALTOS]
+    if not chosen:
+        return {}
+    made = np.array([measures.turns(read[row].joints) for row in chosen])
+    real = np.array([measures.turns(true[row].joints) for row in chosen])
+    truth = np.array([measures.turns(held.xy[row]) for row in chosen])
+    return {
+        "salto_clips": len(chosen),
+        "turns_within_quarter": float((np.abs(made - truth) < 0.25).mean()),
+        "turns_within_quarter_of_truth": float((np.abs(real - truth) < 0.25).mean()),
+    }
+
+
+def measure(
+    generator: Generator, readers: Readers, held: RenderedDataset, steps: int, scale: float
+) -> tuple[dict[str, float], Bytes]:
+    """All figures of the row, and the clips made from their own skeletons."""
+    skeletons = guides(generator, held.xy / np.float32(held.frames.shape[2]))
+    own = generate(generator, skeletons, held.prompt, steps, scale)
+    swapped = generate(generator, skeletons[1:] + skeletons[:1], held.prompt, steps, scale)
+    read, true = read_all(readers.figure, own), read_all(readers.figure, held.frames)
+    own_overlap = [
+        measures.overlap(one.silhouette, figure)
+        for one, figure in zip(true, held.silhouette, strict=True)
+    ]
+    of_truth = {
+        "iou_of_truth": float(np.mean(own_overlap)),
+        **{
+            f"{name}_of_truth": value
+            for name, value in reading_rows(readers, true, held.frames, held).items()
+        },
+    }
+    error = ((own.astype(np.float32) - held.frames) ** 2).mean((1, 2, 3, 4))
+    row = {
+        "clips": len(held.prompt),
+        **silhouette_rows(read, read_all(readers.figure, swapped), held),
+        **reading_rows(readers, read, own, held),
+        **of_truth,
+        **background_rows(own, read, held),
+        **turn_rows(read, true, held),
+        "psnr_db": float(np.mean(10 * np.log10(255**2 / error))),
+    }
+    return row, own
+
+
+def contact_sheet(clips: list[Bytes], columns: int = 8, zoom: int = 2) -> Bytes:
+    """Clips as rows of evenly spaced frames."""
+    rows = []
+    for clip in clips:
+        chosen = np.linspace(0, len(clip) - 1, columns).round().astype(int)
+        rows.append(np.concatenate(clip[chosen], axis=1))
+    return np.concatenate(rows).repeat(zoom, 0).repeat(zoom, 1)
+
+
+def renders(folder: Path, first_seed: int, count: int, each: int) -> Path:
+    """Films of simulated motions, `each` seeds a class, made unless they are there."""
+    if not (folder / "dataset.json").exists():
+        logger.info("no clips in %s: simulating and rendering %d", folder, count)
+        seeds = range(first_seed, first_seed + each)
+        motions = [simulate(action.id, seed) for action in ACTIONS for seed in seeds]
+        render_dataset(motions, count, first_seed, folder, processes=2)
+    return folder
+
+
+def some(data: RenderedDataset, count: int) -> RenderedDataset:
+    """The first `count` clips."""
+    return RenderedDataset(
+        data.frames[:count],
+        data.silhouette[:count],
+        data.xy[:count],
+        data.prompt[:count],
+        data.action[:count],
+        data.span[:count],
+    )
+
+
+def main() -> None:
+    """Read the arguments, measure, print the row."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", type=Path, default=Path("runs/benchmarks/renders"))
+    parser.add_argument("--held", type=Path, default=Path("runs/benchmarks/held"))
+    parser.add_argument("--readers", type=Path, default=Path("runs/benchmarks/readers"))
+    parser.add_argument("--clips", type=int, default=200)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--tier", default="tiny")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet: truth above, made below")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    generator = Generator.load(options.tier)
+    steps = options.steps or generator.default_steps
+    scale = options.guidance or generator.default_guidance
+    readers = train_readers(options.readers, renders(options.train, 0, _TRAINING_CLIPS, 12))
+    held = some(read_dataset(renders(options.held, HELD_OUT_SEED, 256, 2)), options.clips)
+    row, own = measure(generator, readers, held, steps, scale)
+    guide = guides(generator, held.xy[:1] / np.float32(held.frames.shape[2]))
+    began = time.perf_counter()
+    list(generator.denoise_batch(guide, held.prompt[:1], [0], steps, scale))
+    seconds = time.perf_counter() - began
+    what = {"benchmark": "generator", "tier": options.tier, "steps": steps, "guidance": scale}
+    print(
+        json.dumps({**what, **row, "seconds_a_clip": seconds, "threads": torch.get_num_threads()})
+    )
+    if options.sheet:
+        pairs = [clip for index in range(12) for clip in (held.frames[index], own[index])]
+        options.sheet.parent.mkdir(parents=True, exist_ok=True)
+        imageio.imwrite(options.sheet, contact_sheet(pairs))
+
+
+if __name__ == "__main__":
+    main()
