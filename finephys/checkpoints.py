@@ -112,19 +112,31 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
+    """Every tensor of a checkpoint by name; WeightsError when the file is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{_shown(path)} cannot be read as safetensors ({str(error).splitlines()[0]}); fetch "
+            "or train it again."
+        ) from error
+    return tensors
+
+
 def load_module(module: "nn.Module", path: Path) -> None:
     """Fill a module from a checkpoint, strictly and in the module's own dtype.
 
     Raises:
         WeightsError: when the file is damaged or a tensor is missing, extra or of another shape.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    tensors = read_tensors(path)
     try:
-        tensors = load_file(path)
         module.load_state_dict(tensors, strict=True)
-    except (SafetensorError, OSError, RuntimeError) as error:
+    except RuntimeError as error:
         raise WeightsError(
             f"{_shown(path)} does not fit this version of the model "
             f"({str(error).splitlines()[0]}); fetch or train it again."

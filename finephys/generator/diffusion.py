@@ -15,7 +15,7 @@ from finephys.config import GENERATORS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
 from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder, PixelAutoencoder
-from finephys.generator.memory import memory_guard
+from finephys.generator.memory import Memory, memory_for, memory_guard
 from finephys.generator.network import VideoNetwork
 from finephys.generator.protocol import never
 from finephys.generator.sampling import (
@@ -43,6 +43,10 @@ class Generator:
         tokenizer: of the text encoder.
         device: where the network lies.
         sampler: see `sampling.make_scheduler`.
+        memory: how to place the network; None: all of it on the device.
+
+    Raises:
+        RequestError: the configuration's size cannot be halved at every scale of the U-Net.
     """
 
     def __init__(
@@ -51,8 +55,11 @@ class Generator:
         tokenizer: CLIPTokenizer,
         device: str = "cpu",
         sampler: str = SAMPLER,
+        memory: Memory | None = None,
     ) -> None:
-        self._network = network.to(device).eval()
+        check_size(network.config)
+        network.eval()
+        self._network = memory.place(network, device) if memory else network.to(device)
         self._tokenizer = tokenizer
         self._device = device
         self._sampler = sampler
@@ -62,12 +69,22 @@ class Generator:
     def load(cls, tier: str, device: str = "cpu", sampler: str = SAMPLER) -> "Generator":
         """Load the weights of a tier, strictly.
 
+        A tier on Stable Diffusion's autoencoder is what was trained on top of the public base,
+        which is fetched and proved against its lock.
+
         Raises:
             WeightsMissingError: when they are absent; the text names the command to run.
-            WeightsError: when they are damaged or of another configuration.
+            WeightsError: when they are damaged, of another configuration or of another base.
         """
         config = GENERATORS[tier]
         path = checkpoint_path(tier, "generator")
+        if config.autoencoder == "kl":
+            from finephys.generator.adaptation import load_base, load_trained
+
+            memory = memory_for(device)
+            network, tokenizer, base = load_base(config, memory.dtype)
+            load_trained(network, path, plain_config(config), base)
+            return cls(network, tokenizer, device, sampler, memory)
         saved = read_config(path)
         wanted = plain_config(config)
         if saved != wanted:
@@ -214,6 +231,17 @@ class Generator:
             ]
             levels.append(torch.from_numpy(np.stack(stack)).to(self._device))
         return levels
+
+
+def check_size(config: GeneratorConfig) -> None:
+    """Raise RequestError for a size that the U-Net cannot halve at each of its scales."""
+    step = config.patch << (len(config.channels) - 1)
+    if config.size % step:
+        raise RequestError(
+            f"width and height are {config.size}; they must be divisible by {step} ({config.patch} "
+            f"pixels a latent cell, halved from scale to scale), such as "
+            f"{max(round(config.size / step), 1) * step}."
+        )
 
 
 def check_ranges(seeds: Sequence[int], steps: int, guidance_scale: float) -> None:
