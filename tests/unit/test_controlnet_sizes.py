@@ -12,9 +12,15 @@ Published independently of this project and of the classes under test:
   (686 and 340) and its translation of diffusers' names meet one to one in the names below, whose
   SHA-256 is kept here.
 - rounded sizes on the Hub's pages: motion adapter v1-5-2 (with a middle block) 1.82 GB, v1-5 1.67.
+- the motion module's tensors in the names of the original AnimateDiff checkpoint, with the width of
+  each of the 21 modules: DiffSynth-Studio at a076adf5, diffsynth/models/sd_motion.py; and how
+  diffusers' file names them: huggingface/diffusers at 03f101e9,
+  scripts/convert_animatediff_motion_module_to_diffusers.py.
 
-Unproved, since only derived from the classes themselves: the motion adapter's names, and the shapes
-of the ControlNet's picture reader. The text encoder's names are converted by its library when it
+Unproved, since only derived from the classes themselves: `pos_embed.pe` of the motion modules (21
+buffers of sines; the translation above passes them over), the shapes of the ControlNet's picture
+reader, LoRA's names (no published file has this rank on these layers), and all of the skeleton
+encoder, which is this project's own. The text encoder's names are converted by its library when it
 loads; nothing is proved of them here.
 """
 
@@ -28,7 +34,8 @@ from diffusers import UNetMotionModel as VideoUNet
 from torch import nn
 
 from finephys.config import SD15_GENERATOR
-from finephys.generator.network import make_unet
+from finephys.generator.adaptation import add_lora, trained_parameters
+from finephys.generator.network import VideoNetwork, make_unet
 
 UNET_NAMES = "983bc58de4da8e4e571f08deef04b169c15d06252ffd51558d4caa992638e968"
 CONTROLNET_NAMES = "b1b5590d9dea6c33f156508e85dce0282e72f92d9212a667fa5208415a99619c"
@@ -127,3 +134,94 @@ def test_the_controlnet_reads_what_the_unet_adds(unet: nn.Module) -> None:
     }
     assert sum(name.startswith("controlnet_down_blocks") for name in own) == 2 * 12
     assert sum(tensor.numel() for tensor in control.parameters()) == 361_279_120
+
+
+def test_the_motion_modules_have_the_published_names_and_shapes() -> None:
+    """Catches motion modules of another make: one self-attention, other widths or middle block."""
+    with torch.device("meta"):
+        made = make_unet(SD15_GENERATOR)
+    found = {
+        name: tuple(tensor.shape)
+        for name, tensor in made.state_dict().items()
+        if "motion_modules" in name
+    }
+    widths = {"down_blocks": (320, 640, 1280, 1280), "up_blocks": (1280, 1280, 640, 320)}
+    places = [
+        (f"{side}.{level}.motion_modules.{index}", width)
+        for side, count in (("down_blocks", 2), ("up_blocks", 3))
+        for level, width in enumerate(widths[side])
+        for index in range(count)
+    ]
+    places.append(("mid_block.motion_modules.0", 1280))
+    assert len(places) == 21
+    wanted = {
+        _as_diffusers(f"{place}.temporal_transformer.{name}"): tuple(
+            width if side == "C" else int(side) * width for side in shape
+        )
+        for place, width in places
+        for name, shape in _published_motion_module().items()
+    }
+    sines = {name for name in found if name.endswith("pos_embed.pe")}
+    assert {name: shape for name, shape in found.items() if name not in sines} == wanted
+    assert len(sines) == 21
+    assert {found[name][:2] for name in sines} == {(1, 32)}
+
+
+def _published_motion_module() -> dict[str, tuple[int | str, ...]]:
+    """Original names and shapes of one module; "C" is its width, a number so many times that."""
+    table: dict[str, tuple[int | str, ...]] = {}
+    for name in ("norm", *(f"transformer_blocks.0.norms.{i}" for i in (0, 1))):
+        table |= {f"{name}.weight": ("C",), f"{name}.bias": ("C",)}
+    table |= {f"transformer_blocks.0.ff_norm.{kind}": ("C",) for kind in ("weight", "bias")}
+    for name in ("proj_in", "proj_out"):
+        table |= {f"{name}.weight": ("C", "C"), f"{name}.bias": ("C",)}
+    for block in (0, 1):
+        attention = f"transformer_blocks.0.attention_blocks.{block}"
+        table |= {f"{attention}.to_{each}.weight": ("C", "C") for each in "qkv"}
+        table |= {f"{attention}.to_out.0.weight": ("C", "C"), f"{attention}.to_out.0.bias": ("C",)}
+    feed = "transformer_blocks.0.ff.net"
+    table |= {f"{feed}.0.proj.weight": (8, "C"), f"{feed}.0.proj.bias": (8,)}
+    table |= {f"{feed}.2.weight": ("C", 4), f"{feed}.2.bias": ("C",)}
+    return table
+
+
+def _as_diffusers(name: str) -> str:
+    for before, after in (
+        (".norms.0", ".norm1"),
+        (".norms.1", ".norm2"),
+        (".ff_norm", ".norm3"),
+        (".attention_blocks.0", ".attn1"),
+        (".attention_blocks.1", ".attn2"),
+        (".temporal_transformer", ""),
+    ):
+        name = name.replace(before, after)
+    return name
+
+
+def test_the_trained_file_has_these_names_at_the_real_size() -> None:
+    """LoRA, motion modules and skeleton encoder of the real size, without memory for them."""
+    with torch.device("meta"):
+        network = VideoNetwork(SD15_GENERATOR, 49407)
+        add_lora(network.unet)
+    trained = trained_parameters(network)
+    own = unet_names()
+    motion = {name for name in own if "motion_modules" in name and not name.endswith(".pe")}
+    attention = {
+        name.removesuffix(".weight")
+        for name in own
+        if name.endswith((".to_q.weight", ".to_k.weight", ".to_v.weight", ".to_out.0.weight"))
+    }
+    assert len(attention) == 4 * (2 * 16 + 2 * 21)  # 16 spatial transformers, 21 temporal ones
+    lora = {f"{name}.lora_{factor}.weight" for name in attention for factor in "AB"}
+    encoder = {f"skeleton_encoder.{name}" for name in network.skeleton_encoder.state_dict()}
+    assert trained.keys() == {f"unet.{name}" for name in motion | lora} | encoder
+    for name in attention:
+        rows, columns = own[f"{name}.weight"]
+        assert trained[f"unet.{name}.lora_A.weight"].shape == (64, columns)
+        assert trained[f"unet.{name}.lora_B.weight"].shape == (rows, 64)
+
+
+def unet_names() -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        made = make_unet(SD15_GENERATOR)
+    return {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
