@@ -120,17 +120,18 @@ def invite(folder: Folder, count: int, actor: str) -> list[str]:
     Raises:
         StudyError: the study takes no invitations, or the count is not 1 to 1000.
     """
-    from study.server import identity_key
-
     if not read_definition(folder).recruiting.invites:
         raise StudyError("recruiting.invites is false in study.yaml; raters come by other links.")
-    keys = identities.keyring(identity_key(folder))
+    keys = identities.keyring(folder.identity_key)
     with Store(folder.database) as store:
         return identities.invite(store, keys, count, actor)
 
 
 def withdraw(folder: Folder, rater: str, actor: str) -> Row:
-    """Delete a rater's identity and answers, also from the snapshots on this disk.
+    """Delete a rater's identity and answers, also from the snapshots in the study's folder.
+
+    A running server sends the changed snapshots to the repository with the next one (`hub`);
+    copies that were taken to other places (`backup --to DIR`) are the runner's to delete.
 
     Returns:
         The receipt: number, withdrawn_at (seconds since 1970), answers deleted.
@@ -140,7 +141,7 @@ def withdraw(folder: Folder, rater: str, actor: str) -> Row:
     """
     with Store(folder.database) as store:
         receipt = identities.withdraw(store, rater)
-        backup.forget(folder.snapshots, rater)
+        backup.forget(folder, rater)
         with store.transaction() as database:
             audit.record(database, store.clock.now(), actor, "withdraw", receipt=receipt["number"])
     return receipt

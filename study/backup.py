@@ -1,6 +1,7 @@
 """Snapshots of a study's database: taken while it runs, checked when restored, pushed if asked."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
@@ -8,20 +9,32 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from study import audit
 from study.errors import StudyError
-from study.folder import write_whole
-from study.store import APPLICATION_ID, StorageError, Store, hold, release, run, value
+from study.folder import Folder, write_whole
+from study.store import (
+    APPLICATION_ID,
+    StorageError,
+    Store,
+    hold,
+    latest_time,
+    release,
+    run,
+    value,
+)
 
 logger = logging.getLogger(__name__)
 
 KEEP = 12
-"""Automatic snapshots kept; older ones are deleted."""
+"""Snapshots kept in a study's folder while it is served; older ones are deleted."""
+
+ASIDE = ".before-"
+"""In the name of a database that was put aside by a restore."""
 
 COUNTED = ("sessions", "assignments", "answers", "audit", "receipts")
 
@@ -61,30 +74,46 @@ def take(database: Path, to: Path) -> Snapshot:
         raise StudyError(f"{database} does not exist; there is nothing to copy yet.")
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}.sqlite"
-    partial = to / f".{name}.part"
     try:
         to.mkdir(parents=True, exist_ok=True, mode=0o700)
-        source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
-        copy = sqlite3.connect(partial)
-        try:
-            source.backup(copy)
-            copy.execute("pragma journal_mode = delete")  # one file, no log beside it
-        finally:
-            copy.close()
-            source.close()
-        snapshot = _described(partial, name, now.isoformat(timespec="seconds"))
-        _sync(partial)
-        write_whole(to / f"{name}.json", json.dumps(asdict(snapshot), indent=1) + "\n", 0o600)
-        partial.replace(to / name)
-        _sync(to)
+        with alone(to):
+            return _take(database, to, name, now)
     except (sqlite3.DatabaseError, OSError) as error:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            (to / f".{name}.part").unlink()
         raise StorageError(
             f"No snapshot was taken of {database.name} ({error}); the answers themselves are safe. "
             "Free some space or give another folder."
         ) from error
+
+
+def _take(database: Path, to: Path, name: str, now: datetime) -> Snapshot:
+    partial = to / f".{name}.part"
+    source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+    copy = sqlite3.connect(partial)
+    try:
+        source.backup(copy)
+        copy.execute("pragma journal_mode = delete")  # one file, no log beside it
+    finally:
+        copy.close()
+        source.close()
+    snapshot = _described(partial, name, now.isoformat(timespec="seconds"))
+    _sync(partial)
+    _write_note(to / name, snapshot)
+    partial.replace(to / name)
+    _sync(to)
     return snapshot
+
+
+@contextlib.contextmanager
+def alone(snapshots: Path) -> Iterator[None]:
+    """Hold a folder of snapshots, so that none is taken while one is changed, also by others."""
+    handle = os.open(snapshots / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def listed(snapshots: Path) -> list[Snapshot]:
@@ -143,7 +172,7 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
         shutil.copyfile(snapshot, partial)
         _sync(partial)
         if database.exists():
-            kept = f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+            kept = f"{database.name}{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S}"
             for ending in ("", "-wal"):
                 old = database.with_name(database.name + ending)
                 if old.exists():
@@ -165,28 +194,61 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
     return said
 
 
-def forget(snapshots: Path, session: str) -> int:
-    """Delete a withdrawn rater's rows from the snapshots of a folder too.
+def latest(database: Path) -> float:
+    """When something was last stored in a study's file or snapshot, seconds since 1970.
 
-    Returns:
-        How many snapshots held the rater.
+    Raises:
+        StudyError: it is damaged, or no study's.
     """
-    touched = 0
-    for snapshot in listed(snapshots):
-        path = snapshots / snapshot.file
-        connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True)
         try:
-            connection.execute("pragma secure_delete = on")
-            connection.execute("pragma foreign_keys = on")
-            held = run(connection, "delete from sessions where id = ?", session)
+            return latest_time(connection)
         finally:
             connection.close()
-        if held:
-            touched += 1
-            note = _described(path, snapshot.file, snapshot.taken_at)
-            _sync(path)
-            write_whole(path.with_name(path.name + ".json"), json.dumps(asdict(note)) + "\n", 0o600)
+    except sqlite3.DatabaseError as error:
+        raise StudyError(
+            f"{database} cannot be read ({error}); move it away, then start again."
+        ) from error
+
+
+def forget(folder: Folder, session: str) -> int:
+    """Delete a withdrawn rater's rows from every copy in a study's folder too.
+
+    These are its snapshots and the databases that `restore` put aside.
+
+    Returns:
+        How many copies held the rater.
+    """
+    aside = [
+        path
+        for path in folder.root.glob(f"{folder.database.name}{ASIDE}*")
+        if not path.name.endswith(("-wal", "-shm"))
+    ]
+    touched = sum(_forget(path, session) for path in aside)
+    if not folder.snapshots.is_dir():
+        return touched
+    with alone(folder.snapshots):
+        for snapshot in listed(folder.snapshots):
+            path = folder.snapshots / snapshot.file
+            if _forget(path, session):
+                touched += 1
+                _write_note(path, _described(path, snapshot.file, snapshot.taken_at))
     return touched
+
+
+def _forget(path: Path, session: str) -> bool:
+    """Whether a copy held a rater, who is gone from it now."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("pragma secure_delete = on")
+        connection.execute("pragma foreign_keys = on")
+        held = run(connection, "delete from sessions where id = ?", session)
+        connection.execute("pragma wal_checkpoint(truncate)")
+    finally:
+        connection.close()
+    _sync(path)
+    return held > 0
 
 
 class Snapshots:
@@ -201,7 +263,8 @@ class Snapshots:
         store: Store,
         to: Path,
         seconds: float,
-        push: Callable[[Path], None] | None = None,
+        push: Callable[[], None] | None = None,
+        place: str = "",
     ) -> None:
         """Begin.
 
@@ -209,12 +272,14 @@ class Snapshots:
             store: of the study.
             to: folder for snapshots.
             seconds: between two; 0 for none.
-            push: carries each snapshot to another place, see `hub`.
+            push: carries the snapshots to another place after each, see `hub`.
+            place: that place's name.
         """
         self._store = store
         self._to = to
         self._seconds = seconds
         self._push = push
+        self._place = place
         self._stop = threading.Event()
         self._last = -1
         self.trouble = ""
@@ -223,11 +288,12 @@ class Snapshots:
             self._thread.start()
 
     def state(self) -> dict[str, object]:
-        """For the board: seconds between two, when the last was taken, what went wrong if so."""
+        """For the board: seconds between two, the last one's time, where they go, what is wrong."""
         taken = listed(self._to)
         return {
             "every_seconds": self._seconds,
             "last": taken[-1].taken_at if taken else "",
+            "place": self._place,
             "trouble": self.trouble,
         }
 
@@ -242,7 +308,7 @@ class Snapshots:
             try:
                 self.take_if_changed()
                 self.trouble = ""
-            except StudyError as error:
+            except Exception as error:
                 # Raters go on; the board shows it, and the next round tries again.
                 self.trouble = str(error)
                 logger.exception("no snapshot")
@@ -255,7 +321,7 @@ class Snapshots:
             return None
         snapshot = take(self._store.path, self._to)
         if self._push is not None:
-            self._push(self._to / snapshot.file)
+            self._push()
         self._last = state
         for old in listed(self._to)[:-KEEP]:
             (self._to / old.file).unlink()
@@ -278,6 +344,11 @@ def _described(path: Path, name: str, taken_at: str) -> Snapshot:
     finally:
         connection.close()
     return Snapshot(name, taken_at, hashlib.sha256(path.read_bytes()).hexdigest(), counts)
+
+
+def _write_note(path: Path, snapshot: Snapshot) -> None:
+    text = json.dumps(asdict(snapshot), indent=1) + "\n"
+    write_whole(path.with_name(f"{path.name}.json"), text, 0o600)
 
 
 def _sync(path: Path) -> None:

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import json
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,8 +99,11 @@ def restore(given: argparse.Namespace) -> None:
     if bool(given.snapshot) == bool(given.repository):
         raise StudyError("give the FILE of a snapshot or --repository OWNER/NAME, one of them.")
     folder = _study(given)
-    snapshot = given.snapshot or pull(given.repository, folder.snapshots)
-    made = put_back(snapshot, folder.database, _actor())
+    with tempfile.TemporaryDirectory() as place:
+        snapshot = given.snapshot or pull(given.repository, given.name, Path(place))
+        if snapshot is None:
+            raise StudyError(f"{given.repository} holds no snapshot of {given.name}.")
+        made = put_back(snapshot, folder.database, _actor())
     counts = ", ".join(f"{count} {table}" for table, count in made.rows.items())
     _print(f"{given.name} is as it was on {made.taken_at}: {counts}.")
 

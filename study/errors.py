@@ -39,10 +39,6 @@ class FrozenError(StudyError):
     """A file that was fixed with its hash when the study opened has been changed since."""
 
 
-class StorageError(StudyError):
-    """The study's database or disk cannot be used as it is."""
-
-
 def _listed(problems: Sequence[str]) -> str:
     if len(problems) == 1:
         return problems[0]

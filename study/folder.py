@@ -6,6 +6,7 @@ NAME/
   phase.json       when it was opened, closed, unblinded, and the hashes published at opening
   media/           every video and picture under a random name
   secret/map.json  arm -> method, clip -> source file (`blinding`); mode 0600, never served
+  secret/identity.key   of the raters' identities (`identities`); mode 0600, never served
   study.sqlite     sessions, answers, audit log (`store`)
   snapshots/       copies of it (`backup`)
 """
@@ -151,6 +152,11 @@ class Folder:
         return self.secret / "map.json"
 
     @property
+    def identity_key(self) -> Path:
+        """Key of the raters' identities: never in the database, never in a snapshot."""
+        return self.secret / "identity.key"
+
+    @property
     def database(self) -> Path:
         """The answers."""
         return self.root / "study.sqlite"
@@ -274,8 +280,8 @@ def need_phase(folder: Folder, accepted: tuple[Phase, ...], act: str) -> Milesto
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a text file so that a reader sees the old one or the new one, never a part."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -306,7 +306,7 @@ async def _withdraw(study: OpenStudy, request: Request) -> Response:
 
 def _forget(study: OpenStudy, session: str) -> dict[str, Any]:
     receipt = identities.withdraw(study.store, session)
-    backup.forget(study.folder.snapshots, session)
+    backup.forget(study.folder, session)
     return receipt
 
 

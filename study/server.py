@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
@@ -52,10 +53,12 @@ class OpenStudy:
 
         Args:
             root: the study's folder.
-            snapshot_seconds: between automatic snapshots; 0 for none.
+            snapshot_seconds: between automatic snapshots; 0 for none, and then none is fetched
+                either.
 
         Raises:
-            StudyError: it is a draft, changed since it opened, damaged, or served already.
+            StudyError: it is a draft, changed since it opened, damaged, or served already; or the
+                repository of its snapshots (`hub`) cannot be reached.
         """
         self.folder = Folder(Path(root))
         folder.need_phase(self.folder, ("open", "closed", "unblinded"), "serve")
@@ -64,15 +67,25 @@ class OpenStudy:
         self.rules = rules(self.definition, self.clips)
         self.places = places(self.definition, self.clips)
         self.sent: set[str] = set()
-        self.keys = identities.keyring(identity_key(self.folder))
+        repository = hub.wanted_repository() if snapshot_seconds else None
+        push, name = None, self.folder.root.name
+        if repository is not None:
+            hub.catch_up(self.folder, repository)
+            push = partial(hub.push, self.folder.snapshots, repository, name)
+            logger.warning(
+                "snapshots of %s go to %s every %.0f minutes; what comes between two of them is "
+                "lost with the disk",
+                *(name, repository, snapshot_seconds / 60),
+            )
+        self.keys = identities.keyring(self.folder.identity_key)
         self.store = Store(self.folder.database, serving=True)
         self._writer = ThreadPoolExecutor(1, f"writer of {self.definition.name}")
         self._reader = ThreadPoolExecutor(1, f"reader of {self.definition.name}")
         self._waiting = 0
         self._phase: tuple[int, Phase] = (0, "draft")
-        repository = hub.wanted_repository()
-        push = None if repository is None else lambda file: hub.push(file, repository)
-        self.snapshots = Snapshots(self.store, self.folder.snapshots, snapshot_seconds, push)
+        self.snapshots = Snapshots(
+            self.store, self.folder.snapshots, snapshot_seconds, push, repository or ""
+        )
 
     async def write(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Run an act that writes in the one writing thread; it is on the disk when this returns.
@@ -135,11 +148,6 @@ class OpenStudy:
 
 class BusyError(Exception):
     """More writes are waiting than the disk keeps up with."""
-
-
-def identity_key(study: Folder) -> Path:
-    """Where the key of a study's identities lies: never in the database, never in a snapshot."""
-    return study.secret / "identity.key"
 
 
 def rules(definition: Definition, clips: Clips) -> Rules:

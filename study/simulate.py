@@ -15,7 +15,7 @@ from study.clock import Clock
 from study.definition import LEVELS, Definition
 from study.errors import StudyError
 from study.folder import Clips, Folder, need_phase, read_clips, read_definition
-from study.server import identity_key, places, rules
+from study.server import places, rules
 from study.sessions import Consent, Entry
 from study.store import Row, Store, rows, run, value
 
@@ -146,7 +146,7 @@ def _go_through(store: Store, folder: Folder, scripted: _Scripted, manner: Manne
     definition, rng = scripted.definition, scripted.rng
     leaves = rng.random() < scripted.tastes.drop_out
     severity = float(rng.normal(0, scripted.tastes.rater))
-    keys = identities.keyring(identity_key(folder))
+    keys = identities.keyring(folder.identity_key)
     agreed = Consent("0" * 64, definition.languages[0])
     session = sessions.enter(store, keys, scripted.design, Entry("open", {}), agreed)
     if definition.demographics:

@@ -71,7 +71,7 @@ class Store:
                 self._reader = _connect(path)
                 self._reader.execute("pragma query_only = on")
                 self._mover = _connect(path)
-            self.clock = clock or Clock(at_least=_latest_time(self._reader))
+            self.clock = clock or Clock(at_least=latest_time(self._reader))
         except BaseException:
             release(self._served)
             raise
@@ -175,6 +175,19 @@ def run(database: sqlite3.Connection, sql: str, *values: object) -> int:
     return int(database.execute(sql, values).rowcount)
 
 
+def latest_time(database: sqlite3.Connection) -> float:
+    """When something was last stored, seconds since 1970; 0 for a study nobody touched."""
+    return float(
+        value(
+            database,
+            "select max(coalesce((select max(last_seen) from sessions), 0),"
+            " coalesce((select max(received_at) from answers), 0),"
+            " coalesce((select max(withdrawn_at) from receipts), 0),"
+            " coalesce((select max(at) from audit), 0))",
+        )
+    )
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=BUSY_MILLISECONDS / 1000, isolation_level=None, check_same_thread=False
@@ -213,17 +226,6 @@ def _prepare(database: sqlite3.Connection) -> None:
         database.execute(f"pragma application_id = {APPLICATION_ID}")
         migrations.apply(Database(database))
         database.execute(f"pragma user_version = {VERSION}")
-
-
-def _latest_time(database: sqlite3.Connection) -> float:
-    return float(
-        value(
-            database,
-            "select max(coalesce((select max(last_seen) from sessions), 0),"
-            " coalesce((select max(received_at) from answers), 0),"
-            " coalesce((select max(at) from audit), 0))",
-        )
-    )
 
 
 def hold(path: Path) -> int:

@@ -109,10 +109,18 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
     last = str(snapshots["last"]) or "none yet"
     trouble = str(snapshots["trouble"])
     every = float(str(snapshots["every_seconds"])) / 60
+    place = str(snapshots["place"])
+    window = (
+        f"They go to {place}; what comes in the {every:.0f} minutes between two of them is lost "
+        "with the disk."
+        if place
+        else "They lie on this disk; if it is lost, so are they."
+    )
     return (
         f"<h3>{escape(name)} is {escape(phase)}</h3>"
         f'<dl class="st-tiles">{tiles}</dl>'
-        f"<p class='st-soft'>Snapshot every {every:.0f} minutes; the last: {escape(last)}</p>"
+        f"<p class='st-soft'>Snapshot every {every:.0f} minutes; the last: {escape(last)}. "
+        f"{escape(window)}</p>"
         f"{note(trouble, 'bad') if trouble else ''}"
         f"<h4>Raters</h4>{raters}<h4>Places in the design</h4>{sequences}"
         f"<h4>Videos</h4>{unplayable}"

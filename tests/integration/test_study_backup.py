@@ -1,6 +1,5 @@
-"""Snapshots: taken under load, checked when restored, cleaned on withdrawal, never public."""
+"""Snapshots: taken under load, checked when restored, cleaned on withdrawal."""
 
-import inspect
 import json
 import sqlite3
 import threading
@@ -8,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from study import audit, backup, hub, identities
+from study import audit, backup, identities
 from study.errors import StudyError
+from study.folder import Folder
 from study.sessions import Consent, Entry, Places, enter
 from study.store import StorageError, Store, rows, value
 
@@ -159,22 +159,46 @@ def test_a_folder_that_cannot_be_written_is_said(path, tmp_path):
         backup.take(path, tmp_path / "snapshots")
 
 
-def test_withdrawal_reaches_the_snapshots(path, tmp_path):
-    # Bug: a rater who withdrew comes back with the next restore.
-    snapshots = tmp_path / "snapshots"
-    with Store(path) as store:
+def test_withdrawal_reaches_every_copy_in_the_folder(tmp_path):
+    # Bugs: a rater who withdrew comes back with the next restore, or stays in the database that an
+    # earlier restore put aside, or in its log.
+    folder = Folder(tmp_path)
+    with Store(folder.database) as store:
         gone, stays = come(store, "ann"), come(store, "bob")
         for _ in range(2):
-            backup.take(path, snapshots)
+            taken = backup.take(folder.database, folder.snapshots)
+        log = folder.database.with_name("study.sqlite-wal").read_bytes()
+    folder.database.with_name("study.sqlite-wal").write_bytes(log)  # as after a crash
+    backup.restore(folder.snapshots / taken.file, folder.database)
+    with Store(folder.database) as store:
         identities.withdraw(store, gone)
-    assert backup.forget(snapshots, gone) == 2
-    for snapshot in backup.listed(snapshots):
-        content = (snapshots / snapshot.file).read_bytes()
-        assert gone.encode() not in content
-        assert stays.encode() in content
-        backup.restore(snapshots / snapshot.file, path)
-    with Store(path) as store, store.view() as database:
-        assert [row["id"] for row in rows(database, "select id from sessions")] == [stays]
+    assert backup.forget(folder, gone) == 3
+    aside = list(tmp_path.glob("study.sqlite.before-*"))
+    snapshots = [path for path in folder.snapshots.iterdir() if path.suffix == ".sqlite"]
+    assert len(snapshots) == 2
+    for path in (*snapshots, *aside):
+        assert gone.encode() not in path.read_bytes(), path
+    assert any(stays.encode() in path.read_bytes() for path in aside)
+    for snapshot in backup.listed(folder.snapshots):
+        backup.restore(folder.snapshots / snapshot.file, folder.database)
+        with Store(folder.database) as store, store.view() as database:
+            assert [row["id"] for row in rows(database, "select id from sessions")] == [stays]
+
+
+def test_no_snapshot_is_taken_while_a_withdrawal_cleans_them(tmp_path):
+    # Bug: a copy that began before the withdrawal appears after the cleaning and keeps the rater.
+    folder = Folder(tmp_path)
+    with Store(folder.database) as store:
+        come(store, "ann")
+    backup.take(folder.database, folder.snapshots)
+    with backup.alone(folder.snapshots):
+        taking = threading.Thread(target=backup.take, args=(folder.database, folder.snapshots))
+        taking.start()
+        taking.join(0.3)
+        assert taking.is_alive()
+        assert len(backup.listed(folder.snapshots)) == 1
+    taking.join()
+    assert len(backup.listed(folder.snapshots)) == 2
 
 
 def test_the_note_of_a_snapshot_says_what_sha256sum_says(path, tmp_path):
@@ -198,86 +222,12 @@ def test_the_audit_log_survives_the_round_trip(path, tmp_path):
             database.execute("delete from audit")
 
 
-class Repository:
-    """A data set repository in memory; every call is checked against the Hub's real signatures."""
-
-    def __init__(self, *, private: bool = True) -> None:
-        self.private = private
-        self.files: dict[str, bytes] = {}
-        self.history = 0
-
-    def __getattr__(self, name: str):
-        from huggingface_hub import HfApi
-
-        signature = inspect.signature(getattr(HfApi, name))
-
-        def call(*args, **named):
-            given = signature.bind(self, *args, **named).arguments
-            assert given["repo_type"] == "dataset"
-            return getattr(self, f"do_{name}")(given)
-
-        return call
-
-    def do_create_repo(self, given) -> None:
-        assert given["private"] is True
-        assert given["exist_ok"] is True
-
-    def do_repo_info(self, _given):
-        return self
-
-    def do_list_repo_files(self, _given) -> list[str]:
-        return list(self.files)
-
-    def do_create_commit(self, given) -> None:
-        self.history += 1
-        for operation in given["operations"]:
-            if hasattr(operation, "path_or_fileobj"):
-                self.files[operation.path_in_repo] = Path(operation.path_or_fileobj).read_bytes()
-            else:
-                del self.files[operation.path_in_repo]
-
-    def do_super_squash_history(self, _given) -> None:
-        self.history = 1
-
-    def do_hf_hub_download(self, given) -> None:
-        (Path(given["local_dir"]) / given["filename"]).write_bytes(self.files[given["filename"]])
-
-
-def test_pushed_snapshots_come_back_and_old_ones_leave_the_history(path, tmp_path):
-    repository = Repository()
-    with Store(path) as store:
-        for number in range(hub.KEEP + 2):
-            come(store, str(number))
-            taken = backup.take(path, tmp_path / "snapshots")
-            hub.push(tmp_path / "snapshots" / taken.file, "me/answers", repository)
-    assert len(repository.files) == 2 * hub.KEEP
-    assert not [name for name in repository.files if "wal" in name or name == path.name]
-    assert repository.history == 1
-    fetched = hub.pull("me/answers", tmp_path / "fetched", repository)
-    assert backup.restore(fetched, path).rows["sessions"] == hub.KEEP + 2
-
-
-def test_answers_never_go_to_a_public_repository(path, tmp_path):
-    Store(path).close()
-    taken = backup.take(path, tmp_path / "snapshots")
-    repository = Repository(private=False)
-    with pytest.raises(StudyError, match="public"):
-        hub.push(tmp_path / "snapshots" / taken.file, "me/answers", repository)
-    assert repository.files == {}
-
-
-def test_the_live_file_is_not_pushed(path):
-    Store(path).close()
-    with pytest.raises(StudyError, match="snapshot"):
-        hub.push(path, "me/answers", Repository())
-
-
 def test_a_push_that_fails_is_shown_and_tried_again(path, tmp_path):
     # Bug: a snapshot that never reached the repository counts as taken.
     tries = []
 
-    def push(file: Path) -> None:
-        tries.append(file.name)
+    def push() -> None:
+        tries.append(1)
         if len(tries) == 1:
             raise StudyError("the repository could not be reached")
 
