@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio.v3 as imageio
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import nn
 
 from benchmarks.generator import measures
@@ -43,10 +43,11 @@ from benchmarks.generator.clip_readers import (
 )
 from benchmarks.generator.figure_reader import Reading, load_figure_reader, read_figure
 from finephys.actions import ACTIONS
-from finephys.data.rendered import RenderedDataset, read_dataset, render_dataset
+from finephys.data.rendered import SHARD, RenderedDataset, read_dataset, render_dataset
 from finephys.generator.diffusion import Generator
 from finephys.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
+from finephys.motion.sheet import lay_out
 from finephys.motion.simulation import simulate
 from finephys.types import Bytes, Float, LimbHeatmaps
 
@@ -235,18 +236,21 @@ def measure(
     return row, own
 
 
-def contact_sheet(clips: list[Bytes], columns: int = 8, zoom: int = 2) -> Bytes:
-    """Clips as rows of evenly spaced frames."""
-    rows = []
-    for clip in clips:
-        chosen = np.linspace(0, len(clip) - 1, columns).round().astype(int)
-        rows.append(np.concatenate(clip[chosen], axis=1))
-    return np.concatenate(rows).repeat(zoom, 0).repeat(zoom, 1)
+def strips(clips: Bytes, action: npt.NDArray[np.int64], moments: int = 8) -> dict[int, Bytes]:
+    """The first clip of each class as a row of evenly spaced frames, half as large again."""
+    chosen = np.linspace(0, clips.shape[1] - 1, moments).round().astype(int)
+    out: dict[int, Bytes] = {}
+    for clip, number in zip(clips, action, strict=True):
+        if int(number) not in out:
+            row = Image.fromarray(np.concatenate(clip[chosen], axis=1))
+            large = row.resize((row.width * 3 // 2, row.height * 3 // 2), Image.Resampling.BICUBIC)
+            out[int(number)] = np.asarray(large)
+    return out
 
 
 def renders(folder: Path, first_seed: int, count: int, each: int) -> Path:
-    """Films of simulated motions, `each` seeds a class, made unless they are there."""
-    if not (folder / "dataset.json").exists():
+    """Films of simulated motions, `each` seeds a class, made unless they are all there."""
+    if SHARD * len(list(folder.glob("clips_*.npz"))) < count:
         logger.info("no clips in %s: simulating and rendering %d", folder, count)
         seeds = range(first_seed, first_seed + each)
         motions = [simulate(action.id, seed) for action in ACTIONS for seed in seeds]
@@ -276,7 +280,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--tier", default="tiny")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet: truth above, made below")
+    parser.add_argument("--sheet", type=Path, help="a PNG of one clip a class; true.png beside it")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     generator = Generator.load(options.tier)
@@ -294,9 +298,8 @@ def main() -> None:
         json.dumps({**what, **row, "seconds_a_clip": seconds, "threads": torch.get_num_threads()})
     )
     if options.sheet:
-        pairs = [clip for index in range(12) for clip in (held.frames[index], own[index])]
-        options.sheet.parent.mkdir(parents=True, exist_ok=True)
-        imageio.imwrite(options.sheet, contact_sheet(pairs))
+        lay_out(strips(own, held.action), options.sheet)
+        lay_out(strips(held.frames, held.action), options.sheet.with_stem("true"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 import argparse
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,13 @@ from finephys.motion.looks import LEOTARDS, Look
 from finephys.motion.moments import core, sample_motion, seconds
 from finephys.motion.render import render
 from finephys.motion.simulation import simulate
-from finephys.types import WorldMotion
+from finephys.types import Bytes, WorldMotion
 
 MOMENTS = 10
 """Pictures of each action."""
 
 SEED = HELD_OUT_SEED + 3
-_SIDE, _SHARP, _CAPTION, _COLUMNS = 92, 2, 112, 2
+_SIDE, _SHARP, _CAPTION, _COLUMNS, _INKS = 92, 2, 112, 2, 128
 _AROUND = 0.22
 """Seconds shown before and after the core of an action."""
 
@@ -37,7 +38,7 @@ def moments(motion: WorldMotion, count: int = MOMENTS) -> npt.NDArray[np.float64
     return np.linspace(max(begin - _AROUND, 0.0), min(end + _AROUND, seconds(motion)), count)
 
 
-def strip(motion: WorldMotion, look: Look) -> npt.NDArray[np.uint8]:
+def strip(motion: WorldMotion, look: Look) -> Bytes:
     """Moments of an action beside each other, (side, side * MOMENTS, 3), seen from ahead and right.
 
     Every picture is centred on the body, and as high as the highest of the strip.
@@ -58,24 +59,38 @@ def strip(motion: WorldMotion, look: Look) -> npt.NDArray[np.uint8]:
     return np.concatenate(list(small), 1).astype(np.uint8)
 
 
-def draw_sheet(path: Path, seed: int = SEED) -> None:
-    """Draw every action once and write the sheet as a PNG."""
+def lay_out(strips: Mapping[int, Bytes], path: Path) -> None:
+    """Write strips of the classes, in two columns with numbers and labels, as a PNG.
+
+    Args:
+        strips: class -> uint8 (height, width, 3), all of one size; a class without one stays blank.
+        path: the PNG.
+    """
+    height, width = next(iter(strips.values())).shape[:2]
     rows = -(-len(ACTIONS) // _COLUMNS)
-    width = _CAPTION + _SIDE * MOMENTS
-    sheet = Image.new("RGB", (width * _COLUMNS + 8 * (_COLUMNS - 1), rows * (_SIDE + 2)), "white")
+    column = _CAPTION + width
+    size = (column * _COLUMNS + 8 * (_COLUMNS - 1), rows * (height + 2))
+    sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     small, large = ImageFont.load_default(10), ImageFont.load_default(15)
     for index, action in enumerate(ACTIONS):
-        left = (index // rows) * (width + 8)
-        top = (index % rows) * (_SIDE + 2)
-        look = Look(list(LEOTARDS)[index % 5], background="white training hall", sleeves=True)
-        picture = strip(simulate(action.id, seed), look)
-        sheet.paste(Image.fromarray(picture), (left + _CAPTION, top))
+        left, top = (index // rows) * (column + 8), (index % rows) * (height + 2)
+        if action.id in strips:
+            sheet.paste(Image.fromarray(strips[action.id]), (left + _CAPTION, top))
         pen.text((left + 3, top + 2), str(action.id), "black", large)
         for number, line in enumerate(textwrap.wrap(action.label, 20)[:6]):
             pen.text((left + 3, top + 21 + 11 * number), line, "black", small)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.quantize(_INKS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def draw_sheet(path: Path, seed: int = SEED) -> None:
+    """Draw every action once, as it was simulated, and write the sheet as a PNG."""
+    strips = {}
+    for index, action in enumerate(ACTIONS):
+        look = Look(list(LEOTARDS)[index % 5], background="white training hall", sleeves=True)
+        strips[action.id] = strip(simulate(action.id, seed), look)
+    lay_out(strips, path)
 
 
 if __name__ == "__main__":
