@@ -3,7 +3,8 @@
 Each split's weights go to runs/motion/SPLIT (SPLIT-seedN for another seed, SPLIT-unprompted for the
 ablation), in the form of a tier.
 
-    python -m benchmarks.motion.train --capture FOLDER --split 0 1 2 3 4 [--seed 1]
+    python -m benchmarks.motion.train --capture FOLDER --split 0 1 2 3 4
+    python -m benchmarks.motion.train --capture FOLDER --split 0 --seed 1 --default
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.motion.folds import split
+from finephys.physics.dynamics import DYNAMICS
 from finephys.training.lifting import LIFTING_LOOP, train_lifting
 from finephys.training.physics import (
     PHYSNET_LOOP,
@@ -38,6 +40,9 @@ def main() -> None:
     parser.add_argument("--library", type=Path, default=DEFAULT_LIBRARY)
     parser.add_argument("--split", nargs="+", required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--default", action="store_true", help="train no dynamics but euler-lagrange"
+    )
     parser.add_argument("--unprompted", action="store_true", help="the ablation, S_dd alone")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
@@ -60,7 +65,8 @@ def main() -> None:
         )
         if options.unprompted:
             continue
-        train_physnet(states / "physnet", physnet, data, loop(PHYSNET_LOOP), lifting)
+        dynamics = ("euler-lagrange",) if options.default else tuple(DYNAMICS)
+        train_physnet(states / "physnet", physnet, data, loop(PHYSNET_LOOP), lifting, dynamics)
         projection = out / "projection.safetensors"
         train_projection(
             states / "projection", projection, data, loop(PROJECTION_LOOP), lifting, physnet
