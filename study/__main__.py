@@ -35,7 +35,12 @@ class Command:
 def _clip_options(parser: argparse.ArgumentParser) -> None:
     names = sorted(path.stem for path in TEMPLATES.glob("*.yaml"))
     parser.add_argument("--videos", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="CSV or JSON of the clips")
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="CSV, JSON or a batch's JSON lines; a batch's own is found in DIR by itself",
+    )
     parser.add_argument(
         "--template", choices=names, help="default: fig16, or the wording of the draft there is"
     )

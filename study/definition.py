@@ -14,7 +14,7 @@ import yaml
 from study.errors import DefinitionError
 from study.faults import LEVELS as LEVELS
 from study.faults import faults
-from study.plain import OnceLoader, plain, read
+from study.plain import OnceLoader, read, write
 
 Text = dict[str, str]
 """One wording: language code ("en", "zh") -> what is shown in it."""
@@ -312,9 +312,7 @@ def template(name: str) -> Definition:
 
 def dump(definition: Definition) -> str:
     """A definition as YAML that `parse` reads back to the same value."""
-    return HEADER + yaml.safe_dump(
-        plain(definition), sort_keys=False, allow_unicode=True, width=100, default_flow_style=False
-    )
+    return HEADER + write(definition)
 
 
 def digest(path: Path) -> str:

@@ -39,7 +39,7 @@ def faults(definition: "Definition") -> tuple[str, ...]:
         )
     if not 0 <= definition.watch_seconds <= 60:
         found.append(f"watch_seconds is {definition.watch_seconds:g}; give 0 to 60 seconds.")
-    if not 0 <= definition.items_per_rater <= max(len(definition.items), 0):
+    if not 0 <= definition.items_per_rater <= len(definition.items):
         found.append(
             f"items_per_rater is {definition.items_per_rater} but there are "
             f"{len(definition.items)} items; give 0 for all or a number up to that."

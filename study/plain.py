@@ -26,6 +26,37 @@ class OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class OpenDumper(yaml.SafeDumper):
+    """YAML for people: every value where it belongs, no anchors; a text of several lines as such.
+
+    The usual writer puts `&id001` at a value that occurs twice and `*id001` in its second place.
+    """
+
+    def ignore_aliases(self, data: object) -> bool:
+        """No value stands for another."""
+        return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """A text; with several lines as a block below its name."""
+        style = "|" if "\n" in text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+OpenDumper.add_representer(str, OpenDumper.represent_text)
+
+
+def write(value: Any) -> str:  # noqa: ANN401
+    """A value of dataclasses as YAML that `read` turns back into the same."""
+    return yaml.dump(
+        plain(value),
+        Dumper=OpenDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=False,
+    )
+
+
 def read(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: ANN401
     """Turn plain YAML into a value of a type; what does not fit goes to `problems`."""
     origin = get_origin(kind)

@@ -4,30 +4,29 @@
     DIR/references/ITEM.mp4   real videos of an item or of its class, or several in a folder ITEM/
     DIR/captions.yaml         ITEM or class -> label and text, each a text or one per language
 
-A manifest (CSV or JSON rows) says the same in columns: method, item, file, and if wanted label,
-caption, label_zh, caption_zh, reference (several separated by ";").
+A manifest says the same in a table (see `manifest`). That of `python -m finephys batch` is found by
+itself beside the videos: its files are then known by method, class and seed, must be the very files
+that were made, and the prompt is the text of an item that nobody wrote a caption for.
 """
 
-import csv
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
-from study.definition import Definition, Text
+from study.definition import Definition, Text, digest
 from study.encoding import Measure, measure
 from study.errors import StimuliError
+from study.manifest import COLUMNS, Placed, Row, of_batch
+from study.manifest import read as read_manifest
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 REFERENCES = "references"
 TRAINING = ("training", "gold")
 """Folders of DIR that hold no method: videos named in the definition's training and gold pages."""
-
-COLUMNS = ("method", "item", "file")
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Sources:
         clips: (method, item) -> file.
         references: item -> real videos of it.
         captions: item or action class -> label and text.
+        prompts: item -> what its clips were generated from, where that is known.
     """
 
     root: Path
@@ -49,6 +49,7 @@ class Sources:
     clips: Mapping[tuple[str, str], Path]
     references: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     captions: Mapping[str, tuple[Text, Text]] = field(default_factory=dict)
+    prompts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def keys(self) -> dict[str, str]:
@@ -64,6 +65,20 @@ class Sources:
         """Label and text of an item: its own or those of its action class."""
         return self.captions.get(item) or self.captions.get(action(item))
 
+    def wording(self, item: str, definition: Definition) -> tuple[Text, Text] | None:
+        """Label and text that raters read, or None.
+
+        They are the caption, else the definition's for the class, else the one prompt that all
+        clips of the item were generated from.
+        """
+        shared = {each.action: (each.label, each.text) for each in definition.captions}
+        written = self.caption(item) or shared.get(item) or shared.get(action(item))
+        prompts = self.prompts.get(item, ())
+        if written or len(prompts) != 1:
+            return written
+        language = definition.languages[0]
+        return {language: f"Class {action(item)}"}, {language: prompts[0]}
+
 
 def action(item: str) -> str:
     """The action class in an item's key: what stands before the last "_"."""
@@ -77,24 +92,32 @@ def find(
 
     Args:
         videos: folder of the clips.
-        manifest: CSV or JSON naming them; without it the folder's layout says what is what.
+        manifest: table naming them; without it the folder's layout says what is what, and a batch's
+            own manifest in the folder how its files were made.
         languages: codes; a caption without one is in the first.
 
     Raises:
-        StimuliError: no folder, no clips, two files for one method and item, a manifest or captions
-            that cannot be read; all listed at once.
+        StimuliError: no folder, no clips, two files for one method and item, a file that is not the
+            one a batch made, a manifest or captions that cannot be read; all listed at once.
     """
     if not videos.is_dir():
         raise StimuliError([f"{videos} is no folder; give the folder that holds the clips."])
-    rows = _manifest_rows(manifest) if manifest else _folder_rows(videos)
     problems: list[str] = []
+    if manifest:
+        rows = read_manifest(manifest)
+    else:
+        rows = _with_batch(_folder_rows(videos), videos, problems)
     clips: dict[tuple[str, str], Path] = {}
     references: dict[str, tuple[Path, ...]] = {}
     captions = _captions(videos, languages, problems)
+    prompts: dict[str, tuple[str, ...]] = {}
     for place, row in rows:
         missing = [name for name in COLUMNS if not row.get(name)]
         if missing:
             problems.append(f"{place} has no {' and no '.join(missing)}; fill it in.")
+            continue
+        if odd := _odd_files(videos, row):
+            problems.append(f"{place}: {odd}")
             continue
         cell = (row["method"], row["item"])
         if cell in clips:
@@ -106,6 +129,9 @@ def find(
         if row.get("reference"):
             files = tuple(videos / name.strip() for name in row["reference"].split(";"))
             references[cell[1]] = tuple(dict.fromkeys((*references.get(cell[1], ()), *files)))
+        if row.get("prompt"):
+            known = prompts.get(cell[1], ())
+            prompts[cell[1]] = tuple(dict.fromkeys((*known, row["prompt"])))
         label, text = _texts(row, "label", languages), _texts(row, "caption", languages)
         if label or text:
             captions[cell[1]] = (label or text, text or label)
@@ -126,6 +152,7 @@ def find(
         clips=clips,
         references={item: files for item, files in references.items() if files},
         captions=captions,
+        prompts=prompts,
     )
 
 
@@ -150,12 +177,13 @@ def measured(sources: Sources, definition: Definition) -> dict[Path, Measure]:
         for method in sources.methods
         if (method, item) not in sources.clips
     ]
-    wording = {caption.action for caption in definition.captions}
     problems += [
-        f"{item} has no label and text; add {item} or {action(item)} to captions.yaml, or columns "
-        "label and caption to the manifest."
+        f"{item} has no label and text"
+        + (" and its clips come from different prompts" if sources.prompts.get(item) else "")
+        + f"; add {item} or {action(item)} to captions.yaml, or columns label and caption to the "
+        "manifest."
         for item in sources.items
-        if sources.caption(item) is None and not wording & {item, action(item)}
+        if sources.wording(item, definition) is None
     ]
     problems += _missing_references(sources, definition)
     named = [
@@ -234,7 +262,22 @@ def _missing_references(sources: Sources, definition: Definition) -> list[str]:
     ]
 
 
-def _folder_rows(videos: Path) -> list[tuple[str, dict[str, str]]]:
+def _odd_files(videos: Path, row: Row) -> str:
+    """What is wrong with the files of a row, or nothing."""
+    for name in (row["file"], *filter(None, row.get("reference", "").split(";"))):
+        parts = PurePath(name.strip())
+        if parts.is_absolute() or ".." in parts.parts:
+            return f"{name.strip()} is outside of {videos}; name files relative to that folder."
+    wanted, path = row.get("sha256"), videos / row["file"]
+    if wanted and path.is_file() and digest(path) != wanted:
+        return (
+            f"{row['file']} is not the video that was made (its SHA-256 is another); run the batch "
+            "again or take the line out."
+        )
+    return ""
+
+
+def _folder_rows(videos: Path) -> list[Placed]:
     return [
         (
             f"{folder.name}/{path.name}",
@@ -247,33 +290,16 @@ def _folder_rows(videos: Path) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def _manifest_rows(manifest: Path) -> list[tuple[str, dict[str, str]]]:
-    if not manifest.is_file():
-        raise StimuliError([f"{manifest} does not exist; give a CSV or JSON of the clips."])
-    try:
-        content = manifest.read_text("utf-8-sig")
-        if manifest.suffix.lower() == ".json":
-            data = json.loads(content)
-        else:
-            data = list(csv.DictReader(content.splitlines()))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise StimuliError([f"{manifest.name} is no CSV or JSON: {error}."]) from error
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-        raise StimuliError([f"{manifest.name} must be a list of rows with names and values."])
-    if data and not set(COLUMNS) <= set(data[0]):
-        raise StimuliError(
-            [
-                f"{manifest.name} has columns {', '.join(map(str, data[0]))}; it needs "
-                f"{', '.join(COLUMNS)}."
-            ]
-        )
-    return [
-        (
-            f"{manifest.name} row {number}",
-            {str(name): str(value).strip() for name, value in row.items() if value is not None},
-        )
-        for number, row in enumerate(data, 2 if manifest.suffix.lower() != ".json" else 1)
+def _with_batch(rows: list[Placed], videos: Path, problems: list[str]) -> list[Placed]:
+    """Rows of the folder's files, with what a batch says of those that it made."""
+    said = of_batch(videos)
+    there = {row["file"] for _, row in rows}
+    problems += [
+        f"{place} names {file} and there is no such file; run the batch again or take the line out."
+        for file, (place, _) in said.items()
+        if file not in there
     ]
+    return [(place, {**row, **said.get(row["file"], ("", {}))[1]}) for place, row in rows]
 
 
 def _references(videos: Path, item: str) -> tuple[Path, ...]:

@@ -35,7 +35,7 @@ from study.folder import (
     write_clips,
     write_whole,
 )
-from study.sources import Sources, action, measured
+from study.sources import Sources, measured
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +153,11 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
 
 def _with_items(definition: Definition, sources: Sources, keys: Mapping[str, str]) -> Definition:
     """The definition with the items of the clips, its training and gold pages pointing at them."""
-    by_action = {each.action: (each.label, each.text) for each in definition.captions}
     items = []
     for item, key in keys.items():
-        label, text = sources.caption(key) or by_action.get(key) or by_action[action(key)]
-        items.append(Item(item, label, text))
+        wording = sources.wording(key, definition)
+        assert wording is not None  # noqa: S101  (`measured` refuses an item without)
+        items.append(Item(item, *wording))
     names = {key: item for item, key in keys.items()}
 
     def placed(shown: Shown) -> Shown:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEPT = "the draft's own wording"
 UPLOADED, SERVER = "Files from this computer", "A folder on the server"
-NO_MANIFEST = "none: METHOD/ITEM.mp4"
+NO_MANIFEST = "none: METHOD/ITEM.mp4, or a batch's own"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def make(site: "Site") -> Made:
                     info="given at the start by --clips, grids of `python -m finephys batch` too",
                 )
                 manifest = gr.Dropdown(
-                    [NO_MANIFEST], value=NO_MANIFEST, label="Manifest (CSV or JSON)"
+                    _manifests(next(iter(offered.values()), None)),
+                    value=NO_MANIFEST,
+                    label="Manifest (CSV or JSON)",
                 )
     button = gr.Button("Make the study", variant="primary")
     said = gr.HTML("", elem_id="st-made")
@@ -85,8 +87,7 @@ def make(site: "Site") -> Made:
 
     def manifests(chosen: str | None) -> Any:  # noqa: ANN401
         root = offered_folders(site).get(chosen or "")
-        files = [path.name for path in sorted(root.iterdir()) if _is_manifest(path)] if root else []
-        return gr.Dropdown([NO_MANIFEST, *files], value=NO_MANIFEST)
+        return gr.Dropdown(_manifests(root), value=NO_MANIFEST)
 
     def act(name: str, wording: str, source: str, clips: str, manifest: str, upload: str) -> str:
         def go() -> str:
@@ -190,7 +191,7 @@ def from_upload(site: "Site", folder: Folder, definition: Definition, upload: st
     if not upload:
         if not kept.is_dir():
             raise StudyError("no clips were chosen; choose a folder or a zip of them first.")
-        acts.new(folder, definition, kept, None, RUNNER)
+        acts.new(folder, definition, kept, _manifest_in(kept), RUNNER)
         return
     sent = uploads.folder(site.studies, upload)
     acts.new(folder, definition, sent, _manifest_in(sent), RUNNER)
@@ -212,6 +213,12 @@ def offered_folders(site: "Site") -> dict[str, Path]:
 
 def _holds_clips(folder: Path) -> bool:
     return any(path.suffix.lower() in VIDEOS for path in folder.glob("*/*"))
+
+
+def _manifests(root: Path | None) -> list[str]:
+    """What can be chosen as the manifest of a folder."""
+    there = sorted(root.iterdir()) if root else []
+    return [NO_MANIFEST, *(path.name for path in there if _is_manifest(path))]
 
 
 def _is_manifest(path: Path) -> bool:

@@ -21,6 +21,9 @@ DEEPEST = 4
 KEPT_SECONDS = 86_400.0
 """Uploads that no study was made from are deleted after so long."""
 
+TABLES = (".yaml", ".csv", ".json", ".jsonl")
+"""Endings of files beside the clips: captions and manifests."""
+
 FOLDER = ".uploads"
 CHUNK = 1 << 20
 
@@ -36,7 +39,7 @@ def accepted() -> tuple[str, ...]:
     """Endings of files that a study may be made from, in small letters."""
     from study.sources import VIDEOS  # brings a decoder, which raters never need
 
-    return (*VIDEOS, ".yaml", ".csv", ".json")
+    return (*VIDEOS, *TABLES)
 
 
 def folder(studies: Path, upload: str) -> Path:
@@ -213,8 +216,7 @@ def _is_litter(info: zipfile.ZipInfo) -> bool:
 def _without_top(names: list[str]) -> list[str]:
     """Names without the one folder that holds everything, if METHOD/ITEM.mp4 begins below it."""
     tops = {name.partition("/")[0] for name in names}
-    tables = (".yaml", ".csv", ".json")
-    flat = any(name.count("/") < 2 for name in names if not name.lower().endswith(tables))
+    flat = any(name.count("/") < 2 for name in names if not name.lower().endswith(TABLES))
     if len(tops) != 1 or flat or any("/" not in name for name in names):
         return names
     return [name.partition("/")[2] for name in names]

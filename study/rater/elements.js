@@ -11,9 +11,12 @@ export function make(name, attributes = {}, ...children) {
   return element;
 }
 
-// Paragraphs of a text with empty lines between them.
+// Paragraphs of a text with empty lines between them. A line that ends between two Chinese signs is
+// joined to the next one: a browser would show a gap there.
+const CHINESE = "[\\u3000-\\u9fff\\uff00-\\uffef]";
+const BROKEN = new RegExp(`(${CHINESE})\\s*\\n\\s*(?=${CHINESE})`, "g");
 export const paragraphs = (text) =>
-  text.split(/\n\s*\n/).filter(Boolean).map((part) => make("p", {}, part));
+  text.split(/\n\s*\n/).filter(Boolean).map((part) => make("p", {}, part.replace(BROKEN, "$1")));
 
 export const button = (text, act, kind = "") =>
   make("button", { type: "button", class: kind, onclick: act }, text);

@@ -1,5 +1,6 @@
 """What a study's YAML may say, and the sentences a person gets who wrote it wrong."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,19 @@ def test_templates_are_whole_and_come_back_from_their_own_dump(name):
     definition = template(name)
     assert parse(dump(definition)) == definition
     assert definition.name == name
+
+
+def test_a_dump_can_be_read_and_edited_by_people():
+    """Bugs: `*id001` in place of a repeated wording, and an empty line after every line of text."""
+    same = {"en": "not at all", "zh": "完全不"}
+    fig16 = template("fig16")
+    first, *others = fig16.dimensions
+    dimensions = tuple(replace(each, low=same) for each in (first, *others))
+    text = dump(replace(fig16, dimensions=dimensions))
+    assert not re.search(r"[&*]id\d+", text)
+    assert text.count("en: not at all") == 4
+    assert "  en: |-\n    Thank you for taking part. Every page" in text
+    assert "\n\n\n" not in text
 
 
 def test_fig_16_scores_the_four_dimensions_of_the_figure():

@@ -15,7 +15,7 @@ function make(tag, attributes, ...children) {
 
 // ---- clips -------------------------------------------------------------------------------------
 
-const ACCEPTED = /\.(mp4|mov|mkv|webm|avi|gif|yaml|csv|json)$/i;
+const ACCEPTED = /\.(mp4|mov|mkv|webm|avi|gif|yaml|csv|json|jsonl)$/i;
 
 const number = () => Array.from(crypto.getRandomValues(new Uint8Array(16)),
   (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -81,7 +81,7 @@ export function uploads(element, props) {
       onchange: (event) => event.target.files.length && take([...event.target.files], work) }));
   element.replaceChildren(
     make("p", { class: "st-soft" }, "Lay them out as METHOD/ITEM.mp4, where ITEM is the class and ",
-      "the seed (8_3.mp4), with references/8.mp4 beside them. captions.yaml and one manifest may come too."),
+      "the seed (8_3.mp4), with references/8.mp4 beside them. captions.yaml and one manifest may come too; a grid of `python -m finephys batch` is taken as it is."),
     field("A folder", { webkitdirectory: true, multiple: true, id: "st-folder" }, folder),
     field("or a zip", { accept: ".zip,application/zip", id: "st-zip" }, zip),
     bar, said);
