@@ -8,6 +8,8 @@ adds to it.
 Sources:
     [A] American Academy of Orthopaedic Surgeons, ranges as tabulated in Norkin & White, Measurement
         of Joint Motion: A Guide to Goniometry, Appendix A.
+        (Its Table A.1, elbow and shoulder, was read again on the publisher's page; hip, knee and
+        spine are the values commonly quoted from it.)
     [M] American Medical Association, Guides to the Evaluation of Permanent Impairment, as tabulated
         there.
     [T] Trudelle-Jackson et al. 2010, Spine 35(16):1539-1544: lumbar extension of women, means 53
