@@ -276,7 +276,7 @@ def fetch(arguments: argparse.Namespace) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train one checkpoint of the tiny tier, resuming an interrupted run."""
+    """Train one checkpoint, resuming an interrupted run."""
     from finephys.training.stages import train_stage
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -297,7 +297,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run)
+        made.set_defaults(execute=run)
         return made
 
     def clip_options(made: argparse.ArgumentParser) -> None:
@@ -411,10 +411,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--accept-licences", action="store_true", help="for scripts: agree to all")
     made.add_argument("--update", action="store_true", help="leave the locked revisions behind")
 
-    made = command("train", train, "Train one checkpoint of the tiny tier.")
-    made.add_argument("stage", help="lifting, physnet, projection or generator")
+    made = command("train", train, "Train one checkpoint, resuming an interrupted run.")
+    made.add_argument("stage", help="lifting, physnet, projection, generator, sd15-encoder or sd15")
     made.add_argument("--run", type=Path, help="folder of the run; default runs/STAGE")
-    made.add_argument("--out", type=Path, help="default checkpoints/tiny/STAGE.safetensors")
+    made.add_argument("--out", type=Path, help="default: the stage's own under checkpoints/")
     made.add_argument("--capture", type=Path, help="folder of motion capture npz files")
     return parser
 
@@ -428,7 +428,7 @@ def main() -> int:
     logging.basicConfig(level=logging.ERROR)
     try:
         arguments = _parser().parse_args()
-        arguments.run(arguments)
+        arguments.execute(arguments)
     except FinePhysError as error:
         _say(f"error: {' '.join(str(error).split())}")
         return 1

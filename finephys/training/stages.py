@@ -44,13 +44,15 @@ class Stage:
     """One entry of the table.
 
     Attributes:
-        name: of the checkpoint that it writes.
+        name: how it is asked for.
         step: number of the paper's training step (supplement A.1); 0 for what the paper took ready.
         trains: exact module names.
         starts_from: checkpoints that must be there; their modules are frozen.
         data: what it is trained on.
         losses: names as they stand in the log.
         function: trains from nothing or goes on with an interrupted run.
+        tier: whose checkpoint it writes.
+        checkpoint: its name; empty: the stage's own.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Stage:
     data: str
     losses: tuple[str, ...]
     function: Callable[[StagePaths], None]
+    tier: str = "tiny"
+    checkpoint: str = ""
 
 
 def _pose_data(paths: StagePaths) -> "PoseData":
@@ -103,6 +107,33 @@ def _generator(paths: StagePaths) -> None:
     clips = paths.run / "rendered"
     render_training_clips([*data.captured, *data.simulated], clips)
     train_generator(paths.run, paths.out, clips, GENERATOR_LOOP)
+
+
+def _rendered(paths: StagePaths) -> Path:
+    """Clips at the size of the sd15 tier, rendered beside the checkpoints' runs once."""
+    from finephys.config import GENERATORS
+    from finephys.data.rendered import render_dataset
+    from finephys.training.adaptation import ADAPTATION_CLIPS
+
+    folder = paths.run.parent / "sd15-rendered"
+    data = _pose_data(paths)
+    motions = [*data.captured, *data.simulated]
+    size = GENERATORS["sd15"].size
+    render_dataset(motions, ADAPTATION_CLIPS, 3, folder, processes=2, size=size)
+    return folder
+
+
+def _encoder(paths: StagePaths) -> None:
+    from finephys.training.adaptation import ENCODER_LOOP, train_encoder
+
+    train_encoder(paths.run, paths.out, _rendered(paths), ENCODER_LOOP)
+
+
+def _adaptation(paths: StagePaths) -> None:
+    from finephys.training.adaptation import ADAPTATION_LOOP, train_adaptation
+
+    encoder = paths.beside("sd15-encoder")
+    train_adaptation(paths.run, paths.out, _rendered(paths), ADAPTATION_LOOP, encoder)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
@@ -162,6 +193,31 @@ STAGES: dict[str, Stage] = {
             losses=("xy", "camera", "distance"),
             function=_projection,
         ),
+        Stage(
+            name="sd15-encoder",
+            step=1,
+            trains=("generator.skeleton_encoder",),
+            starts_from=(),
+            data="single frames of renders, where the paper takes HumanArt",
+            losses=("still",),
+            function=_encoder,
+            tier="sd15",
+        ),
+        Stage(
+            name="sd15",
+            step=4,
+            trains=(
+                "generator.skeleton_encoder",
+                "generator.unet: motion modules",
+                "generator.unet: LoRA of every attention",
+            ),
+            starts_from=("sd15-encoder",),
+            data="renders of CMU motion capture and simulated gymnastics",
+            losses=("clip",),
+            function=_adaptation,
+            tier="sd15",
+            checkpoint="generator",
+        ),
     )
 }
 """Stages by name."""
@@ -175,7 +231,7 @@ def train_stage(
     Args:
         name: a key of STAGES.
         run: folder of the resumable state and log; None: runs/NAME.
-        out: the checkpoint to write; None: the tiny tier's own.
+        out: the checkpoint to write; None: its tier's own.
         capture: folder of motion capture, for the stages that need it.
 
     Raises:
@@ -186,7 +242,7 @@ def train_stage(
     stage = STAGES[name]
     paths = StagePaths(
         run=run or Path("runs") / name,
-        out=out or checkpoints_root() / "tiny" / f"{name}.safetensors",
+        out=out or checkpoints_root() / stage.tier / f"{stage.checkpoint or name}.safetensors",
         capture=capture,
     )
     for needed in stage.starts_from:
