@@ -11,6 +11,7 @@ PANEL = 320
 
 _RIGHT, _LEFT, _MIDDLE = (236, 112, 60), (66, 135, 245), (120, 120, 130)
 _PAPER, _INK = 250, (60, 60, 70)
+_STRIP = 26
 
 
 def limb_color(limb: int) -> tuple[int, int, int]:
@@ -41,7 +42,7 @@ def draw_skeleton(picture: Bytes, xy: Float, score: Float | None = None, width: 
 
 
 def _caption(picture: Bytes, text: str) -> None:
-    cv2.rectangle(picture, (0, 0), (PANEL, 26), (255, 255, 255), -1)
+    cv2.rectangle(picture, (0, 0), (PANEL, _STRIP), (255, 255, 255), -1)
     cv2.putText(picture, text, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
 
 
@@ -112,3 +113,38 @@ def poses_video(poses: Poses) -> VideoClip:
     frames = np.stack([np.concatenate(row, axis=1) for row in zip(*rows.values(), strict=True)])
     spacing = float(poses.frame_times[-1] - poses.frame_times[0]) / (FRAMES - 1)
     return VideoClip(frames, fps=1 / spacing)
+
+
+def comparison_video(poses: Poses, videos: dict[str, VideoClip]) -> VideoClip:
+    """The clip and several methods' videos of it in one grid, each under its name.
+
+    Args:
+        poses: of the clip, whose frames come first where there is one.
+        videos: 16 square frames each, by what is written above them.
+
+    Returns:
+        16 frames, at most four panels wide.
+    """
+    shown = dict(videos) if poses.clip is None else {"input": poses.clip, **videos}
+    columns = min(4, len(shown))
+    pictures = []
+    for frame in range(FRAMES):
+        panels = [_titled(title, clip, frame) for title, clip in shown.items()]
+        panels += [np.full_like(panels[0], 255)] * (-len(panels) % columns)
+        rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+        pictures.append(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
+    return VideoClip(np.stack(pictures), fps=next(iter(videos.values())).fps)
+
+
+def _titled(title: str, clip: VideoClip, frame: int) -> Bytes:
+    """A frame of a clip, as large as a panel takes it, under a strip with its title."""
+    nearest = clip.frames[round(frame * (len(clip.frames) - 1) / (FRAMES - 1))]
+    scale, left, top = _letterbox(clip.size)
+    size = (max(1, round(clip.size[0] * scale)), max(1, round(clip.size[1] * scale)))
+    picture = np.full((PANEL + _STRIP, PANEL, 3), 255, np.uint8)
+    x, y = int(left), int(top) + _STRIP
+    picture[y : y + size[1], x : x + size[0]] = cv2.resize(
+        nearest, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    )
+    _caption(picture, title)
+    return picture

@@ -103,15 +103,15 @@ def _ours(poses: Poses, _: Reproject) -> Pose2D:
 
 
 _TABLE = (
-    Method("text", "Text alone: no skeleton guides the video."),
-    Method("text-still", "Text alone and no motion modules: every frame is alone.", motion=False),
-    Method("detected", "S_detect as the detector gives it.", _detected),
+    Method("text", "the prompt alone; no skeleton guides the video"),
     Method(
-        "smoothed", "S_detect after a Savitzky-Golay smoother weighted by its scores.", _smoothed
+        "text-still", "the prompt alone, every frame by itself (no motion modules)", motion=False
     ),
-    Method("lifted", "S_dd, lifted to 3D by data alone, through the fitted camera.", _lifted),
-    Method("physics", "S_pp, PhysNet's motion, through the fitted camera.", _physics),
-    Method("ours", "S_re-proj of S_dd and S_pp fused: FinePhys whole.", _ours),
+    Method("detected", "the body as it is found in the frames (S_detect)", _detected),
+    Method("smoothed", "the found body, smoothed over time", _smoothed),
+    Method("lifted", "the body lifted to 3D by data alone (S_dd)", _lifted),
+    Method("physics", "the 3D body as mechanics predicts it (S_pp)", _physics),
+    Method("ours", "FinePhys whole: data and mechanics fused (S_re-proj)", _ours),
 )
 
 METHODS = {method.name: method for method in _TABLE}

@@ -102,6 +102,10 @@ class Models:
             self.generators[tier] = load_generator(tier, self.device)
         return self.generators[tier]
 
+    def holds(self, tier: str | None) -> bool:
+        """Whether the generator of a tier is loaded; None: of its own tier."""
+        return (tier or self.tier) in self.generators
+
     def _let_go(self) -> None:
         import torch
 

@@ -4,27 +4,33 @@ import html
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from finephys.errors import FinePhysError, NoPersonError, StoppedError
+from finephys.methods import DEFAULT_METHOD, METHODS
 from finephys.pipeline import Pipeline
 from finephys.skeleton import JOINTS, LIMBS
-from finephys.types import Result, Stage, Update
+from finephys.types import Request, Result, Stage, Update
 from finephys.ui import controls, payload, scene
-from finephys.ui.runs import FILES, Run, Runs
+from finephys.ui.choices import Choices
+from finephys.ui.previews import PreviewBudget
+from finephys.ui.runs import Run, Runs
 from finephys.ui.server import CACHE_AGE, STATIC
+from finephys.ui.settings import QUICK
 
 WORKING = {
     Stage.CLIP: "Looking for the body in every frame",
     Stage.DETECTED: "Lifting the body to 3D",
     Stage.DATA_DRIVEN: "Applying mechanics forward and backward in time",
     Stage.PHYSICS: "Fusing, and projecting back to 2D",
-    Stage.REPROJECTED: "Drawing limb heatmaps",
+    Stage.REPROJECTED: "Preparing the video",
     Stage.HEATMAPS: "Denoising the video",
     Stage.PREVIEW: "Denoising the video",
     Stage.VIDEO: "Writing the files",
+    Stage.RESULT: "Preparing the next video",
 }
 """Stage that has arrived -> what is being done now."""
 
@@ -88,7 +94,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         )
         with gr.Row(equal_height=False, elem_id="fp-columns"):
             with gr.Column(scale=3, min_width=320, elem_id="fp-controls"):
-                chosen = controls.build(pipeline.models.tier)
+                chosen = controls.build(pipeline.models.tier, pipeline.models.missing)
             with gr.Column(scale=7, min_width=340, elem_id="fp-results"):
                 status = gr.HTML(status_line("Ready."), elem_id="fp-status")
                 viewer = _viewer()
@@ -99,7 +105,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         # Gradio hands the values over by position.
         def generate(request: gr.Request, *values: Any) -> Iterator[Shown]:  # noqa: ANN401
             this = runs.begin(request.session_hash or "", int(values[-1]))
-            yield from run(pipeline, runs, ready, controls.Choices(*values[:-1]), this)
+            yield from run(pipeline, runs, ready, Choices(*values[:-1]), this)
 
         def stop(press: float, request: gr.Request) -> Shown:
             if not press:
@@ -132,7 +138,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
             [press],
             [viewer, status],
             js="() => [window.fpPress ?? 0]",
-            **controls.QUICK,
+            **QUICK,
         )
         page.unload(close)
         page.queue(default_concurrency_limit=1, max_size=50)
@@ -143,7 +149,7 @@ def run(
     pipeline: Pipeline,
     runs: Runs,
     ready: threading.Event,
-    choices: controls.Choices,
+    choices: Choices,
     this: Run,
 ) -> Iterator[Shown]:
     """One press of Generate, from the choices to the files.
@@ -159,18 +165,35 @@ def run(
         The viewer's value and the status line, each time something arrives.
     """
     try:
-        request, clip = choices.request(pipeline.models.tier), choices.clip()
-        this.shown = payload.fresh(this.folder.name[:8], "action" if clip is None else "clip")
+        request, methods, clip = choices.request(), choices.compared(), choices.clip()
+        origin = "action" if clip is None else "clip"
+        this.shown = payload.fresh(this.folder.name[:8], origin, methods)
         begin = "Simulating the action" if clip is None else "Reading the clip"
         loading = "" if ready.is_set() else " (the models are still being loaded)"
         yield this.shown, status_line(begin + loading, 0.02)
-        for update in pipeline.stream(clip, request, this.stop):
+        budget = PreviewBudget()
+        results: list[Result] = []
+        for update in pipeline.stream(clip, request, this.stop, methods):
+            if update.stage is Stage.PREVIEW:
+                if update.step and update.step[0] == 1:
+                    budget.begin()
+                if not budget.allows():
+                    continue
+                with budget.spending():
+                    this.shown = payload.with_update(this.shown, update)
+                    yield this.shown, _working(pipeline, update, request, methods)
+                continue
             this.shown = payload.with_update(this.shown, update)
             if isinstance(update.value, Result):
-                this.shown["downloads"] = runs.write(this, update.value)
+                results.append(update.value)
+                made = runs.write(this, update.value, len(methods) == 1)
+                if len(results) == len(methods) > 1:
+                    made += runs.write_comparison(this, results)
+                this.shown["downloads"] = this.shown["downloads"] + [asdict(each) for each in made]
+            if this.shown["done"]:
                 yield this.shown, status_line(f"Done in {update.seconds:.1f} s.", 1.0, "done")
             else:
-                yield this.shown, _working(update)
+                yield this.shown, _working(pipeline, update, request, methods)
     except StoppedError as error:
         yield _ended(this), status_line(str(error))
     except NoPersonError as error:
@@ -202,8 +225,16 @@ def status_line(sentence: str, fraction: float = 0.0, kind: str = "") -> str:
     )
 
 
-def _working(update: Update) -> str:
-    return status_line(WORKING[update.stage], update.fraction)
+def _working(pipeline: Pipeline, update: Update, request: Request, methods: tuple[str, ...]) -> str:
+    sentence = WORKING[update.stage]
+    if update.stage is Stage.REPROJECTED and not pipeline.models.holds(request.tier):
+        sentence = f"Loading the {request.tier} model, which takes a while"
+    if update.step:
+        sentence += f", step {update.step[0]} of {update.step[1]}"
+    if update.method and len(methods) > 1:
+        place = methods.index(update.method) + 1
+        sentence += f" ({update.method}, {place} of {len(methods)})"
+    return status_line(sentence, update.fraction)
 
 
 def _ended(run: Run) -> dict[str, Any]:
@@ -228,7 +259,8 @@ def _viewer() -> gr.HTML:
             for name, (shown, color, on) in scene.STAGES.items()
         },
         names={stage.value: name for stage, name in STAGE_NAMES.items()},
-        files={key: text for key, (_, _, text) in FILES.items()},
+        methods={name: method.line for name, method in METHODS.items()},
+        usual=DEFAULT_METHOD,
         figures={
             "together": scene.together(),
             "four": scene.side_by_side(4),

@@ -15,26 +15,32 @@ from finephys.types import Float, Motion, Pose2D, Pose3D, Result, Stage, Update,
 WIDEST = 640
 """Longest side in pixels of the frames sent to the page; files keep their size."""
 
+PREVIEW_WIDEST = 256
+"""Longest side in pixels of a preview: it is shown for a moment and must cost little."""
+
 PLANE_GAP = 0.35
 """Metres between the deepest joint and the image plane behind it."""
 
 
-def fresh(run: str, origin: str) -> dict[str, Any]:
+def fresh(run: str, origin: str, methods: tuple[str, ...]) -> dict[str, Any]:
     """The value of a run that has just begun.
 
     Args:
         run: a name that tells this run from the one before.
         origin: "clip" or "action".
+        methods: whose videos are made, keys of `methods.METHODS`.
     """
     return {
         "run": run,
         "from": origin,
+        "methods": list(methods),
+        "videos": {},
         "size": list(SIMULATED_PLANE),
         "interval": 0.1,
         "notes": [],
         "seconds": {},
         "since": {},
-        "downloads": {},
+        "downloads": [],
         "done": False,
     }
 
@@ -43,15 +49,21 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
     """A copy of `value` that also holds `update`."""
     out = dict(value)
     content = update.value
-    if update.stage is Stage.PREVIEW and isinstance(content, VideoClip):
-        out["preview"] = _pictures(content)
+    seconds = round(update.seconds, 2)
+    if update.stage in (Stage.PREVIEW, Stage.VIDEO) and isinstance(content, VideoClip):
+        whole = update.stage is Stage.VIDEO
+        video = {
+            "frames": _pictures(content, WIDEST if whole else PREVIEW_WIDEST),
+            "step": update.step and list(update.step),
+            "since": seconds if whole else None,
+        }
+        out["videos"] = {**value["videos"], update.method: video}
         return out
-    out["since"] = {**value["since"], update.stage.value: round(update.seconds, 2)}
-    if isinstance(content, VideoClip):
-        out["clip" if update.stage is Stage.CLIP else "video"] = _pictures(content)
-        if update.stage is Stage.CLIP:
-            out["size"] = list(content.size)
-            out["interval"] = (len(content.frames) - 1) / content.fps / (FRAMES - 1) or 0.1
+    out["since"] = {**value["since"], update.stage.value: seconds}
+    if update.stage is Stage.CLIP and isinstance(content, VideoClip):
+        out["clip"] = _pictures(content, WIDEST)
+        out["size"] = list(content.size)
+        out["interval"] = (len(content.frames) - 1) / content.fps / (FRAMES - 1) or 0.1
     elif isinstance(content, Pose2D):
         out[update.stage.value] = _flat(content)
     elif isinstance(content, Pose3D):
@@ -66,21 +78,30 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
         out["interval"] = float(times[-1] - times[0]) / (FRAMES - 1)
         out["times"] = [round(float(time), 3) for time in times]
         out["fused"] = _spatial(content.poses.fused)
-        out["seconds"] = {name: round(spent, 2) for name, spent in content.seconds.items()}
+        out["seconds"] = _seconds(value, content)
         out["fusion"] = content.poses.fused.mode
-        out["done"] = True
+        out["done"] = update.method == value["methods"][-1]
     out["notes"] = list(dict.fromkeys([*value["notes"], *update.notes]))
     return out
 
 
-def _pictures(clip: VideoClip) -> list[str]:
+def _seconds(value: dict[str, Any], result: Result) -> dict[str, float]:
+    """Seconds by stage; in a comparison those of each video together, one entry a method."""
+    spent = {name: round(seconds, 2) for name, seconds in result.seconds.items()}
+    if len(value["methods"]) == 1:
+        return spent
+    own = [spent.pop(stage.value, 0.0) for stage in (Stage.HEATMAPS, Stage.PREVIEW, Stage.VIDEO)]
+    return {**spent, **value["seconds"], f"video, {result.request.method}": round(sum(own), 2)}
+
+
+def _pictures(clip: VideoClip, widest: int) -> list[str]:
     """Each frame as a data URI, so that nothing of a person's clip lies behind an address."""
     pictures = []
     for frame in clip.frames:
         picture = Image.fromarray(frame)
-        picture.thumbnail((WIDEST, WIDEST), Image.Resampling.BILINEAR)
+        picture.thumbnail((widest, widest), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=82)
+        picture.save(buffer, "JPEG", quality=82, subsampling=0)
         pictures.append("data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode())
     return pictures
 

@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from finephys import outputs
+from finephys.drawing import comparison_video
 from finephys.types import Result
 from finephys.video import write_video
 
 KEEP_SECONDS = 3600.0
 """Results are deleted an hour after they were made, or when their page is closed."""
 
+MEDIA = {
+    ".mp4": "video/mp4",
+    ".npz": "application/octet-stream",
+    ".json": "application/json",
+}
+"""Media type of a download by the end of its name."""
+
 SWEEP_SECONDS = 300.0
 """Old results are looked for every few minutes."""
-
-FILES = {
-    "video": ("video.mp4", "video/mp4", "Generated video (mp4)"),
-    "poses": ("poses.npz", "application/octet-stream", "Poses of all stages (npz)"),
-    "poses_video": ("poses.mp4", "video/mp4", "Stages side by side (mp4)"),
-    "pose_video": ("pose.mp4", "video/mp4", "Skeleton for other generators, OpenPose (mp4)"),
-    "request": ("request.json", "application/json", "Request and timings (json)"),
-}
-"""Download -> (file name, media type, what the person reads)."""
 
 
 @dataclass
@@ -41,6 +40,7 @@ class Run:
         stop: set to end the run at its next step.
         made: monotonic seconds when it began.
         shown: what the viewer was last sent.
+        files: media type of each file that was written, by its name.
     """
 
     session: str
@@ -49,6 +49,24 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     made: float = field(default_factory=time.monotonic)
     shown: dict[str, Any] | None = None
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to take home.
+
+    Attributes:
+        key: what it is: "video", "poses", ...
+        address: relative to the page.
+        text: what the person reads.
+        method: whose video it belongs to, in a comparison; else empty.
+    """
+
+    key: str
+    address: str
+    text: str
+    method: str = ""
 
 
 class Runs:
@@ -79,30 +97,58 @@ class Runs:
                 run.stop.set()
         return run
 
-    def write(self, run: Run, result: Result) -> dict[str, str]:
-        """Write every download of a finished run.
+    def write(self, run: Run, result: Result, alone: bool) -> list[Download]:
+        """Write the downloads of one finished video; with the first of a run also the poses.
 
-        Returns:
-            Address of each file, relative to the page, by the keys of FILES.
+        Args:
+            run: whose folder it goes to.
+            result: of one method.
+            alone: whether no other method's video is made in this run.
 
         Raises:
             OutputError: when a file cannot be written.
         """
-        path = {key: run.folder / name for key, (name, _, _) in FILES.items()}
-        write_video(path["video"], result.video)
-        outputs.write_poses(path["poses"], result.poses)
-        outputs.write_poses_video(path["poses_video"], result.poses)
-        outputs.write_pose_video(
-            path["pose_video"], result.poses.reprojected, result.poses.frame_times
-        )
-        outputs.write_request(path["request"], result)
+        method = "" if alone else result.request.method
+        end = f"_{method}" if method else ""
+        first = not run.files
+        video, record = f"video{end}.mp4", f"request{end}.json"
+        write_video(run.folder / video, result.video)
+        outputs.write_request(run.folder / record, result)
+        made = [
+            self._made(run, "video", video, "Generated video (mp4)", method),
+            self._made(run, "request", record, "Request and timings (json)", method),
+        ]
+        if first:
+            poses = result.poses
+            outputs.write_poses(run.folder / "poses.npz", poses)
+            outputs.write_poses_video(run.folder / "poses.mp4", poses)
+            outputs.write_pose_video(run.folder / "pose.mp4", poses.reprojected, poses.frame_times)
+            made[1:1] = [
+                self._made(run, "poses", "poses.npz", "Poses of all stages (npz)"),
+                self._made(run, "poses_video", "poses.mp4", "Stages side by side (mp4)"),
+                self._made(
+                    run, "pose_video", "pose.mp4", "Skeleton for other generators, OpenPose (mp4)"
+                ),
+            ]
+        return self._kept(run, made)
+
+    def write_comparison(self, run: Run, results: list[Result]) -> list[Download]:
+        """Write the videos of several methods side by side as one mp4."""
+        videos = {result.request.method: result.video for result in results}
+        write_video(run.folder / "comparison.mp4", comparison_video(results[0].poses, videos))
+        text = "All methods side by side (mp4)"
+        return self._kept(run, [self._made(run, "comparison", "comparison.mp4", text)])
+
+    def _made(self, run: Run, key: str, name: str, text: str, method: str = "") -> Download:
+        run.files[name] = MEDIA[Path(name).suffix]
+        return Download(key, f"files/results/{run.folder.name}/{name}", text, method)
+
+    def _kept(self, run: Run, made: list[Download]) -> list[Download]:
         with self._lock:
             kept = run.folder.name in self._runs
         if not kept:  # the page was closed while its files were being written
             shutil.rmtree(run.folder, ignore_errors=True)
-        return {
-            key: f"files/results/{run.folder.name}/{name}" for key, (name, _, _) in FILES.items()
-        }
+        return made
 
     def stop(self, session: str, press: int) -> list[Run]:
         """Ask a session's runs up to a press of Generate to stop; those that were asked."""
@@ -136,14 +182,14 @@ class Runs:
 
         threading.Thread(target=sweep, name="sweep-results", daemon=True).start()
 
-    def file(self, token: str, name: str) -> Path | None:
-        """Path of a download, or None when there is no such run or file."""
+    def file(self, token: str, name: str) -> tuple[Path, str] | None:
+        """Path and media type of a download, or None when there is no such run or file."""
         with self._lock:
             run = self._runs.get(token)
-        if run is None or name not in {file for file, _, _ in FILES.values()}:
+        if run is None or name not in run.files:
             return None
         path = run.folder / name
-        return path if path.is_file() else None
+        return (path, run.files[name]) if path.is_file() else None
 
     def _delete(self, chosen: Callable[[Run], bool]) -> None:
         with self._lock:

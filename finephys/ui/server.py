@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from finephys.ui.runs import FILES, KEEP_SECONDS, SWEEP_SECONDS, Runs
+from finephys.ui.runs import KEEP_SECONDS, SWEEP_SECONDS, Runs
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
@@ -89,14 +89,14 @@ def routes(runs: Runs) -> list[Route | Mount]:
     """Our own addresses, under /files: the viewer, plotly, example clips, results by token."""
 
     def result(request: HttpRequest) -> Response:
-        path = runs.file(request.path_params["token"], request.path_params["name"])
-        if path is None:
+        found = runs.file(request.path_params["token"], request.path_params["name"])
+        if found is None:
             return PlainTextResponse(
                 "This result is no longer here: results are deleted after an hour or when their "
                 "page is closed. Generate it again.",
                 404,
             )
-        media = next(media for name, media, _ in FILES.values() if name == path.name)
+        path, media = found
         headers = {"cache-control": "private, no-store"}
         return FileResponse(path, media_type=media, filename=path.name, headers=headers)
 

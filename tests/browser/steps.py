@@ -1,11 +1,16 @@
 """What a person does and sees on the page, for the browser tests."""
 
+from typing import Any
+
 from playwright.sync_api import Locator, Page, expect
 
 PATIENCE = 120_000
 """Milliseconds a slow machine may take over one run."""
 
 STAGES = ("detected", "data_driven", "physics", "reprojected", "video")
+
+CARDS = ("detected", "data_driven", "physics", "reprojected", "video ours")
+"""What is drawn of a run with the usual method."""
 
 
 def start_from(page: Page, kind: str) -> None:
@@ -39,6 +44,22 @@ def generate(page: Page, steps: int = 2, seed: int = 0) -> None:
         "document.querySelectorAll('#fp-status .error').forEach(e => e.classList.remove('error'))"
     )
     page.locator("#fp-generate").click()
+
+
+def choose_methods(page: Page, *names: str) -> None:
+    """Open the methods and tick these alone."""
+    group = page.locator("#fp-methods")
+    if not group.is_visible():
+        page.get_by_role("button", name="Methods and model").click()
+    group.locator("input[name=ours]").wait_for()
+    for box in group.locator("input[name]").all():
+        box.set_checked(box.get_attribute("name") in names)
+
+
+def record(page: Page, where: str = ".fp-downloads") -> dict[str, Any]:
+    """The request and its timings as they can be downloaded."""
+    address = page.locator(f"{where} [data-download=request]").get_attribute("href")
+    return page.evaluate("address => fetch(address).then(answer => answer.json())", address)
 
 
 def viewer(page: Page) -> Locator:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from steps import (
+    CARDS,
     STAGES,
     choose_action,
     expect_status,
@@ -52,7 +53,7 @@ def test_every_card_is_drawn_and_changes_from_frame_to_frame(finished: Page) -> 
     """A card that stayed empty, or showed one frame for ever, would look done."""
     pause(finished)
     show_frame(finished, 0)
-    first = {card: picture(finished, card) for card in ("clip", *STAGES)}
+    first = {card: picture(finished, card) for card in ("clip", *CARDS)}
     show_frame(finished, 9)
     for card, before in first.items():
         assert picture(finished, card) != before, card
@@ -215,9 +216,9 @@ def test_an_action_needs_no_clip(tabs, browser: Browser) -> None:
     expect_status(page, "Done")
     pause(page)
     show_frame(page, 0)
-    before = {stage: picture(page, stage) for stage in STAGES}
+    before = {card: picture(page, card) for card in CARDS}
     show_frame(page, 8)
-    assert all(picture(page, stage) != before[stage] for stage in STAGES)
+    assert all(picture(page, card) != before[card] for card in CARDS)
     expect(page.locator('[data-card="clip"]')).to_contain_text("No clip")
 
 

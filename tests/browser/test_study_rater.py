@@ -537,6 +537,25 @@ def test_chinese_from_the_browser_and_by_choice(visits):
     expect(page.get_by_role("button", name="I agree, begin")).to_be_visible()
 
 
+def test_chinese_lines_are_joined_without_a_gap(visits):
+    # Bug: a line break of study.yaml is drawn as a blank between two Chinese signs.
+    page = visits.open(locale="zh-CN")
+    page.get_by_role("button", name="我同意，开始").click()
+    page.get_by_label("很了解").check()
+    page.get_by_role("button", name="下一页").click()
+    page.get_by_role("button", name="7", exact=True).click()
+    expect(page.locator("main p").first).to_have_text("请看完再打分。")
+
+
+def test_what_is_still_open_is_said_from_the_beginning(visits):
+    # Bug: Next does nothing and nobody says why, until the first score is given.
+    page = visits.open()
+    begin(page)
+    expect(page.get_by_text("4 scales are still open.")).to_be_visible()
+    score(page, "Text", "Left", 3)
+    expect(page.get_by_text("3 scales are still open.")).to_be_visible()
+
+
 def test_the_next_pair_is_there_before_it_is_needed(visits):
     page = visits.open()
     begin(page)

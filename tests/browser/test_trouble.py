@@ -1,6 +1,5 @@
 """Stop, bad clips and two people at once: each gets a sentence, and the page goes on."""
 
-import json
 import re
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from steps import (
     choose_action,
     expect_status,
     generate,
+    record,
     start_from,
     viewer,
     wait_for_stage,
@@ -50,8 +50,8 @@ def test_two_people_see_only_their_own(tabs, browser: Browser) -> None:
     for page in (first, second):
         wait_until_done(page)
         address = page.locator("[data-download=request]").get_attribute("href")
-        record = page.evaluate("address => fetch(address).then(r => r.json())", address)
-        seen[address] = (record["request"]["action"], record["request"]["seed"])
+        made = record(page)["request"]
+        seen[address] = (made["action"], made["seed"])
     assert list(seen.values()) == [(21, 11), (16, 22)]
 
 
@@ -123,6 +123,4 @@ def test_any_prompt(tabs, browser: Browser, prompt: str) -> None:
     page.locator("#fp-prompt textarea").fill(prompt)
     generate(page, steps=1)
     wait_until_done(page)
-    address = page.locator("[data-download=request]").get_attribute("href")
-    record = json.loads(page.evaluate("address => fetch(address).then(r => r.text())", address))
-    assert record["request"]["prompt"].strip()
+    assert record(page)["request"]["prompt"].strip()

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from finephys.errors import RequestError
+from finephys.checkpoints import checkpoints_root
+from finephys.errors import RequestError, WeightsMissingError
 from finephys.methods import METHODS
+from finephys.models import Models
 from finephys.observe import transform_points
 from finephys.pipeline import Pipeline
-from finephys.types import Float, LimbHeatmaps, Poses, Request, Stage, Update, VideoClip
+from finephys.types import Float, LimbHeatmaps, Poses, Request, Result, Stage, Update, VideoClip
 
 ASKED = Request(action=25, seed=3, steps=1)
 
@@ -68,3 +71,69 @@ def test_each_method_makes_its_own_video(pipeline: Pipeline, poses: Poses) -> No
 def test_an_unknown_method_ends_before_any_work(pipeline: Pipeline) -> None:
     with pytest.raises(RequestError, match="theirs"):
         next(pipeline.stream(None, Request(action=25, method="theirs")))
+
+
+def test_a_comparison_finds_the_body_once(pipeline: Pipeline) -> None:
+    """Each method on poses of its own would cost as many detections, and compare nothing."""
+    methods = ("text", "ours")
+    updates = list(pipeline.stream(None, ASKED, methods=methods))
+    stages = [update.stage for update in updates]
+    assert stages.count(Stage.DETECTED) == 1
+    fractions = [update.fraction for update in updates]
+    assert fractions == sorted(fractions)
+    results = [update.value for update in updates if isinstance(update.value, Result)]
+    assert tuple(result.request.method for result in results) == methods
+    assert results[0].poses.detected is results[1].poses.detected
+    alone = list(pipeline.stream(None, replace(ASKED, method="ours")))[-1].value
+    assert isinstance(alone, Result)
+    assert np.array_equal(results[1].video.frames, alone.video.frames)
+    assert {update.method for update in updates if update.stage is Stage.PREVIEW} == set(methods)
+    assert [u.step for u in updates if u.stage is Stage.PREVIEW] == [(1, 1), (1, 1)]
+
+
+def test_a_comparison_with_an_impossible_method_ends_before_any_video(
+    pipeline: Pipeline, empty_clip: Path
+) -> None:
+    """Refused in the middle, the videos before it would have been waited for in vain."""
+    asked = Request(action=31, use_prior=True, steps=1)
+    seen: list[Stage] = []
+
+    def run() -> None:
+        for update in pipeline.stream(empty_clip, asked, methods=("text", "detected", "ours")):
+            seen.append(update.stage)
+
+    with pytest.raises(RequestError, match="'detected'"):
+        run()
+    assert Stage.PREVIEW not in seen
+
+
+@pytest.mark.parametrize("tier", ["sd15-controlnet", "sd15"])
+def test_a_tier_without_weights_ends_before_any_work(
+    pipeline: Pipeline, tier: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Catches a silent fall back to the pipeline's own tier."""
+    monkeypatch.setenv("FINEPHYS_WEIGHTS", str(tmp_path))
+    if checkpoints_root().joinpath(tier, "generator.safetensors").is_file():
+        pytest.skip(f"the {tier} weights are here")
+    with pytest.raises(WeightsMissingError, match="python -m finephys fetch sd15") as caught:
+        next(pipeline.stream(None, replace(ASKED, tier=tier)))
+    assert pipeline.models.missing(tier) == str(caught.value)
+    assert pipeline.models.missing("tiny") is None
+    assert "tiny" in pipeline.models.generators  # what was loaded stays
+
+
+def test_one_generator_is_kept_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of Stable Diffusion's size do not fit on one GPU."""
+    loaded: list[str] = []
+
+    def load(tier: str, device: str) -> str:
+        loaded.append(tier)
+        return f"{tier} on {device}"
+
+    monkeypatch.setattr("finephys.generator.load_generator", load)
+    models = Models("tiny", "cpu")
+    for tier in ("tiny", "sd15", "sd15", "tiny"):
+        assert models.generator(tier) == f"{tier} on cpu"
+        assert models.holds(tier)
+        assert list(models.generators) == [tier]
+    assert loaded == ["tiny", "sd15", "tiny"]

@@ -57,12 +57,13 @@ def test_a_detection_that_knows_nothing_still_gives_a_plane(body: Pose3D) -> Non
 def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
     """A value that lost an earlier stage would empty a card when the next one arrives."""
     frames = np.full((FRAMES, 40, 64, 3), 120, np.uint8)
-    value = payload.fresh("run", "clip")
+    value = payload.fresh("run", "clip", ("text", "ours"))
     steps = (
         Update(Stage.CLIP, VideoClip(frames, 10.0), 0.1, 0.5, ("a note",)),
         Update(Stage.DETECTED, seen_by_a_camera(body, 20.0), 0.2, 1.0, ("a note", "another")),
         Update(Stage.DATA_DRIVEN, body, 0.3, 1.5),
-        Update(Stage.PREVIEW, VideoClip(frames, 10.0), 0.5, 2.0),
+        Update(Stage.PREVIEW, VideoClip(frames, 10.0), 0.5, 2.0, (), "text", (1, 8)),
+        Update(Stage.HEATMAPS, VideoClip(frames, 10.0), 0.6, 3.0, (), "ours"),
     )
     for step in steps:
         before = json.dumps(value)
@@ -73,7 +74,11 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
     assert value["notes"] == ["a note", "another"]
     assert value["size"] == [64, 40]
     assert value["interval"] == pytest.approx(0.1)
-    assert {"clip", "detected", "data_driven", "plane", "preview"} <= set(value)
+    assert {"clip", "detected", "data_driven", "plane"} <= set(value)
+    # Pictures of poses that guide a generator (HEATMAPS) are no video of it.
+    assert list(value["videos"]) == ["text"]
+    assert value["videos"]["text"]["step"] == [1, 8]
+    assert value["videos"]["text"]["since"] is None
     picture = Image.open(io.BytesIO(base64.b64decode(value["clip"][0].split(",")[1])))
     assert picture.size == (64, 40)
 
@@ -81,7 +86,7 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
 def test_a_mirrored_body_is_drawn_in_front_of_its_plane(body: Pose3D) -> None:
     mirrored = replace(body, xyz=body.xyz * np.array([-1, 1, 1], np.float32))
     value = payload.with_update(
-        payload.fresh("run", "action"),
+        payload.fresh("run", "action", ("ours",)),
         Update(Stage.DETECTED, seen_by_a_camera(mirrored, 90.0), 0.2, 1.0),
     )
     value = payload.with_update(value, Update(Stage.DATA_DRIVEN, mirrored, 0.3, 1.0))

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import ClipError, RequestError
+from finephys.methods import METHODS
 from finephys.ui import runs as runs_module
-from finephys.ui.controls import ACTION, CLIPS, EXAMPLE, UPLOAD, Choices, _prompt_parts, _rewrite
+from finephys.ui.choices import ACTION, CLIPS, EXAMPLE, UPLOAD, Choices
+from finephys.ui.controls import _prompt_parts, _rewrite
 from finephys.ui.page import status_line
 from finephys.ui.runs import Runs
+from finephys.ui.settings import TIERS, _usual, describe_tiers
 
 USUAL = Choices(
     source=ACTION,
@@ -17,10 +21,12 @@ USUAL = Choices(
     example=None,
     action=38,
     prompt="",
+    use_prior=False,
+    methods=["ours"],
+    tier="tiny",
     seed=5,
     steps=4,
     guidance_scale=1.5,
-    use_prior=False,
     own_moment=False,
     start=1.0,
     span=2.0,
@@ -53,8 +59,9 @@ def test_files_are_found_by_token_and_known_name_only(runs: Runs) -> None:
     run = runs.begin("me", 1)
     (run.folder / "video.mp4").write_bytes(b"video")
     (run.folder / "private.txt").write_bytes(b"private")
+    run.files = {"video.mp4": "video/mp4", "poses.npz": "application/octet-stream"}
     token = run.folder.name
-    assert runs.file(token, "video.mp4") == run.folder / "video.mp4"
+    assert runs.file(token, "video.mp4") == (run.folder / "video.mp4", "video/mp4")
     assert len(token) >= 32
     for name in ("private.txt", "../video.mp4", "poses.npz", "", "."):
         assert runs.file(token, name) is None
@@ -82,10 +89,10 @@ def test_results_are_deleted_after_an_hour(runs: Runs, monkeypatch: pytest.Monke
 
 def test_the_moment_is_the_persons_only_when_asked_for() -> None:
     """The hidden sliders hold 0 s; sent along they would switch off the choice of the span."""
-    assert changed().request("tiny").start is None
-    request = changed(own_moment=True, source=EXAMPLE).request("tiny")
+    assert changed().request().start is None
+    request = changed(own_moment=True, source=EXAMPLE).request()
     assert (request.start, request.span) == (1.0, 2.0)
-    assert changed(own_moment=True, source=ACTION).request("tiny").start is None
+    assert changed(own_moment=True, source=ACTION).request().start is None
 
 
 @pytest.mark.parametrize(
@@ -97,11 +104,52 @@ def test_the_moment_is_the_persons_only_when_asked_for() -> None:
         ({"real_speed": None}, "real speed"),
         ({"steps": 0}, "steps"),
         ({"prompt": "a" * 10_001}, "10001 characters"),
+        ({"methods": []}, "No method"),
     ],
 )
 def test_a_choice_that_cannot_be_made_is_named(values: dict[str, object], words: str) -> None:
     with pytest.raises(RequestError, match=words):
-        changed(**values).request("tiny")
+        changed(**values).request()
+
+
+def test_methods_and_model_reach_the_request() -> None:
+    """A control that is shown and not obeyed; methods run in the order of their table."""
+    chosen = changed(methods=["ours", "text", "physics"], tier="sd15-controlnet")
+    assert chosen.compared() == ("text", "physics", "ours")
+    assert chosen.request().tier == "sd15-controlnet"
+    assert changed(methods=["lifted"]).request().method == "lifted"
+
+
+@pytest.mark.parametrize("dynamics", ["", *DYNAMICS_TITLES])
+def test_dynamics_reach_the_request(dynamics: str) -> None:
+    assert changed(dynamics=dynamics).request().dynamics == (dynamics or None)
+
+
+def test_absent_weights_are_shown_with_their_command() -> None:
+    """A tier that is only refused after Generate leaves people without the way to it."""
+
+    def missing(tier: str) -> str | None:
+        return None if tier == "tiny" else f"<{tier}> lacks; run: python -m finephys fetch sd15"
+
+    tiny, *others = describe_tiers(missing).split("<dt>")[1:]
+    assert "fetch" not in tiny
+    assert len(others) == len(CONFIGS) - 1
+    for shown in others:
+        assert "<code>python -m finephys fetch sd15</code>" in shown
+        assert "&lt;sd15" in shown  # an error's words are text, never HTML
+
+
+def test_every_method_and_tier_has_words() -> None:
+    """A tier added to the engine must be on the page."""
+    assert set(TIERS) == set(CONFIGS)
+    assert all(len(method.line.split()) > 3 for method in METHODS.values())
+
+
+def test_the_model_brings_its_own_steps_and_guidance() -> None:
+    """Eight steps of tiny on Stable Diffusion would give a blur."""
+    for tier, config in CONFIGS.items():
+        usual = (config.generator.default_steps, config.generator.default_guidance)
+        assert _usual(tier) == usual
 
 
 def test_where_the_clip_comes_from(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ export class Cards {
 
   draw() {
     if (!this.viewer.value) return;
-    for (const name of ["clip", "video"]) this.drawPicture(name);
+    this.drawPicture("clip");
+    for (const method of this.viewer.value.methods) this.drawPicture(`video ${method}`);
     for (const name of ["detected", "reprojected"]) this.drawFlat(name);
     for (const name of ["data_driven", "physics"]) this.drawBody(name);
   }

@@ -65,6 +65,7 @@ export class Space {
     Object.assign(figure.data.find((trace) => trace.meta === "picture"), {
       i: [0], j: [1], k: [2], vertexcolor: ["#ffffff", "#ffffff", "#ffffff"],
     });
+    this.div.style.opacity = 0; // nobody is to see the speck
     await Plotly.newPlot(this.div, figure.data, figure.layout, CONFIG);
   }
 
@@ -136,6 +137,7 @@ export class Space {
       }
       this.frame(figure.layout);
       await Plotly.react(this.div, figure.data, figure.layout, CONFIG);
+      this.div.style.opacity = 1;
       if (this.div._fullLayout.width !== this.div.clientWidth) await Plotly.Plots.resize(this.div);
       if (!this.linked) {
         this.linked = true;

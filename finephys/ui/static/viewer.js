@@ -7,7 +7,7 @@ import { Mechanics } from "./mechanics.js";
 import { Space } from "./space.js";
 
 const FRONT = { yaw: 0.5, pitch: 0.2 };
-const ARRIVALS = ["clip", "detected", "data_driven", "physics", "reprojected", "fused", "preview", "video"];
+const ARRIVALS = ["clip", "detected", "data_driven", "physics", "reprojected", "fused"];
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 class Viewer {
@@ -161,7 +161,7 @@ class Viewer {
 
   receive(value) {
     const before = this.value;
-    const arrived = value ? ARRIVALS.filter((name) => value[name]) : [];
+    const arrived = value ? arrivals(value) : [];
     const fresh = before?.run !== value?.run;
     const first = arrived.length > 0 && (fresh || this.root.dataset.stages === "");
     const moreToSee = this.root.dataset.stages !== arrived.join(" ");
@@ -173,6 +173,7 @@ class Viewer {
     if (fresh) {
       this.play(false);
       this.cards.clear();
+      this.makeVideos(value?.methods ?? []);
       this.space.clear();
       this.frame = 0;
     }
@@ -181,7 +182,7 @@ class Viewer {
       return;
     }
     this.cards.take("clip", value.clip);
-    this.cards.take("video", value.video || value.preview);
+    for (const [method, video] of Object.entries(value.videos)) this.cards.take(videoCard(method), video.frames);
     this.caption();
     this.list();
     if (moreToSee) this.space.whole = true;
@@ -195,14 +196,14 @@ class Viewer {
     for (const card of this.root.querySelectorAll("[data-card]")) {
       const name = card.dataset.card;
       const simulated = name === "clip" && value.from === "action";
-      const unfinished = name === "video" && value.preview && !value.video;
-      const here = value[name] || unfinished || simulated;
-      const since = value.since[name];
+      const video = value.videos[card.dataset.method];
+      const since = video ? video.since ?? undefined : value.since[name];
+      const here = value[name] || video || simulated;
       card.classList.toggle("fp-waiting", !here && !stopped);
       let text = stopped ? "not reached" : "waiting";
       if (since !== undefined) text = `${since.toFixed(1)} s`;
       else if (simulated) text = "simulated action";
-      else if (unfinished) text = stopped ? "stopped" : "denoising";
+      else if (video) text = `${stopped ? "stopped at" : "denoising"} ${video.step.join(" / ")}`;
       const state = card.querySelector(".fp-state");
       state.textContent = text;
       state.title = since === undefined ? "" : "after Generate was pressed";
@@ -223,11 +224,16 @@ class Viewer {
     const notes = make("ul", "");
     notes.append(...value.notes.map((note) => make("li", note)));
     fill(".fp-notes", value.notes.length ? [make("b", "Worth knowing"), notes] : []);
-    fill(".fp-downloads", Object.entries(value.downloads).map(([key, address]) => {
-      const link = make("a", props.files[key], { href: address, download: address.split("/").pop() });
-      link.dataset.download = key;
+    const links = (method, short) => value.downloads.filter((file) => file.method === method).map((file) => {
+      const name = file.address.split("/").pop();
+      const link = make("a", short ? name.split(".").pop() : file.text, { href: file.address, download: name, title: file.text });
+      link.dataset.download = file.key;
       return link;
-    }));
+    });
+    fill(".fp-downloads", links("", false));
+    for (const method of value.methods.length > 1 ? value.methods : []) {
+      this.card(videoCard(method)).querySelector(".fp-links").replaceChildren(...links(method, true));
+    }
     const seconds = Object.entries(value.seconds);
     const total = seconds.reduce((sum, [, spent]) => sum + spent, 0);
     fill(".fp-times", seconds.length ? [...seconds, ["total", total]].map(([name, spent]) => {
@@ -235,6 +241,31 @@ class Viewer {
       item.append(make("b", `${spent.toFixed(2)} s`), ` ${props.names[name] || name}`);
       return item;
     }) : []);
+  }
+
+  /* A card for each method's video; alone it is simply the generated one. */
+  makeVideos(methods) {
+    for (const old of this.root.querySelectorAll("[data-method]")) old.remove();
+    const make = (tag, className, text) => Object.assign(document.createElement(tag), { className, textContent: text });
+    for (const method of methods) {
+      const card = make("figure", "fp-card", "");
+      Object.assign(card.dataset, { card: videoCard(method), method });
+      const alone = method === this.props.usual ? "Generated" : `Generated, ${method}`;
+      const title = methods.length > 1 ? method : alone;
+      const canvas = document.createElement("canvas");
+      canvas.setAttribute("role", "img");
+      canvas.setAttribute("aria-label", `Generated video, ${method}`);
+      const caption = make("figcaption", "", "");
+      caption.append(make("b", "", title), make("span", "fp-state", ""));
+      card.append(caption, canvas);
+      if (methods.length > 1) {
+        const line = make("p", "", "");
+        line.append(make("span", "", this.props.methods[method]), make("span", "fp-links", ""));
+        card.append(line);
+      }
+      this.find(".fp-videos").append(card);
+    }
+    this.find(".fp-videos").classList.toggle("fp-compared", methods.length > 1);
   }
 
   makeChips() {
@@ -250,6 +281,19 @@ class Viewer {
     });
     this.find(".fp-chips").replaceChildren(...chips);
   }
+}
+
+const videoCard = (method) => `video ${method}`;
+
+/* What of a run is there, by name; "preview" with the first picture, "video" with the last video. */
+function arrivals(value) {
+  const videos = Object.values(value.videos);
+  const whole = videos.filter((video) => video.since !== null);
+  return [
+    ...ARRIVALS.filter((name) => value[name]),
+    ...(videos.length ? ["preview"] : []),
+    ...(whole.length === value.methods.length ? ["video"] : []),
+  ];
 }
 
 export function attach(element, props, watch) {
