@@ -6,7 +6,7 @@ import numpy.typing as npt
 from finephys.anthropometry import center_of_mass_weights
 from finephys.data.pose_windows import TRUSTED, PoseBatch
 from finephys.skeleton import limb_lengths
-from finephys.types import BodyWindows, Float
+from finephys.types import BodyWindows, Bool, Float
 
 Values = npt.NDArray[np.float64]
 
@@ -37,15 +37,16 @@ def flight_acceleration_error(body: BodyWindows, batch: PoseBatch) -> Values:
     return _mean_in_flight(np.linalg.norm(error, axis=-1).mean(2), batch)
 
 
-def flight_center_error(body: BodyWindows, batch: PoseBatch) -> Values:
+def flight_center_error(body: BodyWindows, batch: PoseBatch, among: Bool | None = None) -> Values:
     """Distance in x and y of the centre of mass from the true one over the frames in flight.
 
     Both paths are taken about their means: where the body is in the image is S_detect's affair.
+    With `among` (N, F), only its frames count.
     """
     weights = center_of_mass_weights()
     error = np.einsum("j,nfjd->nfd", weights, _placed(body) - _truth(batch))
     error = (error - error.mean(1, keepdims=True))[:, 1:-1]
-    return _mean_in_flight(np.linalg.norm(error, axis=-1), batch)
+    return _mean_in_flight(np.linalg.norm(error, axis=-1), batch, among)
 
 
 def _placed(body: BodyWindows) -> Values:
@@ -58,8 +59,10 @@ def _truth(batch: PoseBatch) -> Values:
     return _placed(BodyWindows(batch.body, batch.root))
 
 
-def _mean_in_flight(values: Values, batch: PoseBatch) -> Values:
+def _mean_in_flight(values: Values, batch: PoseBatch, among: Bool | None = None) -> Values:
     weight = flying(batch)
+    if among is not None:
+        weight = weight * among[:, 1:-1]
     out: Values = (values * weight).sum(1) / np.maximum(weight.sum(1), 1e-9) * 1e3
     return np.where(weight.sum(1) > 0, out, np.nan)
 
