@@ -31,7 +31,7 @@ dimensions:
     question: {en: "How good is it?", zh: 质量如何？}
     low: {en: bad, zh: 差}
     high: {en: excellent, zh: 好}
-instructions: {en: "Look at both, then score.\\n\\nTake your time.", zh: 请看完再打分。}
+instructions: {en: "Look at both, then score.\\n\\nTake your time.", zh: "请看完\\n再打分。"}
 consent: {en: I take part of my own will., zh: 我自愿参加。}
 thanks: {en: Thank you., zh: 谢谢。}
 demographics:

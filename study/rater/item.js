@@ -103,6 +103,7 @@ export function item(page, study, say, mayGoBack) {
       }
       page.seen = true;
       lock(false);
+      count();
       status.textContent = say.unlocked;
       speak(say.unlocked);
       outbox.send();
@@ -249,7 +250,7 @@ export function item(page, study, say, mayGoBack) {
     function trouble() {
       const answers = [say.troubleBlack, say.troubleStops, say.troubleNothing];
       const reasons = ["black picture", "stops", "nothing"];
-      return make("p", { class: "trouble" }, button(`${say.trouble}?`, async () => {
+      return make("p", { class: "trouble" }, button(say.troubled, async () => {
         const pick = make("div", {}, ...answers.map((text, n) =>
           make("label", { class: "option" },
             make("input", { type: "radio", name: "trouble", value: reasons[n], checked: !n }),
