@@ -128,16 +128,20 @@ def gap_errors(stages: Stages, batch: PoseBatch, seed: int) -> Iterator[tuple[st
     lifted = bodies["S_dd"].xyz
     rows = np.arange(len(lifted))[:, None]
     share = (np.arange(5) + 1)[None, :, None, None] / 6
-    before, after = lifted[rows, begin[:, None] - 1], lifted[rows, begin[:, None] + 5]
-    line = before + share * (after - before)
     where = begin[:, None] + np.arange(5)
+
+    def line(points: Float) -> Float:
+        before, after = points[rows, begin[:, None] - 1], points[rows, begin[:, None] + 5]
+        between: Float = before + share * (after - before)
+        return between
 
     def error(points: Float) -> Values:
         off = np.linalg.norm(points - batch.body[rows, where], axis=-1)
         out: Values = off.mean((1, 2)) * 1e3
         return out
 
-    yield "line through gap", error(line)
+    yield "line through gap", error(line(lifted))
+    yield "line through the truth", error(line(batch.body))
     yield "fused in gap", error(bodies["fused"].xyz[rows, where])
     yield "fused, nothing hidden", error(stages.bodies(batch)["fused"].xyz[rows, where])
     if batch.flight.any():
@@ -202,6 +206,10 @@ FIGURES: tuple[tuple[str, str, str, str, tuple[float, float, float]], ...] = (
     ("five-frame gap / line", "real", "fused in gap", "line through gap", (0.7, 0.7, 0.7)),
     (
         "the same frames with nothing hidden / line", "real", "fused, nothing hidden",
+        "line through gap", (1.0, 1.0, 1.0),
+    ),
+    (
+        "a line between the true poses beside the gap / line", "real", "line through the truth",
         "line through gap", (1.0, 1.0, 1.0),
     ),
     ("gap / line, simulated", "simulated", "fused in gap", "line through gap", (0.7,) * 3),
