@@ -80,10 +80,11 @@ def load_models(pipeline: "Pipeline", ready: threading.Event) -> None:
     try:
         pipeline.warm_up()
     except FinePhysError as error:
-        LOGGER.warning("Generate cannot work yet. %s", error)
-        return
-    ready.set()
-    LOGGER.info("Models are loaded.")
+        LOGGER.warning("Generate cannot work yet with the model chosen at first. %s", error)
+    else:
+        LOGGER.info("Models are loaded.")
+    finally:
+        ready.set()
 
 
 def studies(folder: Path, flags: argparse.Namespace) -> "Site":

@@ -5,7 +5,6 @@ This is the only module that composes the stages; pages and commands read the va
 """
 
 import threading
-import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from finephys.config import CONFIGS
-from finephys.errors import RequestError, StoppedError
+from finephys.errors import RequestError
 from finephys.framing import Framing, frame_body
 from finephys.methods import method_by_name
 from finephys.models import DEFAULT_TIER, Models, check_tier
 from finephys.observe import observed, read_clip, resolve_prompt, simulated, transform_points
+from finephys.run import Run
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import (
     BodyWindows,
@@ -33,7 +33,6 @@ from finephys.types import (
     Request,
     Result,
     Stage,
-    StageValue,
     Update,
     VideoClip,
 )
@@ -57,50 +56,6 @@ class LiftedWindows:
     motion: MotionWindows
     fused: BodyWindows
     reprojected_xy: Float
-
-
-class _Run:
-    """Clock, stop button and update maker of one run."""
-
-    def __init__(self, stop: threading.Event | None) -> None:
-        self.began = time.monotonic()
-        self.seconds: dict[str, float] = {}
-        self.part = (0, 1)
-        self._stop = stop or threading.Event()
-        self._last = self.began
-
-    def stopped(self) -> bool:
-        return self._stop.is_set()
-
-    def check(self) -> None:
-        if self.stopped():
-            raise StoppedError("Stopped; nothing was written. Press Generate to start again.")
-
-    def begin_video(self, index: int, count: int, spent: dict[str, float]) -> None:
-        """Video `index` of `count` begins, after `spent` seconds for the stages they share."""
-        self.part = (index, count)
-        self.seconds = dict(spent)
-        self._last = time.monotonic()
-
-    def share(self, done: float) -> float:
-        """How much of the run is done when `done` of the present video is; poses take 0.4."""
-        index, count = self.part
-        return 0.4 + 0.6 * (index + done) / count
-
-    def update(
-        self,
-        stage: Stage,
-        value: StageValue,
-        fraction: float,
-        notes: tuple[str, ...] = (),
-        method: str = "",
-        step: tuple[int, int] | None = None,
-    ) -> Update:
-        self.check()
-        now = time.monotonic()
-        self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + now - self._last
-        self._last = now
-        return Update(stage, value, fraction, now - self.began, notes, method, step)
 
 
 class Pipeline:
@@ -177,7 +132,7 @@ class Pipeline:
             FinePhysError: with one sentence for the person; StoppedError after `stop`.
         """
         with self._lock:
-            run = _Run(stop)
+            run = Run(stop)
             methods = methods or (request.method,)
             requests = [self.resolved(replace(request, method=method)) for method in methods]
             tier = str(requests[0].tier)
@@ -200,14 +155,14 @@ class Pipeline:
     ) -> Generator[Update, None, Poses]:
         """Run the pose stages only; the generator's return value is the Poses."""
         with self._lock:
-            return (yield from self._poses(source, request, _Run(stop)))
+            return (yield from self._poses(source, request, Run(stop)))
 
     def stream_video(
         self, reprojected: Pose2D, frame_times: Float, request: Request
     ) -> Iterator[Update]:
         """Generate a video from a finished S_re-proj; yields previews and last the video."""
         with self._lock:
-            run = _Run(None)
+            run = Run(None)
             request = self.resolved(request)
             guide = reprojected if method_by_name(request.method).guide else None
             yield from self._guided(guide, frame_body(reprojected), frame_times, request, run)
@@ -225,7 +180,7 @@ class Pipeline:
             guide = self._guide(poses, request)
             # One canvas for all methods, so that their figures are equally large.
             canvas = frame_body(poses.reprojected)
-            yield from self._guided(guide, canvas, poses.frame_times, request, _Run(stop))
+            yield from self._guided(guide, canvas, poses.frame_times, request, Run(stop))
 
     def reproject(self, poses: Poses, body: Pose3D) -> Pose2D:
         """Put a 3D body, S_dd or S_pp, onto the clip that its poses belong to.
@@ -280,7 +235,7 @@ class Pipeline:
         canvas: Framing,
         frame_times: Float,
         request: Request,
-        run: _Run,
+        run: Run,
     ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
         drawn = None
         generator = self.models.generator(str(request.tier))
@@ -292,7 +247,7 @@ class Pipeline:
         return drawn, video
 
     def _poses(
-        self, source: Path | None, request: Request, run: _Run
+        self, source: Path | None, request: Request, run: Run
     ) -> Generator[Update, None, Poses]:
         if source is None:
             seen = simulated(request)
@@ -353,7 +308,7 @@ class Pipeline:
         guide: Guide | None,
         request: Request,
         fps: float,
-        run: _Run,
+        run: Run,
     ) -> Generator[Update, None, VideoClip]:
         motion = method_by_name(request.method).motion
         steps, guidance_scale = cast(int, request.steps), cast(float, request.guidance_scale)

@@ -85,7 +85,7 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
     Args:
         pipeline: what runs.
         runs: where results are kept.
-        ready: set once the models are loaded.
+        ready: set once the loading of models has ended.
     """
     with gr.Blocks(title="FinePhys", delete_cache=CACHE_AGE, analytics_enabled=False) as page:
         gr.HTML(
@@ -157,7 +157,7 @@ def run(
     Args:
         pipeline: what runs.
         runs: where the results are kept.
-        ready: set once the models are loaded.
+        ready: set once the loading of models has ended.
         choices: what the person chose.
         this: the run, begun for the browser session that the results belong to.
 
