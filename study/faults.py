@@ -158,6 +158,11 @@ def _extra_faults(definition: "Definition", extra: "Extra") -> list[str]:
                 f"page {extra.id} expects {want.low} to {want.high}; give 1 to {highest}, the "
                 "lower first."
             )
+        if want.low == want.high and definition.kind != "choice":
+            found.append(
+                f"page {extra.id} expects exactly {want.low}, and the screening lets a score next "
+                "to the expected one pass; give a range of two or three scores."
+            )
         if want.high - want.low > 2:
             found.append(
                 f"page {extra.id} expects {want.low} to {want.high}, which tells little; give a "

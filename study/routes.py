@@ -151,7 +151,7 @@ async def _enter(study: OpenStudy, request: Request) -> Response:
     entry = _entry(study, data["source"], data["names"])
     language = _language(study, data["language"])
     words = worded(study.definition.consent, language)
-    session = await study.write(
+    session = await study.write_while_open(
         sessions.enter,
         *(study.store, study.keys, study.places, entry),
         Consent(hashlib.sha256(words.encode()).hexdigest(), language),
@@ -218,7 +218,7 @@ async def _questions(study: OpenStudy, request: Request) -> Response:
     missing = [q.id for q in questions.values() if q.required and not given.get(q.id)]
     if missing:
         raise RefusedError("invalid", f"Please answer: {', '.join(missing)}.", 422)
-    await study.write(sessions.answer_questions, study.store, session, given)
+    await study.write_while_open(sessions.answer_questions, study.store, session, given)
     return JSONResponse({"saved": True})
 
 
@@ -228,7 +228,7 @@ async def _playback(study: OpenStudy, request: Request) -> Response:
     data = await posts.body(request, outcome=str)
     if data["outcome"] not in ("ok", "cannot"):
         raise RefusedError("invalid", "outcome must be ok or cannot.", 422)
-    await study.write(sessions.check_playback, study.store, session, data["outcome"])
+    await study.write_while_open(sessions.check_playback, study.store, session, data["outcome"])
     return JSONResponse({"saved": True})
 
 
@@ -249,7 +249,7 @@ async def _shown(study: OpenStudy, request: Request) -> Response:
     session, position = _rater(study, request), _position(request)
     study.need_open()
     await posts.body(request)
-    elapsed = await study.write(answers.open_page, study.store, session, position)
+    elapsed = await study.write_while_open(answers.open_page, study.store, session, position)
     return JSONResponse({"wait": max(study.rules.watch_seconds - elapsed, 0.0)})
 
 
@@ -258,7 +258,9 @@ async def _seen(study: OpenStudy, request: Request) -> Response:
     study.need_open()
     await posts.body(request)
     came = study.sent.__contains__
-    await study.write(answers.see_through, study.store, study.rules, session, position, came)
+    await study.write_while_open(
+        answers.see_through, study.store, study.rules, session, position, came
+    )
     return JSONResponse({"saved": True})
 
 
@@ -267,7 +269,7 @@ async def _cannot_play(study: OpenStudy, request: Request) -> Response:
     study.need_open()
     data = await posts.body(request, reason=str)
     reason = posts.plain_text("reason", data["reason"], 300)
-    await study.write(answers.cannot_play, study.store, session, position, reason)
+    await study.write_while_open(answers.cannot_play, study.store, session, position, reason)
     return JSONResponse({"saved": True})
 
 
@@ -285,16 +287,24 @@ async def _answer(study: OpenStudy, request: Request) -> Response:
         seconds=posts.seconds(data["seconds"]),
         key=posts.client_key(data["key"]),
     )
-    stored = await study.write(answers.save, study.store, study.rules, session, answer)
+    stored = await study.write_while_open(answers.save, study.store, study.rules, session, answer)
     return JSONResponse({"saved": True, **stored})
 
 
 async def _finish(study: OpenStudy, request: Request) -> Response:
     session = _rater(study, request)
     await posts.body(request)
-    counted = await study.write(sessions.finish, study.store, session)
+    counted = await study.write(_end, study, session)
     state = await study.read(partial(_state, study, session))
     return JSONResponse({"counted": counted, "completion": state["completion"]})
+
+
+def _end(study: OpenStudy, session: str) -> int:
+    """Finish a session; also after the close, but never once results may have been read."""
+    with study.store.transaction():
+        if study.phase() == "unblinded":
+            raise PhaseError("This study is over and its results are being read.")
+        return sessions.finish(study.store, session)
 
 
 async def _withdraw(study: OpenStudy, request: Request) -> Response:

@@ -102,6 +102,24 @@ class OpenStudy:
         finally:
             self._waiting -= 1
 
+    async def write_while_open(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """As `write`, for an act that only an open study takes.
+
+        The phase is asked inside the act's own transaction, and closing is one too: nothing is
+        stored after the close, also when the act had begun to wait before it.
+
+        Raises:
+            PhaseError: the study is closed.
+            BusyError: as `write`.
+        """
+
+        def act_or_refuse() -> T:
+            with self.store.transaction():
+                self.need_open()
+                return act(*args, **named)
+
+        return await self.write(act_or_refuse)
+
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Run an act that only reads, on one consistent state of the study."""
 

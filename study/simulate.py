@@ -22,7 +22,10 @@ from study.store import Row, Store, rows, run, value
 TIE = 0.3
 """Points of difference below which a scripted rater says that two clips are equally good."""
 
-Manner = Literal["honest", "random", "constant", "inverted"]
+Manner = Literal["honest", "lenient", "severe", "random", "constant", "inverted"]
+
+SHIFT = {"lenient": 1.0, "severe": -1.0}
+"""Points that a manner adds to scores of methods' clips; such raters are biased, not careless."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Tastes:
         rater: standard deviation of raters' severity.
         item: standard deviation of items.
         noise: standard deviation of one score.
-        manners: one for each rater; "random" scores at random, "constant" always gives 4,
-            "inverted" gives low scores to good clips.
+        manners: one for each rater; "lenient" and "severe" score methods' clips a point higher or
+            lower, "random" scores at random, "constant" always gives 4, "inverted" gives low scores
+            to good clips.
         drop_out: share of raters who leave half-way.
     """
 
@@ -138,6 +142,7 @@ class _Scripted:
             )
         middle = (1 + LEVELS) / 2
         felt = middle + sign * (self.felt(shown[side], item, side) - middle) + rater + noise
+        felt += SHIFT.get(manner, 0.0) * (shown[side] in self._arms)
         return int(np.clip(round(felt), 1, LEVELS))
 
 

@@ -62,6 +62,7 @@ class Store:
         self.path = path
         self._write_lock = threading.RLock()
         self._read_lock = threading.Lock()
+        self._move_lock = threading.Lock()
         self._served = hold(path) if serving else None
         try:
             with _sentences(path):
@@ -86,14 +87,19 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write: everything inside is stored together, or nothing is.
 
+        Inside another transaction of the same thread it is a part of that one.
+
         Raises:
             StorageError: the disk is full, read-only or failing; nothing was stored.
         """
         with self._write_lock, _sentences(self.path):
             connection = self._writer
+            if connection.in_transaction:  # ours: the lock is held by this thread
+                yield connection
+                return
             connection.execute("begin immediate")
             try:
-                yield self._writer
+                yield connection
                 connection.execute("commit")
             except BaseException:
                 # An error such as a full disk may have ended the transaction already.
@@ -114,7 +120,8 @@ class Store:
 
     def shrink_log(self) -> None:
         """Move the write-ahead log into the database file and empty it, so nothing lingers."""
-        with self._write_lock, _sentences(self.path):
+        # Alone in this process: a reader or the mover at work would keep some of the log in use.
+        with self._write_lock, self._read_lock, self._move_lock, _sentences(self.path):
             busy, _, _ = self._writer.execute("pragma wal_checkpoint(truncate)").fetchone()
         if busy:
             # Deleted rows may be read from the log until it is moved the next time.
@@ -135,7 +142,8 @@ class Store:
     def _move_log(self) -> None:
         while not self._closing.wait(LOG_SECONDS):
             try:
-                self._mover.execute("pragma wal_checkpoint(passive)")
+                with self._move_lock:
+                    self._mover.execute("pragma wal_checkpoint(passive)")
             except sqlite3.DatabaseError as error:
                 # The answers are safe in the log; a write that cannot be stored is told by itself.
                 logger.warning("the log was not moved: %s", error)

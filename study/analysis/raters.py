@@ -69,14 +69,15 @@ def rater_table(ratings: pd.DataFrame, rules: Rules | None = None) -> pd.DataFra
         correlation = agreement_with_others(scores)
     except NotComputableError:
         correlation = pd.Series(dtype=float)
-    pages = ratings.drop_duplicates(["rater", "position"])
+    # A row's seconds end with its own score; a page's with its last one.
+    pages = ratings.groupby(["rater", "position"], sort=False)["seconds"].max()
     table = pd.DataFrame(
         {
             "scores": by_rater.size().reindex(raters).fillna(0).astype(int),
             "mean": by_rater.mean().reindex(raters),
             "spread": by_rater.std(ddof=1).reindex(raters),
             "bias": biases(scores).reindex(raters),
-            "seconds": pages.groupby("rater")["seconds"].median().reindex(raters),
+            "seconds": pages.groupby("rater").median().reindex(raters),
             "correlation": correlation.reindex(raters).astype(float),
             "above": outliers["above"].fillna(0).astype(int),
             "below": outliers["below"].fillna(0).astype(int),

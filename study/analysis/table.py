@@ -19,7 +19,7 @@ RATING_COLUMNS = {
     "score": f"a whole number from {LOWEST} to {HIGHEST}",
     "side": "left, right or single",
     "position": "index of the page in the rater's order, from 0",
-    "seconds": "time on the page in seconds; empty when it was not measured",
+    "seconds": "time on the page when the score was given; empty when it was not measured",
     "repeat": "true for a repeated presentation",
     "gold": "expected score of an attention item; empty otherwise",
 }

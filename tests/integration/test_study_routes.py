@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from study_folder import close_study, make_study
 
 from study import identities
+from study.folder import Milestones, write_milestones
 from study.routes import routes
 from study.server import OpenStudy
 from study.store import rows, run
@@ -197,6 +198,18 @@ def test_closing_takes_effect_at_once(rater, study, client):
     assert rater.ask("POST", "answers", answer, status=403)["code"] == "closed"
     assert rater.ask("POST", "enter", {}, status=403)["code"] == "closed"
     assert client.get(f"/s/small/{page['left']}").status_code == 404
+
+
+def test_nobody_finishes_once_results_may_have_been_read(rater, study):
+    # Bug: a rater who ends after the unblinding is added to results that somebody has seen.
+    rater.enter().begin()
+    for position in range(rater.ask("GET", "session")["pages"]):
+        rater.watch(position)
+        rater.score(position)
+    write_milestones(study.folder, Milestones("2026-01-01", closed="2026-01-02", unblinded="3"))
+    assert rater.ask("POST", "finish", status=403)["code"] == "closed"
+    close_study(study.folder)
+    assert rater.ask("POST", "finish")["counted"] == 9
 
 
 def test_withdrawal_gives_a_receipt_and_ends_the_session(rater, study):

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from study_folder import make_study
+from study_folder import close_study, make_study
 
 from study import folder as folders
 from study.errors import PhaseError
@@ -150,9 +151,8 @@ def test_a_disk_that_fills_up_while_raters_answer(root):
 
         entered = sum(enter()[0] == 200 for _ in range(3))
         unlimited = resource.RLIM_INFINITY
-        wal = root / "study.sqlite-wal"
-        limits = (wal.stat().st_size, unlimited)
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
+        # One page: less than a log that begins anew after it was moved.
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4096, unlimited))
         for _ in range(3):
             status, told = enter()
             assert (status, told["code"]) == (507, "storage")
@@ -224,6 +224,23 @@ def test_a_serving_store_moves_its_log_aside_from_the_writer(tmp_path, monkeypat
         assert log.stat().st_size == 0
 
 
+def test_emptying_the_log_waits_for_whoever_is_at_it(tmp_path, caplog):
+    # Bug: what a withdrawn rater gave stays in the log, because the mover or a reader was at work.
+    with Store(tmp_path / "study.sqlite") as store:
+        for lock in (store._move_lock, store._read_lock):
+            _write(store, 0, 3)
+            with lock:
+                emptying = threading.Thread(target=store.shrink_log)
+                emptying.start()
+                emptying.join(0.2)
+                assert emptying.is_alive()
+            emptying.join()
+            assert (tmp_path / "study.sqlite-wal").stat().st_size == 0
+            with store.transaction() as database:
+                database.execute("delete from receipts")
+    assert "not emptied" not in caplog.text
+
+
 def test_the_log_is_bounded_when_raters_never_pause(tmp_path, monkeypatch):
     # Bug: the log fills the disk, because it is never wholly moved between two answers.
     monkeypatch.setattr("study.store.LOG_SECONDS", 3600)
@@ -269,6 +286,41 @@ def test_too_many_waiting_answers_are_refused_instead_of_piling_up(root, monkeyp
         ends = aside.submit(asyncio.run, go(study)).result()
     assert [type(end) for end in ends].count(BusyError) == 2
     assert ends.count(None) == 3
+
+
+def test_nothing_that_waited_is_stored_after_the_close(root):
+    # Bug: an answer that was let in before the close is stored after it, and after the unblinding.
+    async def go(study: OpenStudy) -> list[object]:
+        study.need_open()
+        first = asyncio.ensure_future(study.write(time.sleep, 0.3))
+        await asyncio.sleep(0.05)
+        second = asyncio.ensure_future(study.write_while_open(_write, study.store, 0, 1))
+        await asyncio.sleep(0.05)
+        close_study(study.folder)
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    with OpenStudy(root, snapshot_seconds=0) as study, ThreadPoolExecutor(1) as aside:
+        ends = aside.submit(asyncio.run, go(study)).result()
+        assert isinstance(ends[1], PhaseError)
+        with study.store.view() as database:
+            assert value(database, "select count(*) from receipts") == 0
+
+
+def test_a_transaction_inside_another_is_a_part_of_it(tmp_path):
+    # Bug: the inner one commits what the outer one takes back.
+    with Store(tmp_path / "study.sqlite") as store:
+
+        def spoil() -> None:
+            with store.transaction():
+                _write(store, 0, 2)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            spoil()
+        with store.transaction():
+            _write(store, 2, 2)
+        with store.view() as database:
+            assert value(database, "select count(*) from receipts") == 2
 
 
 def test_snapshots_are_taken_while_it_is_served(root):

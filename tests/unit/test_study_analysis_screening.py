@@ -137,6 +137,14 @@ def test_a_row_for_each_rater() -> None:
     assert "hardly any spread" in constant["reasons"].iloc[0]
 
 
+def test_seconds_of_a_page_end_with_its_last_score() -> None:
+    """The first of eight scores of a page taken for the whole page."""
+    ratings, _ = scripted_ratings(Script(honest=2, bad=(), dimensions=("a", "b"), attention=0), 1)
+    order = ratings.groupby(["rater", "position"]).cumcount()
+    table = rater_table(ratings.assign(seconds=2.0 + 3.0 * order))
+    assert table["seconds"].tolist() == [2.0 + 3.0 * 3] * 2
+
+
 def test_rules_are_obeyed() -> None:
     """An option that is read and not obeyed."""
     ratings, bad = scripted_ratings(Script(honest=6), 5)

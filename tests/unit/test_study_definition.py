@@ -107,6 +107,8 @@ def test_contradictions_are_refused(changed, sentence):
     [
         ("high: 2", "high: 9", "give 1 to 5"),
         ("low: 3\n    high: 5", "low: 1\n    high: 5", "at most three scores"),
+        # Bug: the board counts a 4 where 5 is expected as failed, the report as passed.
+        ("low: 3\n    high: 5", "low: 5\n    high: 5", "give a range of two or three scores"),
         ("dimension: overall", "dimension: beauty", "'beauty', which is no dimension"),
         ("made: noise", "made: loud", "choose one of 'as_is'"),
         ("invites: true", "invites: false", "no way in"),
