@@ -383,7 +383,7 @@ class Request:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 shown = name.replace("_", " ")
-                raise RequestError(f"{shown} is {value}; choose a value from {low:g} to {high:g}.")
+                raise RequestError(f"{shown} is {value}; choose {low:g} to {high:.10g}.")
         if self.start is not None and not 0 <= self.start < float("inf"):
             raise RequestError(f"start is {self.start} s; give seconds from the clip's beginning.")
         if self.span is not None and not 0 < self.span < float("inf"):

@@ -17,7 +17,9 @@ CLIPS = {clip.name.replace("_", " ").capitalize(): clip for clip in EXAMPLES}
 LONGEST_PROMPT = 10_000
 """Characters; the text encoder reads far fewer and the result says where it stopped."""
 
-LARGEST_SEED = 2**31 - 1
+
+NOT_SAID = 0
+"""The action's number when nobody said which it is; Gradio shows nothing for None."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Choices:
     source: str
     upload: str | None
     example: str | None
-    action: int | None
+    action: int
     prompt: str | None
     use_prior: bool
     methods: list[str]
@@ -45,7 +47,8 @@ class Choices:
 
     def request(self) -> Request:
         """What is asked for; RequestError when a value is missing or out of range."""
-        if self.source == ACTION and self.action is None:
+        action = self.action or None
+        if self.source == ACTION and action is None:
             raise RequestError("No action is chosen; pick one of the 35, or upload a clip.")
         if self.seed is None or self.real_speed is None:
             empty = "seed" if self.seed is None else "real speed"
@@ -58,7 +61,7 @@ class Choices:
         moment = self.own_moment and self.source != ACTION
         return Request(
             prompt=prompt,
-            action=self.action,
+            action=action,
             seed=int(self.seed),
             steps=int(self.steps),
             guidance_scale=float(self.guidance_scale),
@@ -87,6 +90,10 @@ class Choices:
         path = chosen_clip(self.source, self.upload, self.example)
         if path is None:
             raise ClipError("No clip is chosen; upload one, or start from an action only.")
+        if self.source == UPLOAD and not path.is_file():
+            raise ClipError(
+                f"{path.name} was deleted, as uploads are after an hour; upload it again."
+            )
         return path
 
 

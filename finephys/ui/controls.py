@@ -16,6 +16,7 @@ from finephys.ui.choices import (
     CLIPS,
     EXAMPLE,
     LONGEST_PROMPT,
+    NOT_SAID,
     UPLOAD,
     address,
     chosen_clip,
@@ -78,7 +79,7 @@ def build(tier: str, missing: settings.Missing) -> Controls:
     with gr.Group():
         action = gr.Dropdown(
             [
-                ("Not said", None),
+                ("Not said", NOT_SAID),
                 *(
                     (f"{SUBSETS[known.subset]} {known.id}: {known.label}", known.id)
                     for known in ACTIONS
@@ -170,8 +171,8 @@ def _moment(on: bool, kind: str, upload: str | None, example: str | None) -> lis
 
 def _switch(kind: str, example: str | None) -> list[dict[str, Any]]:
     """Show what belongs to a way of starting, with the action it starts with."""
-    known = CLIPS[example].action if example else None
-    action = {UPLOAD: None, EXAMPLE: known, ACTION: FIRST_ACTION}[kind]
+    known = CLIPS[example].action if example else NOT_SAID
+    action = {UPLOAD: NOT_SAID, EXAMPLE: known, ACTION: FIRST_ACTION}[kind]
     return [
         gr.update(visible=kind == UPLOAD),
         gr.update(visible=kind == EXAMPLE),
@@ -191,17 +192,17 @@ def _look_names(clip: Example) -> tuple[str, str, str]:
     return clip.look.leotard, clip.look.background, clip.look.floor
 
 
-def _prompt_parts(action: int | None, leotard: str, place: str, floor: str) -> list[str]:
+def _prompt_parts(action: int, leotard: str, place: str, floor: str) -> list[str]:
     """The two sentences of a prompt: what the person does, and what can be seen."""
     words = describe(leotard, place, floor)
-    caption = PLAIN_CAPTION if action is None else action_by_id(action).caption
+    caption = PLAIN_CAPTION if action == NOT_SAID else action_by_id(action).caption
     return [caption, f"{words[0].upper()}{words[1:]}."]
 
 
 def _rewrite(
     text: str | None,
     written: list[str],
-    action: int | None,
+    action: int,
     leotard: str,
     place: str,
     floor: str,

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from finephys.errors import FinePhysError, NoPersonError, StoppedError
+from finephys.errors import FinePhysError, StoppedError
 from finephys.methods import DEFAULT_METHOD, METHODS
 from finephys.pipeline import Pipeline
 from finephys.skeleton import JOINTS, LIMBS
@@ -196,9 +196,6 @@ def run(
                 yield this.shown, _working(pipeline, update, request, methods)
     except StoppedError as error:
         yield _ended(this), status_line(str(error))
-    except NoPersonError as error:
-        hint = 'Or tick "Use the pose prior when nobody is found" and press Generate again.'
-        yield _ended(this), status_line(f"{error} {hint}", kind="error")
     except FinePhysError as error:
         yield _ended(this), status_line(str(error), kind="error")
     except Exception:

@@ -12,7 +12,6 @@ from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.fusion import DEFAULT_FUSION, FUSIONS
 from finephys.methods import DEFAULT_METHOD, METHODS
 from finephys.types import Request
-from finephys.ui.choices import LARGEST_SEED
 from finephys.video import LONGEST_SPAN
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -75,14 +74,13 @@ def describe_tiers(missing: Missing) -> str:
 def build_sampling(tier: str, model: gr.Radio) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     """Seed, steps and guidance scale; the latter two follow the model."""
     config = CONFIGS[tier].generator
+    # Without bounds of Gradio's own, which it would say in a passing message only.
     dice = gr.Button("Random", size="sm", elem_id="fp-dice")
     with gr.Group():
         seed = gr.Number(
             Request().seed,
             label="Seed",
             precision=0,
-            minimum=0,
-            maximum=LARGEST_SEED,
             buttons=[dice],
             elem_id="fp-seed",
         )
@@ -142,8 +140,6 @@ def build_advanced() -> tuple[
         real_speed = gr.Number(
             usual.real_speed,
             label="Real speed",
-            minimum=0.05,
-            maximum=50,
             info="4 for a clip in 4x slow motion.",
             elem_id="fp-real-speed",
         )

@@ -17,9 +17,9 @@ def start_from(page: Page, kind: str) -> None:
     page.locator("#fp-source").get_by_label(kind, exact=True).check()
     shown = {"Upload": "#fp-upload", "Example": "#fp-example"}.get(kind)
     if shown:
-        expect(page.locator(shown)).to_be_visible()
+        expect(page.locator(shown)).to_be_visible(timeout=PATIENCE)
     else:
-        expect(page.locator("#fp-example")).to_be_hidden()
+        expect(page.locator("#fp-example")).to_be_hidden(timeout=PATIENCE)
 
 
 def choose_action(page: Page, words: str) -> None:

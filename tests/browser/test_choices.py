@@ -74,8 +74,11 @@ def test_stopping_a_comparison_keeps_what_is_finished(tabs, browser: Browser) ->
     assert waiting.value.suggested_filename == "video_text.mp4"
 
 
-def test_no_method(tabs, browser: Browser) -> None:
+def test_what_cannot_be_asked_for_is_said(tabs, browser: Browser) -> None:
+    """Bounds of Gradio's own are said in a message that passes, beside a status that waits."""
     page = tabs.open(browser)
+    generate(page, seed=-5)
+    expect_status(page, "seed is -5; choose 0 to 2147483647")
     choose_methods(page)
     generate(page)
     expect_status(page, "No method is chosen")

@@ -9,7 +9,7 @@ from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import ClipError, RequestError
 from finephys.methods import METHODS
 from finephys.ui import runs as runs_module
-from finephys.ui.choices import ACTION, CLIPS, EXAMPLE, UPLOAD, Choices
+from finephys.ui.choices import ACTION, CLIPS, EXAMPLE, NOT_SAID, UPLOAD, Choices
 from finephys.ui.controls import _prompt_parts, _rewrite
 from finephys.ui.page import status_line
 from finephys.ui.runs import Runs
@@ -98,9 +98,9 @@ def test_the_moment_is_the_persons_only_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"action": None}, "No action"),
+        ({"action": NOT_SAID}, "No action"),
         ({"seed": None}, "seed"),
-        ({"seed": -1}, "seed"),
+        ({"seed": -1}, "choose 0 to 2147483647"),
         ({"real_speed": None}, "real speed"),
         ({"steps": 0}, "steps"),
         ({"prompt": "a" * 10_001}, "10001 characters"),
@@ -154,7 +154,12 @@ def test_the_model_brings_its_own_steps_and_guidance() -> None:
 
 def test_where_the_clip_comes_from(tmp_path: Path) -> None:
     assert USUAL.clip() is None
-    assert changed(source=UPLOAD, upload=str(tmp_path / "a.mp4")).clip() == tmp_path / "a.mp4"
+    uploaded = changed(source=UPLOAD, upload=str(tmp_path / "a.mp4"))
+    # Uploads are deleted after an hour; where the file lay is no one's business.
+    with pytest.raises(ClipError, match=r"^a\.mp4 was deleted.*upload it again"):
+        uploaded.clip()
+    (tmp_path / "a.mp4").touch()
+    assert uploaded.clip() == tmp_path / "a.mp4"
     with pytest.raises(ClipError, match="No clip"):
         changed(source=UPLOAD).clip()
     for title in CLIPS:
