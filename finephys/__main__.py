@@ -1,4 +1,4 @@
-"""Command line: generate, batch, poses, lift, actions, fetch, train.
+"""Command line: generate, batch, poses, lift, import, actions, fetch, train.
 
 Exit status 0, or 1 with one clear line on stderr. Progress goes to stderr, results to files.
 """
@@ -17,10 +17,11 @@ import numpy as np
 
 from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import FinePhysError, RequestError
+from finephys.fetch_parts import FETCHABLE
+from finephys.generator.systems import SYSTEMS
 from finephys.methods import METHODS
 from finephys.models import DEFAULT_TIER
-from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import Float, Request, Result, Stage, Update, VideoClip
+from finephys.types import Request, Result, Stage, Update, VideoClip
 
 if TYPE_CHECKING:
     from finephys.pipeline import Pipeline
@@ -164,81 +165,28 @@ def poses(arguments: argparse.Namespace) -> None:
 def lift(arguments: argparse.Namespace) -> None:
     """Lift 2D windows (N, 16, 17, 2), or a sequence (T, 17, 2), of an npz to 3D and back."""
     from finephys.files import whole_file
-    from finephys.outputs import read_arrays
+    from finephys.lifting_files import lift_file
 
-    arrays = read_arrays(arguments.windows, ("xy", "score", "size", "fps"))
-    if arrays["size"].shape != (2,):
-        raise RequestError(
-            f"size in {arguments.windows} is {arrays['size'].shape}; expected (2,), width and "
-            "height in pixels."
-        )
     pipeline = _pipeline(None, arguments.device)
     began = time.monotonic()
-    run = _lift_sequence if arrays["xy"].ndim == 3 else _lift_windows
-    lifted: dict[str, Any] = dict(run(pipeline, arrays, arguments))
-    unit = "frames" if run is _lift_sequence else "windows"
-    _say(f"{len(arrays['xy'])} {unit} lifted in {time.monotonic() - began:.2f} s")
+    count, lifted = lift_file(
+        pipeline,
+        arguments.windows,
+        arguments.body_height,
+        arguments.fusion,
+        arguments.dynamics,
+    )
+    _say(f"{count} lifted in {time.monotonic() - began:.2f} s")
     with whole_file(arguments.out) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **lifted, fusion=np.array(arguments.fusion))
+        np.savez_compressed(file, **dict[str, Any](lifted), fusion=np.array(arguments.fusion))
 
 
-def _image_size(arrays: dict[str, np.ndarray]) -> tuple[int, int]:
-    width, height = arrays["size"].tolist()
-    return round(float(width)), round(float(height))
+def import_command(arguments: argparse.Namespace) -> None:
+    """Take videos of a system that runs elsewhere."""
+    from finephys.generator.imported import import_videos
 
-
-def _lift_sequence(
-    pipeline: "Pipeline", arrays: dict[str, np.ndarray], arguments: argparse.Namespace
-) -> dict[str, Float]:
-    from finephys.sequence import PoseSequence, lift_sequence
-
-    if arrays["fps"].size != 1:
-        raise RequestError(f"fps has shape {arrays['fps'].shape}; give one number for a sequence.")
-    poses = PoseSequence(
-        arrays["xy"].astype(np.float32),
-        arrays["score"].astype(np.float32),
-        float(arrays["fps"].reshape(())),
-        _image_size(arrays),
-    )
-    lifted = lift_sequence(
-        pipeline, poses, arguments.body_height, arguments.fusion, dynamics=arguments.dynamics
-    )
-    return vars(lifted)
-
-
-def _lift_windows(
-    pipeline: "Pipeline", arrays: dict[str, np.ndarray], arguments: argparse.Namespace
-) -> dict[str, Float]:
-    from finephys.types import PoseWindows
-
-    count = len(arrays["xy"]) if arrays["xy"].ndim else 0
-    wanted = {"xy": (count, FRAMES, len(JOINTS), 2), "score": (count, FRAMES, len(JOINTS))}
-    for name, shape in wanted.items():
-        if arrays[name].shape != shape:
-            raise RequestError(
-                f"{name} in {arguments.windows} is {arrays[name].shape}; expected "
-                f"{('N', *shape[1:])}, or {('T', *shape[2:])} for a sequence."
-            )
-    fps = arrays["fps"].astype(np.float32)
-    if fps.shape not in {(), (1,), (count,)} or not (fps > 0).all():
-        raise RequestError(
-            f"fps in {arguments.windows} is {fps.shape}; give one positive number, or one a window."
-        )
-    windows = PoseWindows(
-        xy=arrays["xy"].astype(np.float32),
-        score=arrays["score"].astype(np.float32),
-        size=_image_size(arrays),
-        dt=np.broadcast_to(1 / fps, (count,)).astype(np.float32),
-        body_height=arguments.body_height,
-        ballistic=np.ones(count, np.float32),
-    )
-    lifted = pipeline.lift(windows, arguments.fusion, dynamics=arguments.dynamics)
-    return {
-        "data_driven": lifted.data_driven.xyz,
-        "physics": lifted.motion.combined.xyz,
-        "fused": lifted.fused.xyz,
-        "reprojected_xy": lifted.reprojected_xy,
-    }
+    found = import_videos(arguments.name, arguments.folder)
+    _say(f"{len(found)} videos of {arguments.name} are there now")
 
 
 def actions(_: argparse.Namespace) -> None:
@@ -344,7 +292,9 @@ def _parser() -> argparse.ArgumentParser:
         help="with --clip or --action: write the poses there; alone: generate from these poses",
     )
     made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {DEFAULT_TIER}")
-    made.add_argument("--method", help=f"{', '.join(METHODS)}; default {defaults.method}")
+    made.add_argument(
+        "--method", help=f"{', '.join((*METHODS, *SYSTEMS))}; default {defaults.method}"
+    )
     made.add_argument(
         "--pose-video",
         type=Path,
@@ -359,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["all"],
         metavar="NAME",
-        help=f"all, or {', '.join(METHODS)}",
+        help=f"all (of {', '.join(METHODS)}), or these and {', '.join(SYSTEMS)}",
     )
     made.add_argument(
         "--actions", nargs="+", default=["all"], metavar="ID", help="all, or such as 6 9-12"
@@ -396,10 +346,15 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--body-height", type=float, default=defaults.body_height, metavar="M")
     made.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
+    elsewhere = [each.name for each in SYSTEMS.values() if not each.fetched]
+    made = command("import", import_command, "Take videos of a system that runs elsewhere.")
+    made.add_argument("name", help=" or ".join(elsewhere))
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="of CLASS_SEED.mp4")
+
     command("actions", actions, "List the 35 FineGym classes: id, subset, label, caption.")
 
     made = command("fetch", fetch, "Bring public weights: sizes and licences are shown first.")
-    made.add_argument("name", help="sd15: Stable Diffusion 1.5, AnimateDiff, OpenPose ControlNet")
+    made.add_argument("name", help=", ".join(FETCHABLE))
     made.add_argument("--dir", type=Path, help="default: under HF_HOME, or checkpoints/NAME/public")
     made.add_argument(
         "--from",

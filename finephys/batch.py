@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Grid:
     """What a batch makes.
 
     Attributes:
-        methods: names of `methods.METHODS`.
+        methods: names of `methods.METHODS` or `methods.OTHERS`.
         actions: FineGym classes.
         seeds: each 0 to 2**31 - 1.
         out: folder of everything.
@@ -167,18 +168,22 @@ def run_batch(
     if share.index == 0:
         _write_captions(grid)
     settings = _settings(grid, pipeline)
+    for method in grid.methods:  # what is missing is said before any work
+        if system := method_by_name(method).system:
+            pipeline.models.weights(system)
     before = read_manifest(grid.out)
     _refuse_others(grid, settings, before)
     mine = grid.items[share.index :: share.count]
     rows: list[Row] = []
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     clock = _Progress(len(mine) * len(grid.methods), say)
     try:
-        for action, seed in mine:
+        for methods, (action, seed) in product(_by_generator(grid.methods), mine):
             todo = []
-            for method in grid.methods:
+            for method in methods:
                 row = before.get(f"{method}/{action}_{seed}.mp4")
-                if row and row["settings"] == settings and _intact(grid.out, row):
+                same = row and row["settings"] == settings and _same_system(row, pipeline)
+                if row and same and _intact(grid.out, row):
                     rows.append(row)
                     clock.skip()
                 else:
@@ -189,8 +194,8 @@ def run_batch(
                     rows.append(row)
                     clock.done(row["file"])
             except (ClipError, NoPersonError, RequestError) as error:
-                failed.append(f"{action}_{seed}: {error}")
-                say(f"failed: {failed[-1]}")
+                failed.setdefault(f"{action}_{seed}", str(error))
+                say(f"failed: {action}_{seed}: {error}")
     except KeyboardInterrupt as error:
         raise StoppedError(
             f"Stopped; {len(rows)} videos are finished and stay. The same command goes on."
@@ -198,11 +203,20 @@ def run_batch(
     finally:
         merge(grid.out)
     if failed:
+        item, reason = next(iter(failed.items()))
         raise BatchError(
-            f"{len(failed)} of {len(mine)} items could not be made; the first, {failed[0]} The "
-            "others are finished; the same command tries these again."
+            f"{len(failed)} of {len(mine)} items could not be made; the first, {item}: {reason} "
+            "The others are finished; the same command tries these again."
         )
     return rows
+
+
+def _by_generator(methods: Sequence[str]) -> list[list[str]]:
+    """Methods in groups that share a generator, so that each is loaded once."""
+    groups: dict[str, list[str]] = {}
+    for method in methods:
+        groups.setdefault(method_by_name(method).system, []).append(method)
+    return list(groups.values())
 
 
 # -- one item --------------------------------------------------------------------------------------
@@ -335,6 +349,12 @@ def _intact(out: Path, row: Row) -> bool:
     path = out / row["file"]
     reference = out / row["reference"]
     return reference.is_file() and path.is_file() and sha256(path) == str(row["sha256"])
+
+
+def _same_system(row: Row, pipeline: "Pipeline") -> bool:
+    """Whether a video of another system was made by the weights, or import, that it has now."""
+    system = method_by_name(row["method"]).system
+    return not system or row["config"]["checkpoints"] == pipeline.models.weights(system)
 
 
 def _write_captions(grid: Grid) -> None:

@@ -46,8 +46,13 @@ class LockedPart:
     files: dict[str, LockedFile]
 
 
+SHARED = {"animatediff": "sd15", "t2v-zero": "sd15"}
+"""Systems whose parts lie with those of another, so that Stable Diffusion is fetched once."""
+
+
 def weights_folder(name: str) -> Path:
     """Where fetched weights lie: FINEPHYS_WEIGHTS, or under HF_HOME, or beside the checkpoints."""
+    name = SHARED.get(name, name)
     if given := os.environ.get(FOLDER_VARIABLE):
         return Path(given)
     home = os.environ.get("HF_HOME")

@@ -3,6 +3,7 @@
 No revision and no checksum is written here: `fetch` resolves them, shows them and locks them.
 """
 
+import re
 from dataclasses import dataclass
 
 OPENRAIL = """\
@@ -15,6 +16,9 @@ administration of justice, law enforcement, immigration or asylum.
 You must pass these restrictions on, with a copy of the licence, to everyone you give the weights or
 a model made from them to. This is a summary; the licence itself binds you."""
 """The use restrictions of the OpenRAIL-M licences (Attachment A) and the duty to pass them on."""
+
+
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,40 @@ SD15_PARTS = (
 )
 """What `sd15-controlnet` needs."""
 
-FETCHABLE = {"sd15": SD15_PARTS}
+LATTE = Part(
+    "latte",
+    "Latte-1",
+    ("maxin-cn/Latte-1",),
+    ("transformer", "vae", "text_encoder"),
+    (
+        "tokenizer/spiece.model",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/special_tokens_map.json",
+        "tokenizer/added_tokens.json",
+    ),
+    Licence(
+        "apache-2.0",
+        "Use, change and share freely; keep the licence and the authors' notices. Its T5 text "
+        "encoder and its autoencoder come with it; the autoencoder is Stable Diffusion's.",
+        "maxin-cn/Latte-1",
+    ),
+)
+
+FETCHABLE = {
+    "sd15": SD15_PARTS,
+    "animatediff": SD15_PARTS[:2],
+    "t2v-zero": SD15_PARTS[:1],
+    "latte": (LATTE,),
+}
 """Name on the command line -> what it brings."""
 
 
 def wanted_files(part: Part, names: set[str]) -> dict[str, str]:
     """Files of a part out of those a repository has.
 
-    Half-precision safetensors are taken where there are any; pickled weights never.
+    Half-precision safetensors are taken where there are any, else the whole file, else its shards
+    with their index; pickled weights never.
 
     Args:
         part: what is wanted.
@@ -114,14 +144,21 @@ def wanted_files(part: Part, names: set[str]) -> dict[str, str]:
     chosen = {name: name for name in part.plain if name in names}
     for component in part.components:
         folder = f"{component}/" if component else ""
-        stem = "model" if component == "text_encoder" else "diffusion_pytorch_model"
-        for candidates in ((f"{stem}.fp16", stem), ("config",)):
-            endings = ".json" if candidates == ("config",) else ".safetensors"
-            found = [f"{folder}{name}{endings}" for name in candidates]
-            present = [name for name in found if name in names]
-            if not present:
-                raise LookupError(found[-1])
-            chosen[present[0]] = present[0].replace(".fp16.", ".")
+        stem = folder + ("model" if component == "text_encoder" else "diffusion_pytorch_model")
+        config = f"{folder}config.json"
+        if config not in names:
+            raise LookupError(config)
+        chosen[config] = config
+        index = f"{stem}.safetensors.index.json"
+        shards = sorted(name for name in names if _SHARD.fullmatch(name.removeprefix(stem)))
+        if f"{stem}.fp16.safetensors" in names:
+            chosen[f"{stem}.fp16.safetensors"] = f"{stem}.safetensors"
+        elif f"{stem}.safetensors" in names:
+            chosen[f"{stem}.safetensors"] = f"{stem}.safetensors"
+        elif index in names and shards:
+            chosen |= {name: name for name in (index, *shards)}
+        else:
+            raise LookupError(f"{stem}.safetensors")
     missing = [name for name in part.plain[:2] if name not in names]
     if missing:
         raise LookupError(missing[0])

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finephys.errors import RequestError
+from finephys.generator.systems import SYSTEMS
 from finephys.types import Float, Pose2D, Pose3D, Poses
 
 Reproject = Callable[[Poses, Pose3D], Pose2D]
@@ -36,12 +37,15 @@ class Method:
         line: what guides it, for people.
         guide: from the poses of a clip to the pose that is drawn; None: text alone.
         motion: whether the motion modules run; without them every frame is generated alone.
+        system: key of `generator.systems.SYSTEMS` that makes the video; empty: the tier's own
+            generator does.
     """
 
     name: str
     line: str
     guide: Guide | None = None
     motion: bool = True
+    system: str = ""
 
 
 def smooth(pose: Pose2D) -> Pose2D:
@@ -120,8 +124,13 @@ METHODS = {method.name: method for method in _TABLE}
 DEFAULT_METHOD = "ours"
 
 
+OTHERS = {name: Method(name, system.line, system=name) for name, system in SYSTEMS.items()}
+"""The paper's other systems as methods; what they share with the seven is prompt and seed."""
+
+
 def method_by_name(name: str) -> Method:
-    """The method of this name; RequestError when there is none."""
-    if name not in METHODS:
-        raise RequestError(f"method {name!r} does not exist; choose {', '.join(METHODS)}.")
-    return METHODS[name]
+    """The method of this name, one of the seven or another system; RequestError without one."""
+    known = METHODS | OTHERS
+    if name not in known:
+        raise RequestError(f"method {name!r} does not exist; choose {', '.join(known)}.")
+    return known[name]

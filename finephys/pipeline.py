@@ -15,6 +15,8 @@ import numpy as np
 from finephys.config import CONFIGS
 from finephys.errors import RequestError
 from finephys.framing import Framing, frame_body
+from finephys.generator.imported import ImportedVideos
+from finephys.generator.systems import SYSTEMS
 from finephys.methods import method_by_name
 from finephys.models import DEFAULT_TIER, Models, check_tier
 from finephys.observe import observed, read_clip, resolve_prompt, simulated, transform_points
@@ -135,8 +137,8 @@ class Pipeline:
             run = Run(stop)
             methods = methods or (request.method,)
             requests = [self.resolved(replace(request, method=method)) for method in methods]
-            tier = str(requests[0].tier)
-            self.models.checkpoints(tier)
+            for tier in {str(each.tier) for each in requests}:
+                self.models.checkpoints(tier)
             poses = yield from self._poses(source, requests[0], run)
             guides = [self._guide(poses, each) for each in requests]  # none fails halfway
             noted = replace(poses, notes=poses.notes + self._prompt_notes(requests[0]))
@@ -146,7 +148,7 @@ class Pipeline:
                 drawn, video = yield from self._guided(
                     guide, frame_body(poses.reprojected), poses.frame_times, each, run
                 )
-                config = self.models.describe(tier, poses)
+                config = self.models.describe(str(each.tier), poses)
                 result = Result(each, noted, drawn, video, dict(run.seconds), config)
                 yield run.update(Stage.RESULT, result, run.share(1.0), noted.notes, each.method)
 
@@ -239,6 +241,8 @@ class Pipeline:
     ) -> Generator[Update, None, tuple[Guide | None, VideoClip]]:
         drawn = None
         generator = self.models.generator(str(request.tier))
+        if isinstance(generator, ImportedVideos):
+            generator = generator.of_class(request.action)
         if guide is not None:
             drawn = generator.draw(guide, canvas)
             yield run.update(Stage.HEATMAPS, drawn, run.share(0.0), (), request.method)
@@ -323,16 +327,21 @@ class Pipeline:
 
     def resolved(self, request: Request) -> Request:
         """The request with prompt, tier, steps and guidance filled in."""
-        method_by_name(request.method)  # an unknown one is refused before any work
-        tier = request.tier or self.models.tier
-        check_tier(tier)
-        settings = CONFIGS[tier].generator
+        method = method_by_name(request.method)  # an unknown one is refused before any work
+        if method.system:
+            tier, system = method.system, SYSTEMS[method.system]
+            steps, guidance = system.steps, system.guidance
+        else:
+            tier = request.tier or self.models.tier
+            check_tier(tier)
+            settings = CONFIGS[tier].generator
+            steps, guidance = settings.default_steps, settings.default_guidance
         return replace(
             request,
             prompt=resolve_prompt(request),
             tier=tier,
-            steps=request.steps or settings.default_steps,
-            guidance_scale=request.guidance_scale or settings.default_guidance,
+            steps=request.steps or steps,
+            guidance_scale=request.guidance_scale or guidance,
         )
 
     def _prompt_notes(self, request: Request) -> tuple[str, ...]:

@@ -274,6 +274,11 @@ def frames_of(
     flat = latents.transpose(1, 2).flatten(0, 1)
     with torch.inference_mode():
         decoded = autoencoder.decode(flat) if finished else autoencoder.glance(flat, config.patch)
+        if not torch.isfinite(decoded).all():
+            raise WeightsError(
+                "the autoencoder gave NaN or infinite values, so no clip was made; half precision "
+                "may be too narrow for it: run on a CPU, or fetch the weights again."
+            )
         levels = ((decoded.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     shaped = levels.reshape(batch, frames, *levels.shape[1:]).permute(0, 1, 3, 4, 2)
     return np.ascontiguousarray(shaped.cpu().numpy())

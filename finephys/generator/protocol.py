@@ -8,6 +8,7 @@ from finephys.checkpoints import checkpoint_path
 from finephys.errors import RequestError, WeightsMissingError
 from finephys.fetch_lock import FOLDER_VARIABLE, LOCK, weights_folder
 from finephys.framing import Framing
+from finephys.generator.systems import SYSTEMS
 from finephys.types import LimbHeatmaps, Pose2D, VideoClip
 
 
@@ -66,7 +67,8 @@ class VideoGenerator(Protocol):
             motion: whether the motion modules run; without them every frame is generated alone.
 
         Yields:
-            `steps` clips; the last is the finished one.
+            `steps` clips, the last of them finished; a system of `systems.SYSTEMS` shows no steps
+            and yields the finished clip alone.
 
         Raises:
             StoppedError: when `stop` says so.
@@ -100,9 +102,14 @@ GENERATORS: dict[str, Callable[[str], VideoGenerator]] = {
 def weights_file(name: str) -> Path:
     """The file that tells a generator's weights: its checkpoint, or the lock of fetched ones.
 
+    Args:
+        name: key of `GENERATORS` or of `systems.SYSTEMS`.
+
     Raises:
         WeightsMissingError: when it is absent; the text names the command to run.
     """
+    if name in SYSTEMS:
+        return SYSTEMS[name].file()
     if name != "sd15-controlnet":
         return checkpoint_path(name, "generator")
     lock = weights_folder("sd15") / LOCK
@@ -115,12 +122,17 @@ def weights_file(name: str) -> Path:
 
 
 def load_generator(name: str, device: str = "cpu") -> VideoGenerator:
-    """Load a generator by its name in `GENERATORS`.
+    """Load a generator by its name in `GENERATORS` or `systems.SYSTEMS`.
 
     Raises:
         RequestError: when there is none of that name.
         WeightsMissingError: when its weights are absent; the text names the command to run.
+        GpuMemoryError: they do not fit onto the GPU; the text names the setting to lower.
     """
-    if name not in GENERATORS:
-        raise RequestError(f"generator {name!r} does not exist; choose {', '.join(GENERATORS)}.")
-    return GENERATORS[name](device)
+    from finephys.generator.memory import memory_guard
+
+    loaders = GENERATORS | {system.name: system.load for system in SYSTEMS.values()}
+    if name not in loaders:
+        raise RequestError(f"generator {name!r} does not exist; choose {', '.join(loaders)}.")
+    with memory_guard():
+        return loaders[name](device)

@@ -172,6 +172,15 @@ def predict_clean(
     return output if network.config.prediction == "sample" else (noisy - noise * output) / signal
 
 
+def check_finite(latents: torch.Tensor, step: int, steps: int) -> None:
+    """Raise WeightsError when a denoising step, counted from 0, gave NaN or infinite values."""
+    if not torch.isfinite(latents).all():
+        raise WeightsError(
+            f"denoising step {step + 1} of {steps} gave NaN or infinite values, so no clip was "
+            "made; lower the guidance scale, or fetch or train the weights again."
+        )
+
+
 @torch.inference_mode()
 def denoise_latents(
     network: DenoisingNetwork,
@@ -213,11 +222,7 @@ def denoise_latents(
         if empty is not None:
             plain = predict_clean(network, scheduler, latents, times, *empty)
             clean = plain + guidance_scale * (clean - plain)
-        if not torch.isfinite(clean).all():
-            raise WeightsError(
-                f"denoising step {step + 1} of {steps} gave NaN or infinite values, so no clip was "
-                "made; lower the guidance scale, or fetch or train the weights again."
-            )
+        check_finite(clean, step, steps)
         clean = network.autoencoder.limit(clean)
         latents = scheduler.step(clean, time, latents).prev_sample
         yield clean

@@ -100,7 +100,7 @@ def test_the_command_takes_sequences(tmp_path: Path) -> None:
     path = tmp_path / "in.npz"
     np.savez(path, xy=poses.xy, score=poses.score, size=SIZE, fps=20.0)
     arguments = _parser().parse_args(["lift", str(path), "--out", str(tmp_path / "out.npz")])
-    arguments.run(arguments)
+    arguments.execute(arguments)
     with np.load(tmp_path / "out.npz") as file:
         assert file["fused"].shape == (20, J, 3)
         assert file["root"].shape == (20, 3)

@@ -1,6 +1,7 @@
 """What the paper trains on Stable Diffusion: real classes at a narrow width, on a fetched base."""
 
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +37,9 @@ from finephys.generator.adaptation import (
     trained_parameters,
 )
 from finephys.generator.diffusion import Generator, plain_config
-from finephys.generator.memory import memory_within
+from finephys.generator.memory import GpuMemoryError, Memory, memory_within
 from finephys.generator.network import VideoNetwork
+from finephys.generator.protocol import load_generator
 from finephys.generator.text import TextFeatures
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES, LIMBS
@@ -442,3 +444,47 @@ def test_a_size_that_cannot_be_halved_is_refused(hub: Path) -> None:
     network.config = replace(NARROW, size=100)
     with pytest.raises(RequestError, match=r"100.*divisible by 64.*such as 128"):
         Generator(network, tokenizer)
+
+
+# -- what goes wrong -------------------------------------------------------------------------------
+
+
+def test_not_a_number_is_said_in_sampling_and_in_decoding(hub: Path) -> None:
+    """Catches a half-precision autoencoder that overflows: NaN becomes a grey picture by a cast."""
+    network, tokenizer, _ = loaded_base(hub)
+    generator = Generator(network, tokenizer)
+    kept = network.autoencoder.vae.decoder.conv_out.bias.detach().clone()
+    nn.init.constant_(network.autoencoder.vae.decoder.conv_out.bias, float("inf"))
+    with pytest.raises(WeightsError, match="autoencoder gave NaN"):
+        clip(generator)
+    network.autoencoder.vae.decoder.conv_out.bias.data.copy_(kept)
+    nn.init.constant_(network.unet.conv_out.bias, float("nan"))
+    with pytest.raises(WeightsError, match="step 1 of 2"):
+        clip(generator)
+
+
+def test_a_full_gpu_while_loading_or_sampling_frees_what_was_taken(
+    shelf: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches an error that keeps alive, in its own frames, the tensors that filled the memory."""
+    taken: list[weakref.ref[torch.Tensor]] = []
+
+    def full(*_: object, **__: object) -> None:
+        large = torch.zeros(1000)
+        taken.append(weakref.ref(large))
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    generator = Generator(*loaded_base(hub)[:2])
+    whole = clip(generator)
+    with monkeypatch.context() as patched:
+        patched.setattr(generator._network.unet, "forward", full)
+        with pytest.raises(GpuMemoryError, match="FINEPHYS_GPU_GB") as failed:
+            clip(generator)
+        assert taken.pop()() is None, failed
+    assert np.array_equal(clip(generator), whole)  # and the next clip is made
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "place", full)
+        with pytest.raises(GpuMemoryError, match="FINEPHYS_GPU_GB"):
+            load_generator("sd15")
+        assert taken.pop()() is None
+    assert load_generator("sd15").size == 64

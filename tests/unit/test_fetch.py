@@ -357,10 +357,10 @@ def test_the_command_asks_shows_and_verifies(
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))  # a pipe, not a person
     given = _parser().parse_args(words)
     with pytest.raises(RequestError, match="--accept-licences"):
-        given.run(given)
+        given.execute(given)
     assert hub.asked == []
     given = _parser().parse_args([*words, "--accept-licences"])
-    given.run(given)
+    given.execute(given)
     said = capsys.readouterr().err
     assert "creativeml-openrail-m" in said
     assert f"FINEPHYS_WEIGHTS={tmp_path / 'w'}" in said

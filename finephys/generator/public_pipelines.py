@@ -1,0 +1,320 @@
+"""AnimateDiff, Latte and Text2Video-Zero: the public pipelines of diffusers on fetched weights.
+
+They read the prompt alone and show no step in between; their schedules are their authors' own.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from finephys.errors import RequestError, StoppedError, WeightsError
+from finephys.fetch_lock import verify, weights_folder
+from finephys.fetch_parts import FETCHABLE
+from finephys.framing import Framing
+from finephys.generator.diffusion import check_ranges
+from finephys.generator.memory import Memory, memory_for, memory_guard
+from finephys.generator.protocol import never
+from finephys.generator.public import filled
+from finephys.generator.sampling import check_finite
+from finephys.generator.systems import SYSTEMS
+from finephys.generator.text import cut_text
+from finephys.skeleton import FRAMES
+from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+
+logger = logging.getLogger(__name__)
+
+SIZE = 512
+"""Side of the frames in pixels: what all three were trained at."""
+
+
+LATTE_TOKENS = 120
+"""Tokens of a prompt that diffusers' LattePipeline reads; the number stands in its code."""
+
+
+class Asked(NamedTuple):
+    """What one run of a pipeline is given; `watch` takes the number of a step and its latents."""
+
+    prompt: str
+    size: int
+    steps: int
+    guidance_scale: float
+    random: torch.Generator
+    watch: Callable[[int, torch.Tensor], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one of the pipelines is built and called.
+
+    Attributes:
+        build: the pipeline from the folder of fetched parts, in a dtype.
+        run: frames (16, H, W, 3) in [0, 1].
+    """
+
+    build: Callable[[Path, torch.dtype, str], Any]
+    run: Callable[[Any, Asked], npt.NDArray[np.float32]]
+
+
+class PublicPipeline:
+    """A public pipeline as a video generator.
+
+    Args:
+        name: key of `systems.SYSTEMS`.
+        pipeline: of diffusers.
+        device: "cpu" or "cuda".
+        memory: how to place the weights.
+        size: side of the frames in pixels; None: SIZE.
+
+    Raises:
+        RequestError: the size is not divisible by 8.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pipeline: Any,  # noqa: ANN401 -- none of their classes has types
+        device: str,
+        memory: Memory,
+        size: int | None = None,
+    ) -> None:
+        size = size or SIZE
+        if size % 8:
+            raise RequestError(
+                f"width and height are {size}; they must be divisible by 8, such as "
+                f"{max(round(size / 8), 1) * 8}."
+            )
+        pipeline.set_progress_bar_config(disable=True)
+        pipeline.vae.enable_slicing()
+        if memory.offload:
+            pipeline.enable_model_cpu_offload(device=device)
+        else:
+            pipeline.to(device)
+        self._name, self._pipeline = name, pipeline
+        self.size = size
+
+    @classmethod
+    def load(
+        cls, name: str, device: str = "cpu", folder: Path | None = None, size: int | None = None
+    ) -> "PublicPipeline":
+        """Load the fetched weights of a system, each file proved against the lock.
+
+        Args:
+            name: key of `systems.SYSTEMS`.
+            device: "cpu" (float32) or "cuda" (bfloat16 where the GPU has it, else float16).
+            folder: of the parts; None: where `fetch` puts them.
+            size: side of the frames in pixels; None: SIZE.
+
+        Raises:
+            WeightsMissingError: they were not fetched, or not wholly; the text names the command.
+            WeightsError: a file changed, or does not fit.
+        """
+        folder = folder or weights_folder(name)
+        command = SYSTEMS[name].command
+        verify(folder, tuple(part.name for part in FETCHABLE[name]), command)
+        memory = memory_for(device)
+        pipeline = KINDS[name].build(folder, memory.dtype, command)
+        return cls(name, pipeline, device, memory, size)
+
+    @property
+    def default_steps(self) -> int:
+        """Denoising steps."""
+        return SYSTEMS[self._name].steps
+
+    @property
+    def default_guidance(self) -> float:
+        """Classifier-free guidance scale."""
+        return SYSTEMS[self._name].guidance
+
+    def cut_prompt(self, prompt: str) -> str | None:
+        """The end of a prompt that the text encoder cannot take, or None when all fits."""
+        tokenizer = self._pipeline.tokenizer
+        return cut_text(tokenizer, prompt, tokenizer.model_max_length)
+
+    def draw(self, pose: Pose2D, canvas: Framing) -> VideoClip:
+        """Nothing: these read no skeleton, and RequestError says so."""
+        raise RequestError(f"{self._name} reads the prompt alone; it cannot be given a skeleton.")
+
+    def denoise(
+        self,
+        guide: LimbHeatmaps | VideoClip | None,
+        prompt: str,
+        seed: int,
+        steps: int,
+        guidance_scale: float,
+        fps: float,
+        stop: Callable[[], bool] = never,
+        motion: bool = True,
+    ) -> Iterator[VideoClip]:
+        """Generate one clip and yield it once; see `protocol.VideoGenerator.denoise`."""
+        check_ranges([seed], steps, guidance_scale)
+        if guide is not None or not motion:
+            raise RequestError(
+                f"{self._name} reads the prompt alone, and runs whole; it takes no skeleton and "
+                "cannot leave out motion."
+            )
+        if cut := self.cut_prompt(prompt):
+            tokens = self._pipeline.tokenizer.model_max_length
+            logger.warning("the text encoder takes %d tokens; cut: %.200s", tokens, cut)
+
+        def watch(step: int, latents: torch.Tensor) -> None:
+            if stop():
+                raise StoppedError(f"Stopped after {step + 1} denoising steps.")
+            check_finite(latents, step, steps)
+
+        if stop():
+            raise StoppedError("Stopped before the first denoising step.")
+        random = torch.Generator().manual_seed(seed)
+        asked = Asked(prompt, self.size, steps, guidance_scale, random, watch)
+        with memory_guard():
+            frames = KINDS[self._name].run(self._pipeline, asked)
+        if not np.isfinite(frames).all():
+            raise WeightsError(
+                f"{self._name} decoded NaN values, so no clip was made; run it in float32 on a CPU."
+            )
+        yield VideoClip((frames * 255).round().astype(np.uint8), fps)
+
+
+# -- the kinds -------------------------------------------------------------------------------------
+
+
+def _stable_diffusion(folder: Path, dtype: torch.dtype, command: str) -> dict[str, Any]:
+    """Text encoder, tokenizer, U-Net and autoencoder of Stable Diffusion v1.5."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    whole = folder / "stable-diffusion"
+    text = filled(CLIPTextModel, whole / "text_encoder", dtype, command)
+    tokenizer = CLIPTokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
+    tokenizer.model_max_length = text.config.max_position_embeddings  # whatever its file says
+    return {
+        "vae": filled(AutoencoderKL, whole / "vae", dtype, command),
+        "text_encoder": text,
+        "tokenizer": tokenizer,
+        "unet": filled(UNet2DConditionModel, whole / "unet", dtype, command),
+    }
+
+
+def _animatediff(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN401
+    from diffusers import AnimateDiffPipeline, DDIMScheduler, MotionAdapter
+
+    # The schedule that AnimateDiff's page in diffusers' documentation gives for v1.5-2.
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="linear",
+        clip_sample=False,
+        timestep_spacing="linspace",
+        steps_offset=1,
+    )
+    motion = filled(MotionAdapter, folder / "motion-adapter", dtype, command)
+    parts = _stable_diffusion(folder, dtype, command)
+    return AnimateDiffPipeline(**parts, motion_adapter=motion, scheduler=scheduler)
+
+
+def _run_animatediff(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    made = pipeline(num_frames=FRAMES, decode_chunk_size=1, **_common(asked))
+    return np.asarray(made.frames[0], np.float32)
+
+
+def _latte(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN401
+    import diffusers
+    from transformers import T5EncoderModel, T5Tokenizer
+
+    whole = folder / "latte"
+    text = json.loads((whole / "scheduler" / "scheduler_config.json").read_text("utf-8"))
+    scheduler: Any = getattr(diffusers, str(text.get("_class_name")), None)
+    if not (isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)):
+        raise WeightsError(f"latte/scheduler names no scheduler of diffusers; run: {command}")
+    tokenizer = T5Tokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
+    tokenizer.model_max_length = LATTE_TOKENS
+    return diffusers.LattePipeline(
+        tokenizer=tokenizer,
+        text_encoder=filled(T5EncoderModel, whole / "text_encoder", dtype, command),
+        vae=filled(diffusers.AutoencoderKL, whole / "vae", dtype, command),
+        transformer=filled(
+            diffusers.LatteTransformer3DModel, whole / "transformer", dtype, command
+        ),
+        scheduler=cast(Any, scheduler).from_config(text),
+    )
+
+
+def _run_latte(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    made = pipeline(video_length=FRAMES, clean_caption=False, decode_chunk_size=1, **_common(asked))
+    return np.asarray(made.frames[0], np.float32)
+
+
+def _t2v_zero(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN401
+    from diffusers import DDIMScheduler, TextToVideoZeroPipeline
+
+    # Stable Diffusion's own betas, and DDIM as Text2Video-Zero's paper has it (section 3.3).
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    return TextToVideoZeroPipeline(
+        **_stable_diffusion(folder, dtype, command),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _run_t2v_zero(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    if asked.steps < 3 or asked.guidance_scale == 1:
+        raise RequestError(
+            f"t2v-zero was asked for {asked.steps} steps and guidance {asked.guidance_scale}; it "
+            "takes 3 steps or more and a guidance above 1."
+        )
+    # The steps between which the first frame's latents are moved: 44 and 47 of 50 by default.
+    late = min(round(0.94 * asked.steps), asked.steps - 1)
+    early = min(round(0.88 * asked.steps), late - 1)
+    made = pipeline(
+        prompt=asked.prompt,
+        video_length=FRAMES,
+        height=asked.size,
+        width=asked.size,
+        num_inference_steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        generator=asked.random,
+        t0=early,
+        t1=late,
+        callback=lambda step, _, latents: asked.watch(step, latents),
+    )
+    return np.asarray(made.images, np.float32)
+
+
+def _common(asked: Asked) -> dict[str, Any]:
+    def watch(_: object, step: int, __: object, values: dict[str, torch.Tensor]) -> dict[str, Any]:
+        asked.watch(step, values["latents"])
+        return values
+
+    return {
+        "prompt": asked.prompt,
+        "height": asked.size,
+        "width": asked.size,
+        "num_inference_steps": asked.steps,
+        "guidance_scale": asked.guidance_scale,
+        "generator": asked.random,
+        "output_type": "np",
+        "callback_on_step_end": watch,
+    }
+
+
+KINDS = {
+    "animatediff": Kind(_animatediff, _run_animatediff),
+    "latte": Kind(_latte, _run_latte),
+    "t2v-zero": Kind(_t2v_zero, _run_t2v_zero),
+}
+"""The pipelines by name."""
