@@ -59,7 +59,7 @@ def test_order_bias_and_raters_are_recovered(filled):
     assert len(left_out) <= 4
     for manner, sign in (("lenient", 1), ("severe", -1)):
         rater = next(each for each in manners if manners[each] == manner)
-        assert 0.4 < sign * people.loc[rater, "bias"] < 1.5
+        assert 0.2 < sign * people.loc[rater, "bias"] < 1.8
     kept = screened(ratings, people.reset_index())
     scores = opinion_scores(kept, resamples=20)
     methods = list(read_map(folder).methods)  # by arm, the best first

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.analysis import mixed
 from study.analysis.agreement import clip_matrix, intraclass, krippendorff_alpha
 from study.analysis.bias import ALL_DIMENSIONS, side_and_order
 from study.analysis.comparison import against_others, friedman
@@ -208,6 +209,31 @@ def test_ties_count_half_for_both() -> None:
 
 MIDDLE = {"A": 3.6, "B": 3.3, "C": 3.0, "D": 2.4}
 """Qualities whose scores seldom meet the ends of the scale, so that points stay points."""
+
+
+def test_the_likelihood_is_that_of_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shortcut that is another likelihood; the library's own is the truth."""
+    ratings, _ = scripted_ratings(Script(honest=8, bad=(), dimensions=("d",)), 4)
+    quick, compared = mixed._likelihood, []
+
+    def both(model, levels):
+        value = quick(model, levels)
+        model.reml, model.use_sqrt, model.cov_pen, model.fe_pen = True, True, None, None
+        for seed in range(8):
+            at = np.random.default_rng(seed).uniform(1e-3, 2, len(model.exog_vc.names))
+            compared.append((value(at), type(model).loglike(model, at)))
+        return value
+
+    monkeypatch.setattr(mixed, "_likelihood", both)
+    short = mixed.fit(ratings, "d", "A")
+    assert len(compared) == 8
+    for own, library in compared:
+        assert own == pytest.approx(library, rel=1e-9)
+    monkeypatch.setattr(mixed, "_likelihood", lambda model, _: model.loglike)
+    whole = mixed.fit(ratings, "d", "A")
+    columns = ["estimate", "deviation", "low", "high", "p"]
+    np.testing.assert_allclose(short.effects[columns], whole.effects[columns], atol=5e-4)
+    assert short.components == pytest.approx(whole.components, abs=2e-3)
 
 
 def test_mixed_model_recovers_what_was_planted() -> None:
