@@ -346,7 +346,7 @@ class Request:
         steps: denoising steps, 1 to 100; None: the tier's own.
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
         tier: of the generator, a key of `config.CONFIGS`; None: the pipeline's own.
-        method: what guides the generator, a key of `methods.METHODS`.
+        method: what makes the video, a key of `methods.METHODS` or `methods.OTHERS`.
         fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
         dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
         start: seconds into the clip where the 16 frames begin; None: where most body motion is.

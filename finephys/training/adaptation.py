@@ -208,7 +208,8 @@ def _train(
     network, tokenizer, base = load_base(config, torch.float32)
     if start is not None:
         load_trained(network, start, plain, base)
-    network.to(Accelerator().device)
+    accelerator = Accelerator()
+    network.to(accelerator.device)
     recompute_activations(network.unet)
     names = [
         name
@@ -223,9 +224,11 @@ def _train(
     )
 
     def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((settings.seed, step))
-        random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        torch.manual_seed(settings.seed * 1_000_003 + step)  # LoRA's dropout has no other source
+        # Each process of a launch draws its own clips.
+        number = step * accelerator.num_processes + accelerator.process_index
+        rng = np.random.default_rng((settings.seed, number))
+        random = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
+        torch.manual_seed(settings.seed * 1_000_003 + number)  # LoRA's dropout has no other source
         drawn = source.draw(step, rng, PLAN, still=start is None)
         losses: dict[str, Tensor] = model(prepare(drawn, config, PLAN, rng), random)
         return losses
