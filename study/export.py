@@ -84,15 +84,6 @@ def choices(folder: Folder, *, unfinished: bool = False) -> list[dict[str, Any]]
     ]
 
 
-def item_names(folder: Folder) -> dict[str, str]:
-    """For each item its key in the folder of clips, such as class and seed.
-
-    Raises:
-        StudyError: the study is not unblinded.
-    """
-    return dict(read_map(folder).items)
-
-
 def cannot_hide(folder: Folder) -> str:
     """What raters could see of the methods although all clips were encoded alike, in paragraphs.
 

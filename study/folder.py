@@ -76,10 +76,6 @@ class Clips:
     extras: tuple[ExtraClips, ...] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
 
-    def clip(self, item: str, arm: int) -> str:
-        """Id of the clip that a method made of an item."""
-        return next(each.id for each in self.clips if (each.item, each.arm) == (item, arm))
-
 
 @dataclass(frozen=True)
 class Milestones:

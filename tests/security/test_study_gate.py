@@ -407,7 +407,7 @@ def test_what_is_no_zip(place: Path, content: bytes) -> None:
 
 
 def test_a_zip_of_one_folder_is_taken_without_it(place: Path) -> None:
-    names = ("alpha/8_3.mp4", "beta/8_3.mp4", "references/8.mp4", "captions.yaml")
+    names = ("alpha/8_3.mp4", "beta/8_3.mp4", "references/8.mp4", "captions.yaml", "manifest.jsonl")
     litter = (("__MACOSX/x/._8_3.mp4", b"x"), ("clips/.DS_Store", b"x"))
     unpack(place, packed(*((f"clips/{name}", b"x") for name in names), *litter))
     found = {path.relative_to(place).as_posix() for path in place.rglob("*.*")}

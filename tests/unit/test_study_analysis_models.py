@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from study_scripted import Script, scripted_choices, scripted_ratings
 
 from study.analysis import mixed
 from study.analysis.agreement import clip_matrix, intraclass, krippendorff_alpha
@@ -13,7 +14,6 @@ from study.analysis.comparison import against_others, friedman
 from study.analysis.mixed import fit
 from study.analysis.mos import crossed_bootstrap, opinion_scores
 from study.analysis.pairs import bradley_terry, win_counts
-from study.analysis.scripted import Script, scripted_choices, scripted_ratings
 from study.analysis.table import NotComputableError, check_ratings, main_scores
 
 # Krippendorff (2011), reliability data C: four observers, twelve units, 0 where none was given.

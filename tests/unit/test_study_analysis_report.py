@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from study_scripted import Script, scripted_choices, scripted_ratings
 
 from study.analysis.info import StudyInfo
 from study.analysis.page import number, probability
 from study.analysis.raters import rater_table
 from study.analysis.report import page_html, report, results_json
 from study.analysis.results import analyse
-from study.analysis.scripted import Script, scripted_choices, scripted_ratings
 from study.analysis.table import empty_choices, empty_ratings
 
 SCRIPT = Script(
@@ -303,7 +303,7 @@ def test_importing_the_analysis_is_light() -> None:
     """The study's server imports it and must start within seconds."""
     heavy = "statsmodels pingouin krippendorff choix matplotlib torch finephys sklearn gradio"
     code = (
-        "import sys, study.analysis.report, study.analysis.power, study.analysis.scripted;"
+        "import sys, study.analysis.report, study.analysis.power;"
         f"print([name for name in {heavy.split()!r} if name in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]

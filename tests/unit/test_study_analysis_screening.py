@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from study_scripted import Script, scripted_ratings
 
 from study.analysis.raters import Rules, rater_table, screened
 from study.analysis.screening import agreement_with_others, biases, bt500, without_bias
-from study.analysis.scripted import Script, scripted_ratings
 from study.analysis.table import NotComputableError, check_ratings
 
 

@@ -1,6 +1,6 @@
 """Scripted raters with a known order of methods, a known side bias and known bad raters.
 
-They test the analyses and fill the demonstration; a report of them says that they are invented.
+They are tables made at once, for tests of the analyses; `study.simulate` goes through a real study.
 """
 
 from dataclasses import dataclass, field
