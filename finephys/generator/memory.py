@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import TypeVar
 
 import torch
@@ -114,7 +115,7 @@ def memory_guard() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         message = str(error).splitlines()[0]
-        error.__traceback__ = None  # its frames hold the tensors that filled the memory
+        clear_frames(error.__traceback__)  # their variables are the tensors that filled the memory
         raise GpuMemoryError(
             f"The GPU's memory did not suffice ({message}); close other programs on it, or set "
             f"{VARIABLE} lower (such as {LEAN - 2:g}) so that parts wait in main memory, and start "
