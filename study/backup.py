@@ -16,13 +16,14 @@ from pathlib import Path
 
 from study import audit
 from study.errors import StudyError
-from study.folder import Folder, write_whole
+from study.folder import Folder, read_milestones, write_whole
 from study.store import (
     APPLICATION_ID,
     StorageError,
     Store,
     hold,
     latest_time,
+    one,
     release,
     run,
     value,
@@ -192,6 +193,32 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
     finally:
         release(held)
     return said
+
+
+def check_same_study(snapshot: Path, folder: Folder) -> None:
+    """Refuse a snapshot of another study, perhaps of the same name: its clips are others.
+
+    Args:
+        snapshot: the SQLite file.
+        folder: of the study whose database it is to become.
+
+    Raises:
+        StudyError: the study in the snapshot was opened with other clips.
+    """
+    connection = sqlite3.connect(f"file:{snapshot}?mode=ro&immutable=1", uri=True)
+    try:
+        opened = one(
+            connection, "select detail from audit where act = 'open' order by id desc limit 1"
+        )
+    finally:
+        connection.close()
+    fixed = read_milestones(folder).clips_sha256
+    if opened is not None and json.loads(opened["detail"])["clips_sha256"] != fixed:
+        raise StudyError(
+            f"{snapshot.name} is of another study: its clips are not those of {folder.root.name} "
+            f"(clips.json has SHA-256 {fixed or 'none yet'}). Nothing was changed; use a snapshot "
+            "of this one, or give this study another name."
+        )
 
 
 def latest(database: Path) -> float:

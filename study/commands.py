@@ -93,6 +93,7 @@ def backup(given: argparse.Namespace) -> None:
 
 def restore(given: argparse.Namespace) -> None:
     """Put a snapshot in the place of the answers, after checking it."""
+    from study.backup import check, check_same_study
     from study.backup import restore as put_back
     from study.hub import pull
 
@@ -103,6 +104,8 @@ def restore(given: argparse.Namespace) -> None:
         snapshot = given.snapshot or pull(given.repository, given.name, Path(place))
         if snapshot is None:
             raise StudyError(f"{given.repository} holds no snapshot of {given.name}.")
+        check(snapshot)
+        check_same_study(snapshot, folder)
         made = put_back(snapshot, folder.database, _actor())
     counts = ", ".join(f"{count} {table}" for table, count in made.rows.items())
     _print(f"{given.name} is as it was on {made.taken_at}: {counts}.")

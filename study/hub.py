@@ -140,8 +140,9 @@ def catch_up(folder: Folder, repository: str, api: "HfApi | None" = None) -> Sna
         What was restored; None when the disk has everything.
 
     Raises:
-        StudyError: as `pull`, or the key of the raters' identities is gone. Nothing is served then,
-            for raters would begin anew beside the answers that they gave.
+        StudyError: as `pull`; the snapshot is of another study of this name; or the key of the
+            raters' identities is gone. Nothing is served then, for raters would begin anew beside
+            the answers that they gave.
     """
     name = folder.root.name
     with tempfile.TemporaryDirectory(dir=folder.root, prefix=".fetched-") as place:
@@ -149,6 +150,7 @@ def catch_up(folder: Folder, repository: str, api: "HfApi | None" = None) -> Sna
         if fetched is None:
             logger.warning("%s holds no snapshot of %s yet", repository, name)
             return None
+        backup.check_same_study(fetched, folder)
         if folder.database.is_file() and backup.latest(fetched) <= backup.latest(folder.database):
             return None
         if KEY_VARIABLE not in os.environ and not folder.identity_key.is_file():

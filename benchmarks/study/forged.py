@@ -1,4 +1,8 @@
-"""Thousands of forged and broken posts; the database must be byte for byte what it was before."""
+"""Thousands of forged and broken posts; the database must be byte for byte what it was before.
+
+What a rater may type about a page of their own (why a video does not play) is not among them: it is
+stored as typed and escaped where it is shown (tests/integration/test_study_site.py).
+"""
 
 import asyncio
 import json
@@ -16,7 +20,7 @@ NOISE: tuple[object, ...] = (
     *(0, 6, -1, 2**70, 3.5, "3", True, None, [], {}, "left", "middle", "", "x" * 5000),
     *("'; drop table answers; --", "<script>alert(1)</script>", "\u0000", "../../secret/map.json"),
 )
-PATHS = ("/answers", "/questions", "/playback", "/enter", "/pages/0/cannot-play", "/pages/9/shown")
+PATHS = ("/answers", "/questions", "/playback", "/enter", "/pages/9/cannot-play", "/pages/9/shown")
 TABLES = ("sessions", "identities", "demographics", "assignments", "media", "answers", "receipts")
 
 

@@ -187,6 +187,21 @@ def test_a_snapshot_brings_back_what_was_lost(study, clips):
     assert "2 sessions" in study("restore", "turns", snapshot)
 
 
+def test_a_snapshot_of_another_study_of_the_same_name_is_refused(study, clips):
+    # Bug: answers are joined to clips that their raters never saw.
+    study("open", "turns")
+    study("simulate", "turns", "--raters", 1)
+    snapshot = study("backup", "turns").split(":")[0]
+    kept = study.studies.parent / "kept"
+    shutil.copytree(study.folder("turns").snapshots, kept)
+    shutil.rmtree(study.folder("turns").root)
+    study("new", "turns", "--videos", clips)
+    study("open", "turns")
+    said = study("restore", "turns", kept / Path(snapshot).name, fails=True)
+    assert "is of another study" in said
+    assert "restore" not in study("log", "turns")
+
+
 def test_a_changed_definition_is_refused_by_every_command(study, clips):
     study("open", "turns")
     with study.folder("turns").definition.open("a", encoding="utf-8") as file:
