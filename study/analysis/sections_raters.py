@@ -66,8 +66,8 @@ def agreement_of_raters(results: StudyResults, info: StudyInfo, names: Names) ->
         "<p>Krippendorff's alpha (ordinal) and ICC(A,1) say how far one rater's scores agree with "
         "another's: 1 is perfect, 0 is chance. A rater's scores of one clip on several pages are "
         "averaged first, which makes both higher than for a single look. ICC(A,k) is the "
-        "reliability of the mean of all these raters. Low agreement of single raters is common for generated video and is no "
-        "fault by itself; it is why the means need many raters.</p>"
+        "reliability of the mean of all these raters. Low agreement of single raters is common for "
+        "generated video and is no fault by itself; it is why the means need many raters.</p>"
         + table("Agreement", heads, rows, text=2)
     )
 
