@@ -228,7 +228,7 @@ def train(arguments: argparse.Namespace) -> None:
     from finephys.training.stages import train_stage
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_stage(arguments.stage, arguments.run, arguments.out, arguments.capture)
+    train_stage(arguments.stage, arguments.run, arguments.out, arguments.capture, arguments.start)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -371,6 +371,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--run", type=Path, help="folder of the run; default runs/STAGE")
     made.add_argument("--out", type=Path, help="default: the stage's own under checkpoints/")
     made.add_argument("--capture", type=Path, help="folder of motion capture npz files")
+    made.add_argument("--start", type=Path, help="checkpoint that a new run begins with")
     return parser
 
 

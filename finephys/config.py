@@ -77,14 +77,14 @@ TINY_GENERATOR = GeneratorConfig(
     autoencoder="pixels",
     patch=4,
     latent_channels=48,
-    channels=(48, 80, 96),
+    channels=(64, 112, 128),
     attention=(False, True, True),
     layers=1,
     heads=4,
     groups=16,
-    heatmap_detail=2,
+    heatmap_detail=4,
     guidance_channels=32,
-    skeleton_channels=(64, 64, 64),
+    skeleton_channels=(96, 80, 80),
     text_width=96,
     text_layers=2,
     text_heads=4,
@@ -96,9 +96,9 @@ TINY_GENERATOR = GeneratorConfig(
     shared_noise=0.5,
     guide_skeleton=True,
     default_steps=8,
-    default_guidance=2.5,
+    default_guidance=2.0,
 )
-"""Design choice: the smallest U-Net that learned the figure on two CPU cores in an hour."""
+"""Design choice: as large as two CPU cores can train in two hours and run in two seconds."""
 
 SD15_GENERATOR = GeneratorConfig(
     size=512,

@@ -155,6 +155,8 @@ def predict_clean(
     Design choice: the tiny network predicts it outright. The preconditioning of Karras et al.
     (2022), tried in mid-training, doubled the squared error at little noise (0.078 against 0.040
     at step 200): to take noise off its input, every pixel's noise must fit through 48 channels.
+    Predicting what a linear filter of each cell leaves had half the error at step 150, but the
+    filter lets noise through, and in eight steps it was never taken off again.
 
     Args:
         network: the model.

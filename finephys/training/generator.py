@@ -44,10 +44,10 @@ from finephys.types import Bool, Bytes, Float, WorldMotion
 logger = logging.getLogger(__name__)
 
 
-GENERATOR_LOOP = LoopSettings(steps=4000, learning_rate=1.5e-3, save_seconds=240)
+GENERATOR_LOOP = LoopSettings(steps=5900, learning_rate=2e-3, save_seconds=240)
 """Of a new run; the shipped weights' own history stands in their model card."""
 
-TRAINING_CLIPS = 4736
+TRAINING_CLIPS = 8192
 """Rendered clips that the shipped weights were trained on."""
 
 
@@ -98,10 +98,10 @@ class GeneratorTraining:
         low_score: share of clips in which some joints have a low score.
     """
 
-    still_steps: int = 1500
+    still_steps: int = 2800
     still_every: int = 2
-    stills: int = 48
-    clips: int = 3
+    stills: int = 32
+    clips: int = 2
     late: float = 0.25
     drop_text: float = 0.1
     one_sentence: float = 0.3
@@ -296,10 +296,13 @@ class RenderedClips:
         return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
 
 
-def render_training_clips(motions: Sequence[WorldMotion], folder: Path) -> None:
+def render_training_clips(
+    motions: Sequence[WorldMotion], captions: Sequence[str | None], folder: Path
+) -> None:
     """Film `TRAINING_CLIPS` clips of the motions at the tiny tier's size; resumes."""
     logger.info("rendering %d clips into %s", TRAINING_CLIPS, folder)
-    render_dataset(motions, TRAINING_CLIPS, 3, folder, processes=2, size=TINY_GENERATOR.size)
+    size = TINY_GENERATOR.size
+    render_dataset(motions, TRAINING_CLIPS, 11, folder, 2, size, captions)
 
 
 def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:

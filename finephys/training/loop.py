@@ -13,6 +13,8 @@ from accelerate import Accelerator
 from pytorch_optimizer import Muon
 from torch import nn
 
+from finephys.checkpoints import load_module
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,6 +34,7 @@ class LoopSettings:
         seed: of torch's generator on a fresh start.
         log_every: steps between log lines.
         save_seconds: wall time between saved states.
+        start: checkpoint whose weights a new run begins with; None: those the model comes with.
     """
 
     steps: int
@@ -45,6 +48,7 @@ class LoopSettings:
     seed: int = 0
     log_every: int = 20
     save_seconds: float = 60.0
+    start: Path | None = None
 
 
 def share_of_rate(step: int, settings: LoopSettings) -> float:
@@ -105,6 +109,7 @@ def train(
 
     Raises:
         FloatingPointError: when the loss is not finite; nothing is saved after it.
+        WeightsError: when the checkpoint to start from does not fit the model.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator()
@@ -121,6 +126,8 @@ def train(
         logger.info("resumed %s at step %d", run_folder, first_step)
     else:
         torch.manual_seed(settings.seed)
+        if settings.start is not None:
+            load_module(model, settings.start)
         first_step = 0
         average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)

@@ -4,7 +4,7 @@ Source: supplement A.1; the tiny tier trains the same parts on data that can be 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from finephys.checkpoints import checkpoints_root
 from finephys.errors import RequestError
 
 if TYPE_CHECKING:
+    from finephys.training.loop import LoopSettings
     from finephys.training.poses import PoseData
 
 DEFAULT_LIBRARY = Path("runs/simulation/library.npz")
@@ -26,12 +27,14 @@ class StagePaths:
         run: folder of the resumable state and log.
         out: the checkpoint to write; what the stage starts from is read beside it.
         capture: folder of motion capture, None when it was not given.
+        start: checkpoint whose weights a new run begins with, None: it begins from nothing.
         library: simulated motions.
     """
 
     run: Path
     out: Path
     capture: Path | None
+    start: Path | None = None
     library: Path = DEFAULT_LIBRARY
 
     def beside(self, name: str) -> Path:
@@ -66,37 +69,48 @@ class Stage:
     checkpoint: str = ""
 
 
-def _pose_data(paths: StagePaths) -> "PoseData":
-    from finephys.training.poses import load_pose_data
-
+def _capture(paths: StagePaths) -> Path:
     if paths.capture is None:
         raise RequestError(
             "this stage trains on motion capture; name its folder with --capture FOLDER."
         )
-    return load_pose_data(paths.capture, paths.library)
+    return paths.capture
+
+
+def _pose_data(paths: StagePaths) -> "PoseData":
+    from finephys.training.poses import load_pose_data
+
+    return load_pose_data(_capture(paths), paths.library)
+
+
+def _loop(settings: "LoopSettings", paths: StagePaths) -> "LoopSettings":
+    return replace(settings, start=paths.start)
 
 
 def _lifting(paths: StagePaths) -> None:
     from finephys.training.lifting import LIFTING_LOOP, train_lifting
 
-    train_lifting(paths.run, paths.out, _pose_data(paths), LIFTING_LOOP)
+    train_lifting(paths.run, paths.out, _pose_data(paths), _loop(LIFTING_LOOP, paths))
 
 
 def _physnet(paths: StagePaths) -> None:
     from finephys.training.physics import PHYSNET_LOOP, train_physnet
 
     lifting = paths.beside("lifting")
-    train_physnet(paths.run, paths.out, _pose_data(paths), PHYSNET_LOOP, lifting)
+    train_physnet(paths.run, paths.out, _pose_data(paths), _loop(PHYSNET_LOOP, paths), lifting)
 
 
 def _projection(paths: StagePaths) -> None:
     from finephys.training.physics import PROJECTION_LOOP, train_projection
 
     lifting, physnet = paths.beside("lifting"), paths.beside("physnet")
-    train_projection(paths.run, paths.out, _pose_data(paths), PROJECTION_LOOP, lifting, physnet)
+    train_projection(
+        paths.run, paths.out, _pose_data(paths), _loop(PROJECTION_LOOP, paths), lifting, physnet
+    )
 
 
 def _generator(paths: StagePaths) -> None:
+    from finephys.data.rendered import capture_captions
     from finephys.training.generator import (
         GENERATOR_LOOP,
         render_training_clips,
@@ -104,9 +118,10 @@ def _generator(paths: StagePaths) -> None:
     )
 
     data = _pose_data(paths)
+    motions = [*data.captured, *data.simulated]
     clips = paths.run / "rendered"
-    render_training_clips([*data.captured, *data.simulated], clips)
-    train_generator(paths.run, paths.out, clips, GENERATOR_LOOP)
+    render_training_clips(motions, capture_captions(_capture(paths), motions), clips)
+    train_generator(paths.run, paths.out, clips, _loop(GENERATOR_LOOP, paths))
 
 
 def _rendered(paths: StagePaths) -> Path:
@@ -224,7 +239,11 @@ STAGES: dict[str, Stage] = {
 
 
 def train_stage(
-    name: str, run: Path | None = None, out: Path | None = None, capture: Path | None = None
+    name: str,
+    run: Path | None = None,
+    out: Path | None = None,
+    capture: Path | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train one stage, resuming an interrupted run.
 
@@ -233,9 +252,11 @@ def train_stage(
         run: folder of the resumable state and log; None: runs/NAME.
         out: the checkpoint to write; None: its tier's own.
         capture: folder of motion capture, for the stages that need it.
+        start: checkpoint whose weights a new run begins with, of the tiny tier's stages.
 
     Raises:
         RequestError: when the stage does not exist or something it starts from is missing.
+        WeightsError: when `start` does not fit.
     """
     if name not in STAGES:
         raise RequestError(f"stage {name!r} does not exist; choose one of {', '.join(STAGES)}.")
@@ -244,7 +265,15 @@ def train_stage(
         run=run or Path("runs") / name,
         out=out or checkpoints_root() / stage.tier / f"{stage.checkpoint or name}.safetensors",
         capture=capture,
+        start=start,
     )
+    if start is not None and stage.tier != "tiny":
+        raise RequestError(
+            f"stage {name} begins with the public weights and goes on from {paths.run}; leave "
+            "--start out."
+        )
+    if start is not None and not start.is_file():
+        raise RequestError(f"{start} does not exist; --start takes a .safetensors file.")
     for needed in stage.starts_from:
         if not paths.beside(needed).is_file():
             raise RequestError(

@@ -1,12 +1,14 @@
 """A stopped and resumed run is the run that was never stopped."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from finephys.checkpoints import save_module
 from finephys.training.loop import LoopSettings, make_optimizer, share_of_rate, train
 
 SETTINGS = LoopSettings(steps=40, learning_rate=0.1, warmup=4, average_decay=0.8, log_every=10)
@@ -42,6 +44,31 @@ def test_resuming_changes_nothing(tmp_path: Path) -> None:
     averaged(fresh(), tmp_path / "parts", limit=17)
     parts = averaged(fresh(), tmp_path / "parts")
     torch.testing.assert_close(parts, whole, rtol=0, atol=0)
+
+
+def test_a_new_run_starts_from_a_checkpoint_and_a_resumed_one_does_not(tmp_path: Path) -> None:
+    """Weights to start from would be ignored, or undo what an interrupted run has learned."""
+    start = tmp_path / "start.safetensors"
+    kept = fresh()
+    with torch.no_grad():
+        kept.weight.fill_(7)
+    save_module(kept, start, {})
+    settings = replace(SETTINGS, start=start)
+
+    def first_weight(limit: int) -> float:
+        model, seen, asked = fresh(), [], iter(range(100))
+
+        def loss(model: nn.Module, step: int) -> dict[str, torch.Tensor]:
+            seen.append(model.weight[0, 0].item())
+            return loss_of_step(model, step)
+
+        train(
+            model, loss, settings, tmp_path / "run", lambda *_: None, lambda: next(asked) >= limit
+        )
+        return seen[0]
+
+    assert first_weight(3) == 7
+    assert first_weight(3) != 7
 
 
 def test_it_learns_and_logs(tmp_path: Path) -> None:
