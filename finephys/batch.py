@@ -165,14 +165,14 @@ def run_batch(
         StoppedError: the keyboard ended it; what is finished stays.
     """
     share = share or Share()
-    if share.index == 0:
-        _write_captions(grid)
     settings = _settings(grid, pipeline)
     for method in grid.methods:  # what is missing is said before any work
         if system := method_by_name(method).system:
             pipeline.models.weights(system)
     before = read_manifest(grid.out)
     _refuse_others(grid, settings, before)
+    if share.index == 0:
+        _write_captions(grid)
     mine = grid.items[share.index :: share.count]
     rows: list[Row] = []
     failed: dict[str, str] = {}
