@@ -4,6 +4,7 @@ import json
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,13 @@ class KnownPoses(Pipeline):
         self.posed: list[tuple[int | None, int]] = []
         self.sources: list[Path | None] = []
         self.generated = 0
-        self.__dict__["weights"] = {"generator": "0" * 64}
-        self.__dict__["generator"] = self
+        self.of("0")
+        self.models.generators["tiny"] = self  # type: ignore[assignment]
+        self.models.__dict__["detector"] = SimpleNamespace(name="known")
+
+    def of(self, digit: str) -> None:
+        """Take weights of another digest."""
+        self.models._weights["tiny"] = {"generator": digit * 64}
 
     def stream_poses(  # type: ignore[override]
         self, source: Path | None, request: Request, stop: object = None
@@ -47,9 +53,6 @@ class KnownPoses(Pipeline):
 
     def reproject(self, poses: Poses, body: Any) -> Any:
         return replace(poses.detected, source=body.mode, xy=poses.detected.xy + 5)
-
-    def describe(self, poses: Poses) -> dict[str, Any]:
-        return {"checkpoints": self.weights}
 
     def draw(self, pose: Any, canvas: Any) -> VideoClip:
         level = int(abs(pose.xy).sum()) % 200 + 20
@@ -172,7 +175,7 @@ def test_other_settings_do_not_mix(tmp_path: Path) -> None:
     run_batch(grid(tmp_path, methods=("ours",)), KnownPoses(), quiet)
     (tmp_path / "captions.yaml").write_text("edited")
     other = KnownPoses()
-    other.__dict__["weights"] = {"generator": "1" * 64}
+    other.of("1")
     with pytest.raises(BatchError, match="checkpoints differ"):
         run_batch(grid(tmp_path, methods=("text",)), other, quiet)
     with pytest.raises(BatchError, match="steps differ"):
