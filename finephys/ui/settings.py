@@ -51,7 +51,8 @@ def build_method_and_model(tier: str, missing: Missing) -> tuple[gr.CheckboxGrou
         with gr.Group():
             model = gr.Radio(list(TIERS), value=tier, label="Model", elem_id="fp-tier")
             # Asked again whenever the page is opened: weights may have come.
-            gr.HTML(lambda: describe_tiers(missing), padding=True, elem_id="fp-tiers")
+            tiers = gr.HTML(describe_tiers(missing), padding=True, elem_id="fp-tiers")
+            gr.on(None, lambda: describe_tiers(missing), None, tiers, **QUICK)  # at each visit
     return methods, model
 
 

@@ -35,6 +35,7 @@ CONFIG = replace(
     channels=(8, 8),
     attention=(False, True),
     groups=4,
+    heatmap_detail=2,
     heads=2,
     skeleton_channels=(8, 8),
     guidance_channels=4,
