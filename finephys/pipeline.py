@@ -16,6 +16,7 @@ from finephys.config import CONFIGS
 from finephys.errors import RequestError
 from finephys.framing import Framing, frame_body
 from finephys.generator.imported import ImportedVideos
+from finephys.generator.protocol import Sampling
 from finephys.generator.systems import SYSTEMS
 from finephys.methods import method_by_name
 from finephys.models import DEFAULT_TIER, Models, check_tier
@@ -316,9 +317,10 @@ class Pipeline:
     ) -> Generator[Update, None, VideoClip]:
         motion = method_by_name(request.method).motion
         steps, guidance_scale = cast(int, request.steps), cast(float, request.guidance_scale)
-        previews = generator.denoise(
+        asked = Sampling(
             guide, request.prompt, request.seed, steps, guidance_scale, fps, run.stopped, motion
         )
+        previews = generator.denoise(asked)
         for step, video in enumerate(previews, 1):
             share = run.share(0.95 * step / steps)
             yield run.update(Stage.PREVIEW, video, share, (), request.method, (step, steps))

@@ -6,7 +6,7 @@ pictures of S_re-proj in the OpenPose convention. Nothing is trained here;
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import SAMPLER, check_ranges, draw_clips, frames_of
 from finephys.generator.memory import Memory, memory_for, memory_guard
 from finephys.generator.network import without_motion
-from finephys.generator.protocol import never
+from finephys.generator.protocol import Sampling
 from finephys.generator.public import filled
 from finephys.generator.sampling import Condition, denoise_latents, make_scheduler
 from finephys.generator.text import TextFeatures, cut_text, encode_text, tokenize
@@ -142,7 +142,9 @@ class PoseVideoGenerator:
         self._network = memory.place(network.eval(), device)
         self._tokenizer = tokenizer
         self._device = device
-        self.config = network.config
+        self.config = config = network.config
+        self.size = config.size
+        self.default_steps, self.default_guidance = config.default_steps, config.default_guidance
 
     @classmethod
     def load(
@@ -185,21 +187,6 @@ class PoseVideoGenerator:
         tokenizer = CLIPTokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
         return cls(network, tokenizer, device, memory)
 
-    @property
-    def size(self) -> int:
-        """Width and height of the generated frames in pixels."""
-        return self.config.size
-
-    @property
-    def default_steps(self) -> int:
-        """Denoising steps."""
-        return self.config.default_steps
-
-    @property
-    def default_guidance(self) -> float:
-        """Classifier-free guidance scale."""
-        return self.config.default_guidance
-
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
         return cut_text(self._tokenizer, prompt, self.config.text_length)
@@ -208,19 +195,10 @@ class PoseVideoGenerator:
         """A skeleton as pictures in the OpenPose convention."""
         return pose_video(pose, canvas, size=self.size)
 
-    def denoise(
-        self,
-        guide: LimbHeatmaps | VideoClip | None,
-        prompt: str,
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        fps: float,
-        stop: Callable[[], bool] = never,
-        motion: bool = True,
-    ) -> Iterator[VideoClip]:
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         """Generate one clip; see `protocol.VideoGenerator.denoise`."""
-        check_ranges([seed], steps, guidance_scale)
+        guide, prompt, steps = asked.guide, asked.prompt, asked.steps
+        check_ranges([asked.seed], steps, asked.guidance_scale)
         if isinstance(guide, LimbHeatmaps):
             raise RequestError("This generator reads pictures of poses; limb heatmaps were given.")
         if guide is not None and guide.size != (self.size, self.size):
@@ -234,25 +212,26 @@ class PoseVideoGenerator:
                 self.config.text_length,
                 cut,
             )
-        still = nullcontext() if motion else self._network.without_motion()
+        still = nullcontext() if asked.motion else self._network.without_motion()
         with still, memory_guard():
             with torch.inference_mode():
-                asked = Condition(self._text(prompt), self._pictures(guide))
-                empty = None if guidance_scale == 1 else asked._replace(text=self._text(NEGATIVE))
-            noise = draw_clips(self.config, [seed]).to(self._device)
+                wanted = Condition(self._text(prompt), self._pictures(guide))
+                unguided = asked.guidance_scale == 1
+                empty = None if unguided else wanted._replace(text=self._text(NEGATIVE))
+            noise = draw_clips(self.config, [asked.seed]).to(self._device)
             denoising = denoise_latents(
                 self._network,
                 make_scheduler(self.config, SAMPLER),
                 noise,
-                asked,
+                wanted,
                 empty,
                 steps,
-                guidance_scale,
-                stop,
+                asked.guidance_scale,
+                asked.stop,
             )
             for step, latents in enumerate(denoising, 1):
                 frames = frames_of(self._network.autoencoder, latents, self.config, step == steps)
-                yield VideoClip(frames[0], fps)
+                yield VideoClip(frames[0], asked.fps)
 
     def _text(self, prompt: str) -> TextFeatures:
         ids, mask = tokenize(self._tokenizer, [prompt], self.config.text_length)

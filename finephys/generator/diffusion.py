@@ -17,7 +17,7 @@ from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder, PixelAutoencoder
 from finephys.generator.memory import Memory, memory_for, memory_guard
 from finephys.generator.network import VideoNetwork
-from finephys.generator.protocol import never
+from finephys.generator.protocol import Sampling, never
 from finephys.generator.sampling import (
     Condition,
     denoise_latents,
@@ -63,7 +63,9 @@ class Generator:
         self._tokenizer = tokenizer
         self._device = device
         self._sampler = sampler
-        self.config = network.config
+        self.config = config = network.config
+        self.size, self.heatmap_levels = config.size, config.heatmap_levels
+        self.default_steps, self.default_guidance = config.default_steps, config.default_guidance
 
     @classmethod
     def load(cls, tier: str, device: str = "cpu", sampler: str = SAMPLER) -> "Generator":
@@ -98,26 +100,6 @@ class Generator:
         load_module(network, path)
         return cls(network, tokenizer, device, sampler)
 
-    @property
-    def size(self) -> int:
-        """Width and height of the generated frames in pixels."""
-        return self.config.size
-
-    @property
-    def heatmap_levels(self) -> tuple[int, ...]:
-        """Cells along one side of the heatmaps, finest first."""
-        return self.config.heatmap_levels
-
-    @property
-    def default_steps(self) -> int:
-        """Denoising steps."""
-        return self.config.default_steps
-
-    @property
-    def default_guidance(self) -> float:
-        """Classifier-free guidance scale."""
-        return self.config.default_guidance
-
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
         return cut_text(self._tokenizer, prompt, self.config.text_length)
@@ -126,25 +108,20 @@ class Generator:
         """A skeleton as limb heatmaps at this U-Net's scales."""
         return limb_heatmaps(pose, canvas, self.heatmap_levels)
 
-    def denoise(
-        self,
-        guide: LimbHeatmaps | VideoClip | None,
-        prompt: str,
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        fps: float,
-        stop: Callable[[], bool] = never,
-        motion: bool = True,
-    ) -> Iterator[VideoClip]:
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         """Generate one clip; see `protocol.VideoGenerator.denoise`."""
-        if isinstance(guide, VideoClip):
+        if isinstance(asked.guide, VideoClip):
             raise RequestError("This generator reads limb heatmaps; pictures of poses were given.")
-        with nullcontext() if motion else self._network.without_motion():
+        with nullcontext() if asked.motion else self._network.without_motion():
             for clips in self.denoise_batch(
-                [guide], [prompt], [seed], steps, guidance_scale, stop=stop
+                [asked.guide],
+                [asked.prompt],
+                [asked.seed],
+                asked.steps,
+                asked.guidance_scale,
+                asked.stop,
             ):
-                yield VideoClip(clips[0], fps)
+                yield VideoClip(clips[0], asked.fps)
 
     def denoise_batch(
         self,

@@ -8,17 +8,17 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from finephys.actions import ACTIONS
 from finephys.errors import ClipError, FinePhysError, RequestError, StoppedError, WeightsError
 from finephys.files import sha256, whole_file
 from finephys.framing import Framing
-from finephys.generator.protocol import never
+from finephys.generator.protocol import Sampling
 from finephys.generator.systems import INDEX, SYSTEMS, import_folder
 from finephys.skeleton import FRAMES
-from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+from finephys.types import Pose2D, VideoClip
 from finephys.video import probe, read_span
 
 _NAME = re.compile(r"(\d{1,2})_(\d{1,10})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
@@ -156,17 +156,7 @@ class ImportedVideos:
         """Nothing: these were made elsewhere, and RequestError says so."""
         raise RequestError(f"{self._name} was run elsewhere; it cannot be given a skeleton.")
 
-    def denoise(
-        self,
-        guide: LimbHeatmaps | VideoClip | None,
-        prompt: str,
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        fps: float,
-        stop: Callable[[], bool] = never,
-        motion: bool = True,
-    ) -> Iterator[VideoClip]:
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         """The imported video of a class and seed, once, at its own frame rate.
 
         Raises:
@@ -174,15 +164,15 @@ class ImportedVideos:
             WeightsError: the file is not the one that was imported.
             StoppedError: `stop` says so.
         """
-        if stop():
+        if asked.stop():
             raise StoppedError("Stopped before the video was read.")
-        name = f"{self._action}_{seed}"
+        name = f"{self._action}_{asked.seed}"
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:
             raise RequestError(
-                f"no video of {self._name} was imported for class {self._action} and seed {seed} "
-                f"({len(self._index)} others were); add {name}.mp4 to its folder and run: "
-                f"{SYSTEMS[self._name].command}"
+                f"no video of {self._name} was imported for class {self._action} and seed "
+                f"{asked.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
+                f"run: {SYSTEMS[self._name].command}"
             )
         path = self._folder / file
         if not path.is_file() or sha256(path) != self._index[file]:

@@ -1,6 +1,7 @@
 """What a video generator is, and the table of all of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,31 @@ from finephys.types import LimbHeatmaps, Pose2D, VideoClip
 def never() -> bool:
     """A stop button nobody presses."""
     return False
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What one clip is generated from, and how.
+
+    Attributes:
+        guide: a skeleton as `VideoGenerator.draw` gives it; None: text alone.
+        prompt: any text, also empty.
+        seed: 0 to 2**31 - 1; the same request and seed give the same frames on one machine.
+        steps: denoising steps, 1 to 100.
+        guidance_scale: 1 (off) to 20.
+        fps: frame rate written on the clip.
+        stop: looked at before each step.
+        motion: whether the motion modules run; without them every frame is generated alone.
+    """
+
+    guide: LimbHeatmaps | VideoClip | None
+    prompt: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    fps: float
+    stop: Callable[[], bool] = never
+    motion: bool = True
 
 
 class VideoGenerator(Protocol):
@@ -43,36 +69,16 @@ class VideoGenerator(Protocol):
             canvas: the square of that clip which is generated.
         """
 
-    def denoise(
-        self,
-        guide: LimbHeatmaps | VideoClip | None,
-        prompt: str,
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        fps: float,
-        stop: Callable[[], bool] = never,
-        motion: bool = True,
-    ) -> Iterator[VideoClip]:
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         """Generate one clip, yielding it as it stands after each denoising step.
 
-        Args:
-            guide: a skeleton as `draw` gives it; None: text alone.
-            prompt: any text, also empty.
-            seed: 0 to 2**31 - 1; the same request and seed give the same frames on one machine.
-            steps: denoising steps, 1 to 100.
-            guidance_scale: 1 (off) to 20.
-            fps: frame rate written on the clip.
-            stop: looked at before each step.
-            motion: whether the motion modules run; without them every frame is generated alone.
-
         Yields:
-            `steps` clips, the last of them finished; a system of `systems.SYSTEMS` shows no steps
-            and yields the finished clip alone.
+            `asked.steps` clips, the last of them finished; a system of `systems.SYSTEMS` shows no
+            steps and yields the finished clip alone.
 
         Raises:
-            StoppedError: when `stop` says so.
-            RequestError: when an argument is outside its range.
+            StoppedError: when `asked.stop` says so.
+            RequestError: when a value asked for is outside its range.
         """
 
 

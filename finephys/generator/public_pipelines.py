@@ -20,13 +20,13 @@ from finephys.fetch_parts import FETCHABLE
 from finephys.framing import Framing
 from finephys.generator.diffusion import check_ranges
 from finephys.generator.memory import Memory, memory_for, memory_guard
-from finephys.generator.protocol import never
+from finephys.generator.protocol import Sampling
 from finephys.generator.public import filled
 from finephys.generator.sampling import check_finite
 from finephys.generator.systems import SYSTEMS
 from finephys.generator.text import cut_text
 from finephys.skeleton import FRAMES
-from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+from finephys.types import Pose2D, VideoClip
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ LATTE_TOKENS = 120
 """Tokens of a prompt that diffusers' LattePipeline reads; the number stands in its code."""
 
 
-class Asked(NamedTuple):
+class Call(NamedTuple):
     """What one run of a pipeline is given; `watch` takes the number of a step and its latents."""
 
     prompt: str
@@ -59,7 +59,7 @@ class Kind:
     """
 
     build: Callable[[Path, torch.dtype, str], Any]
-    run: Callable[[Any, Asked], npt.NDArray[np.float32]]
+    run: Callable[[Any, Call], npt.NDArray[np.float32]]
 
 
 class PublicPipeline:
@@ -98,6 +98,7 @@ class PublicPipeline:
             pipeline.to(device)
         self._name, self._pipeline = name, pipeline
         self.size = size
+        self.default_steps, self.default_guidance = SYSTEMS[name].steps, SYSTEMS[name].guidance
 
     @classmethod
     def load(
@@ -122,16 +123,6 @@ class PublicPipeline:
         pipeline = KINDS[name].build(folder, memory.dtype, command)
         return cls(name, pipeline, device, memory, size)
 
-    @property
-    def default_steps(self) -> int:
-        """Denoising steps."""
-        return SYSTEMS[self._name].steps
-
-    @property
-    def default_guidance(self) -> float:
-        """Classifier-free guidance scale."""
-        return SYSTEMS[self._name].guidance
-
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
         tokenizer = self._pipeline.tokenizer
@@ -141,20 +132,11 @@ class PublicPipeline:
         """Nothing: these read no skeleton, and RequestError says so."""
         raise RequestError(f"{self._name} reads the prompt alone; it cannot be given a skeleton.")
 
-    def denoise(
-        self,
-        guide: LimbHeatmaps | VideoClip | None,
-        prompt: str,
-        seed: int,
-        steps: int,
-        guidance_scale: float,
-        fps: float,
-        stop: Callable[[], bool] = never,
-        motion: bool = True,
-    ) -> Iterator[VideoClip]:
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         """Generate one clip and yield it once; see `protocol.VideoGenerator.denoise`."""
-        check_ranges([seed], steps, guidance_scale)
-        if guide is not None or not motion:
+        prompt, steps = asked.prompt, asked.steps
+        check_ranges([asked.seed], steps, asked.guidance_scale)
+        if asked.guide is not None or not asked.motion:
             raise RequestError(
                 f"{self._name} reads the prompt alone, and runs whole; it takes no skeleton and "
                 "cannot leave out motion."
@@ -164,21 +146,21 @@ class PublicPipeline:
             logger.warning("the text encoder takes %d tokens; cut: %.200s", tokens, cut)
 
         def watch(step: int, latents: torch.Tensor) -> None:
-            if stop():
+            if asked.stop():
                 raise StoppedError(f"Stopped after {step + 1} denoising steps.")
             check_finite(latents, step, steps)
 
-        if stop():
+        if asked.stop():
             raise StoppedError("Stopped before the first denoising step.")
-        random = torch.Generator().manual_seed(seed)
-        asked = Asked(prompt, self.size, steps, guidance_scale, random, watch)
+        random = torch.Generator().manual_seed(asked.seed)
+        call = Call(prompt, self.size, steps, asked.guidance_scale, random, watch)
         with memory_guard():
-            frames = KINDS[self._name].run(self._pipeline, asked)
+            frames = KINDS[self._name].run(self._pipeline, call)
         if not np.isfinite(frames).all():
             raise WeightsError(
                 f"{self._name} decoded NaN values, so no clip was made; run it in float32 on a CPU."
             )
-        yield VideoClip((frames * 255).round().astype(np.uint8), fps)
+        yield VideoClip((frames * 255).round().astype(np.uint8), asked.fps)
 
 
 # -- the kinds -------------------------------------------------------------------------------------
@@ -218,8 +200,8 @@ def _animatediff(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa
     return AnimateDiffPipeline(**parts, motion_adapter=motion, scheduler=scheduler)
 
 
-def _run_animatediff(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
-    made = pipeline(num_frames=FRAMES, decode_chunk_size=1, **_common(asked))
+def _run_animatediff(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    made = pipeline(num_frames=FRAMES, decode_chunk_size=1, **_common(call))
     return np.asarray(made.frames[0], np.float32)
 
 
@@ -245,8 +227,8 @@ def _latte(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN4
     )
 
 
-def _run_latte(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
-    made = pipeline(video_length=FRAMES, clean_caption=False, decode_chunk_size=1, **_common(asked))
+def _run_latte(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    made = pipeline(video_length=FRAMES, clean_caption=False, decode_chunk_size=1, **_common(call))
     return np.asarray(made.frames[0], np.float32)
 
 
@@ -271,42 +253,42 @@ def _t2v_zero(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: A
     )
 
 
-def _run_t2v_zero(pipeline: Any, asked: Asked) -> npt.NDArray[np.float32]:  # noqa: ANN401
-    if asked.steps < 3 or asked.guidance_scale == 1:
+def _run_t2v_zero(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa: ANN401
+    if call.steps < 3 or call.guidance_scale == 1:
         raise RequestError(
-            f"t2v-zero was asked for {asked.steps} steps and guidance {asked.guidance_scale}; it "
+            f"t2v-zero was call for {call.steps} steps and guidance {call.guidance_scale}; it "
             "takes 3 steps or more and a guidance above 1."
         )
     # The steps between which the first frame's latents are moved: 44 and 47 of 50 by default.
-    late = min(round(0.94 * asked.steps), asked.steps - 1)
-    early = min(round(0.88 * asked.steps), late - 1)
+    late = min(round(0.94 * call.steps), call.steps - 1)
+    early = min(round(0.88 * call.steps), late - 1)
     made = pipeline(
-        prompt=asked.prompt,
+        prompt=call.prompt,
         video_length=FRAMES,
-        height=asked.size,
-        width=asked.size,
-        num_inference_steps=asked.steps,
-        guidance_scale=asked.guidance_scale,
-        generator=asked.random,
+        height=call.size,
+        width=call.size,
+        num_inference_steps=call.steps,
+        guidance_scale=call.guidance_scale,
+        generator=call.random,
         t0=early,
         t1=late,
-        callback=lambda step, _, latents: asked.watch(step, latents),
+        callback=lambda step, _, latents: call.watch(step, latents),
     )
     return np.asarray(made.images, np.float32)
 
 
-def _common(asked: Asked) -> dict[str, Any]:
+def _common(call: Call) -> dict[str, Any]:
     def watch(_: object, step: int, __: object, values: dict[str, torch.Tensor]) -> dict[str, Any]:
-        asked.watch(step, values["latents"])
+        call.watch(step, values["latents"])
         return values
 
     return {
-        "prompt": asked.prompt,
-        "height": asked.size,
-        "width": asked.size,
-        "num_inference_steps": asked.steps,
-        "guidance_scale": asked.guidance_scale,
-        "generator": asked.random,
+        "prompt": call.prompt,
+        "height": call.size,
+        "width": call.size,
+        "num_inference_steps": call.steps,
+        "guidance_scale": call.guidance_scale,
+        "generator": call.random,
         "output_type": "np",
         "callback_on_step_end": watch,
     }

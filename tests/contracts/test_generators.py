@@ -1,11 +1,13 @@
 """What every generator must do, over the table; one without weights must say what brings them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from finephys.errors import RequestError, StoppedError, WeightsMissingError
 from finephys.framing import frame_body
-from finephys.generator.protocol import GENERATORS, VideoGenerator, load_generator
+from finephys.generator.protocol import GENERATORS, Sampling, VideoGenerator, load_generator
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES
 from finephys.types import LimbHeatmaps, Request, VideoClip
@@ -31,8 +33,12 @@ def stick_figure(generator: VideoGenerator) -> LimbHeatmaps | VideoClip:
     return generator.draw(pose, frame_body(pose))
 
 
+def red(generator: VideoGenerator, seed: int) -> Sampling:
+    return Sampling(stick_figure(generator), "A red leotard.", seed, 2, 1.0, 8.0)
+
+
 def clips(generator: VideoGenerator, seed: int = 3) -> list[VideoClip]:
-    return list(generator.denoise(stick_figure(generator), "A red leotard.", seed, 2, 1.0, 8.0))
+    return list(generator.denoise(red(generator, seed)))
 
 
 def test_frames_size_and_count(generator: VideoGenerator) -> None:
@@ -50,14 +56,13 @@ def test_same_seed_same_frames(generator: VideoGenerator) -> None:
 
 def test_without_motion_modules_the_clip_is_another(generator: VideoGenerator) -> None:
     """Catches a generator that does not obey `motion`."""
-    asked = (stick_figure(generator), "A red leotard.", 3, 2, 1.0, 8.0)
-    still = list(generator.denoise(*asked, motion=False))
+    still = list(generator.denoise(replace(red(generator, 3), motion=False)))
     assert not np.array_equal(still[-1].frames, clips(generator)[-1].frames)
 
 
 def test_stop_ends_it(generator: VideoGenerator) -> None:
     with pytest.raises(StoppedError):
-        list(generator.denoise(None, "", 0, 2, 1.0, 8.0, stop=lambda: True))
+        list(generator.denoise(Sampling(None, "", 0, 2, 1.0, 8.0, stop=lambda: True)))
 
 
 def test_defaults_are_accepted(generator: VideoGenerator) -> None:
@@ -69,7 +74,7 @@ def test_defaults_are_accepted(generator: VideoGenerator) -> None:
 
 def test_impossible_steps_are_refused(generator: VideoGenerator) -> None:
     with pytest.raises(RequestError):
-        list(generator.denoise(None, "", 0, 0, 1.0, 8.0))
+        list(generator.denoise(Sampling(None, "", 0, 0, 1.0, 8.0)))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -17,6 +17,7 @@ from finephys.fetch_sources import Folder
 from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator
+from finephys.generator.protocol import Sampling
 from finephys.motion.simulation import simulate
 from finephys.observe import simulated
 from finephys.training import adaptation, stages
@@ -79,7 +80,7 @@ def test_stage_one_then_four_make_weights_that_generate(
     made = Generator.load("sd15")
     pose = simulated(Request(action=12)).detected
     drawn = made.draw(pose, frame_body(pose))
-    clip = list(made.denoise(drawn, "a person", 1, 2, 1.5, 8.0))[-1]
+    clip = list(made.denoise(Sampling(drawn, "a person", 1, 2, 1.5, 8.0)))[-1]
     assert clip.frames.shape == (16, 64, 64, 3)
 
 

@@ -39,7 +39,7 @@ from finephys.generator.adaptation import (
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.memory import GpuMemoryError, Memory, memory_within
 from finephys.generator.network import VideoNetwork
-from finephys.generator.protocol import load_generator
+from finephys.generator.protocol import Sampling, load_generator
 from finephys.generator.text import TextFeatures
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES, LIMBS
@@ -329,7 +329,7 @@ def clip(generator: Generator, **changed: object) -> np.ndarray:
     pose = simulated(Request(action=12)).detected
     drawn = generator.draw(pose, frame_body(pose))
     asked = {"prompt": "a person", "seed": 5, "steps": 2, "guidance_scale": 2.0, "fps": 8.0}
-    return list(generator.denoise(drawn, **asked | changed))[-1].frames  # type: ignore[arg-type]
+    return list(generator.denoise(Sampling(drawn, **asked | changed)))[-1].frames  # type: ignore[arg-type]
 
 
 def test_saved_and_loaded_make_the_same_video(shelf: Path, hub: Path) -> None:

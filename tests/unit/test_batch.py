@@ -14,6 +14,7 @@ from finephys import batch
 from finephys.batch import Grid, Share, names, numbers, run_batch, share_from_environment
 from finephys.errors import NoPersonError, RequestError, StoppedError
 from finephys.files import sha256
+from finephys.generator.protocol import Sampling
 from finephys.manifest import BatchError, append, merge, read_manifest
 from finephys.methods import METHODS
 from finephys.pipeline import Pipeline
@@ -58,15 +59,12 @@ class KnownPoses(Pipeline):
         level = int(abs(pose.xy).sum()) % 200 + 20
         return VideoClip(np.full((16, 16, 16, 3), level, np.uint8), 8.0)
 
-    def denoise(
-        self, guide: Any, prompt: str, seed: int, steps: int, scale: float, fps: float,
-        stop: Any, motion: bool,
-    ) -> Iterator[VideoClip]:  # fmt: skip
+    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
         self.generated += 1
-        level = 5 if guide is None else int(guide.frames[0, 0, 0, 0])
+        level = 5 if asked.guide is None else int(asked.guide.frames[0, 0, 0, 0])
         frames = np.full((16, 16, 16, 3), level, np.uint8)
-        frames[:, :4, :4] = 90 * motion
-        yield VideoClip(frames, fps)
+        frames[:, :4, :4] = 90 * asked.motion
+        yield VideoClip(frames, asked.fps)
 
 
 @pytest.fixture(autouse=True)

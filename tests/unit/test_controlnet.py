@@ -25,7 +25,7 @@ from finephys.framing import frame_body
 from finephys.generator import memory
 from finephys.generator.controlnet import PoseVideoGenerator
 from finephys.generator.memory import GpuMemoryError, Memory, memory_guard, memory_within
-from finephys.generator.protocol import load_generator, weights_file
+from finephys.generator.protocol import Sampling, load_generator, weights_file
 from finephys.generator.text import encode_text, tokenize
 from finephys.observe import simulated
 from finephys.pipeline import Pipeline
@@ -139,7 +139,7 @@ def poses(generator: PoseVideoGenerator, action: int = 12) -> VideoClip:
 
 def run(generator: PoseVideoGenerator, guide: VideoClip | None, **changed: Any) -> np.ndarray:
     asked = {"prompt": "a person", "seed": 5, "steps": 2, "guidance_scale": 2.0, "fps": 8.0}
-    return list(generator.denoise(guide, **asked | changed))[-1].frames  # type: ignore[arg-type]
+    return list(generator.denoise(Sampling(guide, **asked | changed)))[-1].frames  # type: ignore[arg-type]
 
 
 def test_a_clip_follows_everything_that_is_asked(generator: PoseVideoGenerator) -> None:
@@ -281,7 +281,7 @@ def test_each_step_is_previewed_without_the_decoder(generator: PoseVideoGenerato
     hook = generator._network.autoencoder.vae.decoder.register_forward_hook(
         lambda *_: calls.append(1)
     )
-    clips = list(generator.denoise(poses(generator), "", 1, 3, 1.0, 8.0))
+    clips = list(generator.denoise(Sampling(poses(generator), "", 1, 3, 1.0, 8.0)))
     hook.remove()
     assert len(clips) == 3
     assert len(calls) == FRAMES
@@ -293,13 +293,13 @@ def test_stop_wrong_guides_and_long_prompts(
     generator: PoseVideoGenerator, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(StoppedError):
-        list(generator.denoise(None, "", 0, 2, 1.0, 8.0, stop=lambda: True))
+        list(generator.denoise(Sampling(None, "", 0, 2, 1.0, 8.0, stop=lambda: True)))
     heatmaps = LimbHeatmaps((np.zeros((FRAMES, len(LIMBS), 8, 8), np.float32),))
     with pytest.raises(RequestError, match="pictures of poses"):
-        list(generator.denoise(heatmaps, "", 0, 2, 1.0, 8.0))
+        list(generator.denoise(Sampling(heatmaps, "", 0, 2, 1.0, 8.0)))
     small = VideoClip(np.zeros((FRAMES, 32, 32, 3), np.uint8), 8.0)
     with pytest.raises(RequestError, match="64 x 64"):
-        list(generator.denoise(small, "", 0, 2, 1.0, 8.0))
+        list(generator.denoise(Sampling(small, "", 0, 2, 1.0, 8.0)))
     long = "a person " * 40
     assert (generator.cut_prompt(long) or "").strip() in long
     run(generator, None, prompt=long, steps=1)

@@ -18,6 +18,7 @@ from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.memory import GpuMemoryError
 from finephys.generator.network import VideoNetwork
+from finephys.generator.protocol import Sampling
 from finephys.generator.sampling import (
     Condition,
     denoise_latents,
@@ -94,7 +95,7 @@ def final(clips: Iterator[np.ndarray]) -> np.ndarray:
 
 def run(generator: Generator, guide: LimbHeatmaps | None, **changed: object) -> np.ndarray:
     asked = {"prompt": "a person", "seed": 5, "steps": 2, "guidance_scale": 1.5, "fps": 8.0}
-    return final(generator.denoise(guide, **asked | changed)).frames  # type: ignore[arg-type]
+    return final(generator.denoise(Sampling(guide, **asked | changed))).frames  # type: ignore[arg-type]
 
 
 def inputs(config: GeneratorConfig, frames: int = 3) -> tuple[torch.Tensor, ...]:
@@ -225,7 +226,7 @@ def test_frames_share_the_asked_part_of_their_noise() -> None:
 
 
 def test_each_step_gives_a_clip_and_the_last_is_the_result(generator: Generator) -> None:
-    clips = list(generator.denoise(heatmaps(), "a person", 1, 3, 1.0, 12.5))
+    clips = list(generator.denoise(Sampling(heatmaps(), "a person", 1, 3, 1.0, 12.5)))
     assert len(clips) == 3
     for clip in clips:
         assert clip.frames.shape == (FRAMES, 32, 32, 3)
@@ -256,7 +257,8 @@ def test_without_motion_frames_are_alone_and_the_next_clip_moves_again(
     plain = run(generator, heatmaps())
     still = run(generator, heatmaps(), motion=False)
     assert not np.array_equal(plain, still)
-    abandoned = generator.denoise(heatmaps(), "a person", 5, 3, 1.0, 8.0, motion=False)
+    asked = Sampling(heatmaps(), "a person", 5, 3, 1.0, 8.0, motion=False)
+    abandoned = generator.denoise(asked)
     next(abandoned)
     abandoned.close()
     assert np.array_equal(run(generator, heatmaps()), plain)
@@ -323,9 +325,8 @@ def test_guidance_one_asks_the_network_once_a_step(tokenizer: object) -> None:
 @pytest.mark.parametrize("after", [0, 2])
 def test_stop_is_obeyed_before_the_next_step(generator: Generator, after: int) -> None:
     clips: list[object] = []
-    denoising = generator.denoise(
-        heatmaps(), "a person", 1, 5, 1.0, 8.0, stop=lambda: len(clips) >= after
-    )
+    asked = Sampling(heatmaps(), "a person", 1, 5, 1.0, 8.0, stop=lambda: len(clips) >= after)
+    denoising = generator.denoise(asked)
     with pytest.raises(StoppedError, match=f"{after} of 5"):
         clips.extend(denoising) if after == 0 else [clips.append(clip) for clip in denoising]
     assert len(clips) == after

@@ -8,7 +8,7 @@ import pytest
 from finephys.checkpoints import ROOT_VARIABLE
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
 from finephys.generator.imported import ImportedVideos, ImportRefusedError, import_videos
-from finephys.generator.protocol import load_generator, weights_file
+from finephys.generator.protocol import Sampling, load_generator, weights_file
 from finephys.generator.systems import INDEX, SYSTEMS, import_folder
 from finephys.skeleton import FRAMES
 from finephys.types import VideoClip
@@ -36,7 +36,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def taken(action: int | None, seed: int) -> VideoClip:
     videos = load_generator(NAME)
     assert isinstance(videos, ImportedVideos)
-    return next(iter(videos.of_class(action).denoise(None, "", seed, 1, 1.0, 30.0)))
+    return next(iter(videos.of_class(action).denoise(Sampling(None, "", seed, 1, 1.0, 30.0))))
 
 
 def test_class_and_seed_choose_the_video(source: Path) -> None:
@@ -126,7 +126,7 @@ def test_nothing_steps_in_for_what_is_missing_or_changed(source: Path) -> None:
 def test_stop_comes_before_reading(source: Path) -> None:
     import_videos(NAME, source)
     with pytest.raises(StoppedError):
-        next(load_generator(NAME).denoise(None, "", 0, 1, 1.0, 8.0, stop=lambda: True))
+        next(load_generator(NAME).denoise(Sampling(None, "", 0, 1, 1.0, 8.0, stop=lambda: True)))
 
 
 def test_every_imported_system_loads_its_own_videos(source: Path) -> None:

@@ -19,7 +19,7 @@ from finephys.fetch_parts import FETCHABLE, LATTE, wanted_files
 from finephys.fetch_sources import Folder
 from finephys.framing import frame_body
 from finephys.generator.memory import GpuMemoryError
-from finephys.generator.protocol import load_generator, weights_file
+from finephys.generator.protocol import Sampling, load_generator, weights_file
 from finephys.generator.public_pipelines import KINDS, PublicPipeline
 from finephys.generator.systems import SYSTEMS
 from finephys.observe import simulated
@@ -105,7 +105,7 @@ def system(request: pytest.FixtureRequest, weights: Path) -> PublicPipeline:
 def run(system: PublicPipeline, **changed: Any) -> np.ndarray:
     asked = {"guide": None, "prompt": "a person jumps", "seed": 5, "steps": 4}
     asked |= {"guidance_scale": 4.0, "fps": 8.0}
-    made = list(system.denoise(**asked | changed))
+    made = list(system.denoise(Sampling(**asked | changed)))
     assert len(made) == 1
     assert made[0].fps == 8.0
     return made[0].frames
