@@ -20,9 +20,10 @@ import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as app.py and the command line have it
 
+from finephys.batches import PoseWindows
 from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES
-from finephys.types import PoseWindows, Request, Result, Stage
+from finephys.types import Request, Result, Stage
 
 ROOT = Path(__file__).resolve().parent.parent
 PERSON = ROOT.parent / "shared" / "clips" / "runner_gym_hall.mp4"

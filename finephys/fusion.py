@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from finephys.types import BodyWindows, Float, MotionWindows
+from finephys.batches import BodyWindows, MotionWindows
+from finephys.types import Float
 
 Fusion = Callable[[BodyWindows, MotionWindows], BodyWindows]
 

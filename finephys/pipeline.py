@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from finephys.batches import BodyWindows, MotionWindows, PoseWindows
 from finephys.config import CONFIGS
 from finephys.errors import RequestError
 from finephys.framing import Framing, frame_body
@@ -24,15 +25,12 @@ from finephys.observe import observed, read_clip, resolve_prompt, simulated, tra
 from finephys.run import Run
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import (
-    BodyWindows,
     CameraMotion,
     Float,
     Guide,
-    MotionWindows,
     Pose2D,
     Pose3D,
     Poses,
-    PoseWindows,
     Request,
     Result,
     Stage,

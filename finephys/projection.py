@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.batches import BodyWindows, PoseWindows
 from finephys.checkpoints import checkpoint_path, load_module
 from finephys.skeleton import JOINTS, limb_lengths
-from finephys.types import BodyWindows, Float, PoseWindows
+from finephys.types import Float
 from finephys.windows import (
     confidence_of,
     fill_missing,

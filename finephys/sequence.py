@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
+from finephys.batches import PoseWindows
 from finephys.errors import RequestError
 from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import Float, PoseWindows
+from finephys.types import Float
 
 HOP = FRAMES // 2
 """Frames between the beginnings of windows."""

@@ -21,7 +21,9 @@ Bytes = npt.NDArray[np.uint8]
 _J = len(JOINTS)
 
 
-def _check(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
+def check_array(
+    name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type
+) -> None:
     """Raise RequestError unless dtype and shape (None: any length) fit and all is finite."""
     fits = len(array.shape) == len(shape) and all(
         want is None or want == got for want, got in zip(shape, array.shape, strict=True)
@@ -57,9 +59,9 @@ class VideoClip:
     to_file: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
-        _check("frames", self.frames, (None, None, None, 3), np.uint8)
+        check_array("frames", self.frames, (None, None, None, 3), np.uint8)
         if self.frame_times is not None:
-            _check("frame_times", self.frame_times, (len(self.frames),), np.float32)
+            check_array("frame_times", self.frame_times, (len(self.frames),), np.float32)
         if not len(self.frames) or not 0 < self.fps < float("inf"):
             raise RequestError(
                 f"a clip has {len(self.frames)} frames at {self.fps} fps; at least one frame and a "
@@ -96,9 +98,9 @@ class Pose2D:
     source: str = ""
 
     def __post_init__(self) -> None:
-        _check("xy", self.xy, (FRAMES, _J, 2), np.float32)
-        _check("score", self.score, (FRAMES, _J), np.float32)
-        _check("interpolated", self.interpolated, (FRAMES,), np.bool_)
+        check_array("xy", self.xy, (FRAMES, _J, 2), np.float32)
+        check_array("score", self.score, (FRAMES, _J), np.float32)
+        check_array("interpolated", self.interpolated, (FRAMES,), np.bool_)
         if self.score.min() < 0 or self.score.max() > 1:
             raise RequestError(
                 f"score runs from {self.score.min():.3g} to {self.score.max():.3g}; "
@@ -121,8 +123,8 @@ class Pose3D:
     mode: str = ""
 
     def __post_init__(self) -> None:
-        _check("xyz", self.xyz, (FRAMES, _J, 3), np.float32)
-        _check("root", self.root, (FRAMES, 3), np.float32)
+        check_array("xyz", self.xyz, (FRAMES, _J, 3), np.float32)
+        check_array("root", self.root, (FRAMES, 3), np.float32)
 
 
 MOTION_ARRAYS: dict[str, tuple[int | None, ...]] = {
@@ -175,9 +177,9 @@ class Motion:
 
     def __post_init__(self) -> None:
         for name, shape in MOTION_ARRAYS.items():
-            _check(name, getattr(self, name), shape, np.float32)
+            check_array(name, getattr(self, name), shape, np.float32)
         if self.mass_matrix is not None:
-            _check("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
+            check_array("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
 
 
 @dataclass(frozen=True)
@@ -196,101 +198,7 @@ class CameraMotion:
     note: str
 
     def __post_init__(self) -> None:
-        _check("to_first", self.to_first, (FRAMES, 3, 3), np.float64)
-
-
-@dataclass(frozen=True)
-class PoseWindows:
-    """A batch of 2D windows with what lifting them needs.
-
-    Attributes:
-        xy: float32 (N, F, J, 2) pixels, camera motion removed.
-        score: float32 (N, F, J) in [0, 1].
-        size: (width, height) of the image in pixels.
-        dt: float32 (N,) seconds of real time between frames.
-        body_height: metres.
-        ballistic: float32 (N,), 1 where the root path is that of a still camera, else 0.
-    """
-
-    xy: Float
-    score: Float
-    size: tuple[int, int]
-    dt: Float
-    body_height: float
-    ballistic: Float
-
-    def __post_init__(self) -> None:
-        count = len(self.xy)
-        _check("xy", self.xy, (count, FRAMES, _J, 2), np.float32)
-        _check("score", self.score, (count, FRAMES, _J), np.float32)
-        _check("dt", self.dt, (count,), np.float32)
-        _check("ballistic", self.ballistic, (count,), np.float32)
-        if count and not (self.dt > 0).all():
-            raise RequestError(f"dt has {self.dt.min()} s; time between frames must be positive.")
-        if min(self.size) < 1:
-            raise RequestError(f"size is {self.size}; width and height must be at least 1 pixel.")
-        if count and (self.score.min() < 0 or self.score.max() > 1):
-            raise RequestError(
-                f"score runs from {self.score.min():.3g} to {self.score.max():.3g}; "
-                "it must lie in [0, 1]."
-            )
-        if not 0.3 <= self.body_height <= 3.0:
-            raise RequestError(
-                f"body height is {self.body_height} m; give a height between 0.3 and 3 m."
-            )
-
-
-@dataclass(frozen=True)
-class BodyWindows:
-    """A batch of 3D windows in camera axes; one item of it is a Pose3D.
-
-    Attributes:
-        xyz: float32 (N, F, J, 3) metres, relative to the pelvis of the same frame.
-        root: float32 (N, F, 3) metres, path of the pelvis relative to the window's first frame.
-    """
-
-    xyz: Float
-    root: Float
-
-    def __post_init__(self) -> None:
-        _check("xyz", self.xyz, (len(self.xyz), FRAMES, _J, 3), np.float32)
-        _check("root", self.root, (len(self.xyz), FRAMES, 3), np.float32)
-
-    def item(self, index: int, mode: str) -> Pose3D:
-        """Window `index` as a Pose3D made by `mode`."""
-        return Pose3D(self.xyz[index], self.root[index], mode)
-
-
-@dataclass(frozen=True)
-class MotionWindows:
-    """A batch of what PhysNet says; one item of it is a Motion, whose fields these are.
-
-    Attributes:
-        forward: see Motion.
-        backward: see Motion.
-        combined: see Motion.
-        arrays: MOTION_ARRAYS by name, each float32 with N in front.
-        mass_matrix: float32 (N, F, 3J, 3J) or None.
-        dynamics: name of the dynamics used.
-    """
-
-    forward: BodyWindows
-    backward: BodyWindows
-    combined: BodyWindows
-    arrays: dict[str, Float]
-    mass_matrix: Float | None
-    dynamics: str
-
-    def item(self, index: int) -> Motion:
-        """Window `index` as a Motion."""
-        return Motion(
-            forward=self.forward.item(index, f"{self.dynamics}, forward"),
-            backward=self.backward.item(index, f"{self.dynamics}, backward"),
-            combined=self.combined.item(index, self.dynamics),
-            mass_matrix=None if self.mass_matrix is None else self.mass_matrix[index],
-            dynamics=self.dynamics,
-            **{name: values[index] for name, values in self.arrays.items()},
-        )
+        check_array("to_first", self.to_first, (FRAMES, 3, 3), np.float64)
 
 
 @dataclass(frozen=True)
@@ -305,7 +213,9 @@ class LimbHeatmaps:
 
     def __post_init__(self) -> None:
         for index, level in enumerate(self.levels):
-            _check(f"heatmap level {index}", level, (FRAMES, len(LIMBS), None, None), np.float32)
+            check_array(
+                f"heatmap level {index}", level, (FRAMES, len(LIMBS), None, None), np.float32
+            )
 
 
 Guide = LimbHeatmaps | VideoClip
@@ -331,8 +241,8 @@ class WorldMotion:
     source: str
 
     def __post_init__(self) -> None:
-        _check("joints", self.joints, (None, _J, 3), np.float32)
-        _check("flight", self.flight, (len(self.joints),), np.bool_)
+        check_array("joints", self.joints, (None, _J, 3), np.float32)
+        check_array("flight", self.flight, (len(self.joints),), np.bool_)
 
 
 @dataclass(frozen=True)

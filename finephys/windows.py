@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from finephys.types import PoseWindows
+from finephys.batches import PoseWindows
 
 TRUSTED_SCORE = 0.06
 """Scores up to this say that a joint was not found. Design choice: mediapipe's visibility of

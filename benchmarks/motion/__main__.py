@@ -32,6 +32,7 @@ from benchmarks.motion.windows import (
     training_windows,
     unseen,
 )
+from finephys.batches import BodyWindows
 from finephys.checkpoints import ROOT_VARIABLE, checkpoint_path, read_config
 from finephys.data.detections import NOISE_LEVELS
 from finephys.data.pose_windows import PoseBatch
@@ -40,7 +41,7 @@ from finephys.lifting import Lifter
 from finephys.physics import PhysNet
 from finephys.projection import Projection
 from finephys.training.stages import DEFAULT_LIBRARY
-from finephys.types import BodyWindows, Float
+from finephys.types import Float
 
 Values = npt.NDArray[np.float64]
 ACROBATIC = ("jump", "acro")

@@ -4,9 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from finephys.anthropometry import center_of_mass_weights
+from finephys.batches import BodyWindows
 from finephys.data.pose_windows import TRUSTED, PoseBatch
 from finephys.skeleton import limb_lengths
-from finephys.types import BodyWindows, Bool, Float
+from finephys.types import Bool, Float
 
 Values = npt.NDArray[np.float64]
 

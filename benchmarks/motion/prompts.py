@@ -22,6 +22,7 @@ from benchmarks.motion.__main__ import by_clip, ratio
 from benchmarks.motion.folds import split
 from benchmarks.motion.train import RUNS, tier_name
 from benchmarks.motion.windows import draw, unseen
+from finephys.batches import BodyWindows
 from finephys.checkpoints import ROOT_VARIABLE
 from finephys.data.detections import NOISE_LEVELS
 from finephys.data.pose_windows import PoseBatch
@@ -31,7 +32,6 @@ from finephys.lifting.lifter import metres_per_unit
 from finephys.lifting.network import LiftingNetwork
 from finephys.lifting.prompts import Pair
 from finephys.training.stages import DEFAULT_LIBRARY
-from finephys.types import BodyWindows
 
 Prompt = Callable[[LiftingNetwork, LiftingInputs, Tensor], Pair | None]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.motion.folds import split
 from benchmarks.motion.smoothers import Smoother
+from finephys.batches import BodyWindows
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
 from finephys.data.variation import PLAIN
 from finephys.lifting.inputs import LiftingInputs, normalise
@@ -26,7 +27,6 @@ from finephys.skeleton import FRAMES, JOINTS
 from finephys.training.lifting import lifting_losses, lifting_target
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import tensors_of
-from finephys.types import BodyWindows
 
 FOLDER = Path(__file__).parent / "reference"
 """Frozen weights, one file a split, half precision."""

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from finephys.actions import ACTIONS
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.batches import BodyWindows, PoseWindows
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
 from finephys.lifting.inputs import normalise
 from finephys.lifting.network import LiftingNetwork, LiftingSize
 from finephys.skeleton import LIMBS
-from finephys.types import BodyWindows, Float, PoseWindows
+from finephys.types import Float
 from finephys.windows import window_tensors
 
 CHUNK = 64

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.batches import BodyWindows, MotionWindows, PoseWindows
 from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
 from finephys.physics.dynamics import angular_momentum, joint_masses
 from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, solve_path
 from finephys.physics.smoothing import pass_backward, pass_forward
 from finephys.skeleton import limb_lengths
-from finephys.types import MOTION_ARRAYS, BodyWindows, Float, MotionWindows, PoseWindows
+from finephys.types import MOTION_ARRAYS, Float
 from finephys.windows import (
     confidence_of,
     fill_missing,

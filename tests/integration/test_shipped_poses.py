@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from finephys.batches import BodyWindows, PoseWindows
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
 from finephys.fusion import DEFAULT_FUSION, FUSIONS
 from finephys.lifting import Lifter
@@ -16,7 +17,6 @@ from finephys.physics import PhysNet
 from finephys.physics.dynamics import DYNAMICS
 from finephys.projection import Projection
 from finephys.skeleton import limb_lengths
-from finephys.types import BodyWindows, PoseWindows
 
 Values = npt.NDArray[np.floating]
 

@@ -9,6 +9,7 @@ from finephys.anthropometry import (
     center_of_mass_weights,
     consistent_mass_matrix,
 )
+from finephys.batches import PoseWindows
 from finephys.errors import RequestError
 from finephys.skeleton import (
     JOINT,
@@ -20,7 +21,7 @@ from finephys.skeleton import (
     from_coco,
     limb_lengths,
 )
-from finephys.types import Pose2D, Pose3D, PoseWindows, Request, VideoClip
+from finephys.types import Pose2D, Pose3D, Request, VideoClip
 
 
 def test_mirror_table_swaps_sides_of_the_same_joint() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.batches import BodyWindows, PoseWindows
 from finephys.checkpoints import ROOT_VARIABLE, save_module
 from finephys.errors import RequestError, WeightsError
 from finephys.fusion import DEFAULT_FUSION, FUSIONS
@@ -20,7 +21,7 @@ from finephys.physics.dynamics import DYNAMICS
 from finephys.physics.network import PhysBank
 from finephys.projection import Projection, ProjectionNetwork
 from finephys.skeleton import FRAMES, JOINTS, MIRROR, limb_lengths
-from finephys.types import BodyWindows, PoseWindows, Request
+from finephys.types import Request
 
 J = len(JOINTS)
 
