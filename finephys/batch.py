@@ -358,7 +358,9 @@ def _same_system(row: Row, pipeline: "Pipeline") -> bool:
 
 
 def _write_captions(grid: Grid) -> None:
-    """Label and text of all classes, as YAML (of which JSON is a part)."""
+    """Label and text of all classes, as YAML (of which JSON is a part), unless people edited it."""
+    if (grid.out / CAPTIONS).is_file():
+        return
     captions = {str(each.id): {"label": each.label, "text": each.caption} for each in ACTIONS}
     with whole_file(grid.out / CAPTIONS) as partial:
         partial.write_text(json.dumps(captions, indent=1) + "\n", encoding="utf-8")

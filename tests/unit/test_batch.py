@@ -168,7 +168,7 @@ def test_a_line_cut_off_by_a_crash_costs_one_video(tmp_path: Path) -> None:
 def test_other_settings_do_not_mix(tmp_path: Path) -> None:
     """Catches a folder of videos by two sets of weights, or of two numbers of steps.
 
-    A grid that is refused leaves the captions, which people edit, as they are.
+    The captions, which people edit, stay as they are.
     """
     run_batch(grid(tmp_path, methods=("ours",)), KnownPoses(), quiet)
     (tmp_path / "captions.yaml").write_text("edited")
@@ -184,6 +184,7 @@ def test_other_settings_do_not_mix(tmp_path: Path) -> None:
     assert (tmp_path / "captions.yaml").read_text() == "edited"
     rows = run_batch(grid(tmp_path, methods=("ours",), again=True), other, quiet)
     assert {row["settings"]["checkpoints"]["generator"] for row in rows} == {"1" * 64}
+    assert (tmp_path / "captions.yaml").read_text() == "edited"
     run_batch(grid(tmp_path, methods=("text",)), other, quiet)  # all belong together again
 
 
