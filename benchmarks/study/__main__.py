@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.study import dropouts, forged, kills, load, page, site, trouble
+from benchmarks.study import dropouts, forged, kills, load, page, recovery, site, trouble
 from benchmarks.study.made import open_study, row, study_server
 
 
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--raters", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--studies", type=int, default=25)
     parts: dict[str, Callable[[argparse.Namespace], None]] = {
         "start": lambda _: start(),
         "site": lambda _: site.measure(),
@@ -47,6 +48,7 @@ def main() -> None:
         "page": lambda _: page.measure(),
         "dropouts": lambda _: dropouts.measure(),
         "forged": lambda _: forged.measure(),
+        "recovery": lambda given: recovery.measure(given.studies),
     }
     parser.epilog = f"NAME is one of {', '.join(parts)}"
     given = parser.parse_args()
