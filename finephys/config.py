@@ -20,6 +20,7 @@ class GeneratorConfig:
         heatmap_detail: heatmap cells per latent cell, along one side.
         guidance_channels: skeleton features concatenated to the latent; 0: none are.
         skeleton_channels: width of the skeleton encoder per scale.
+        painter_channels: width of the painter per scale, whole pixels first; empty: there is none.
         text_width: width of the CLIP text encoder, also what cross-attention reads.
         text_layers: layers of the text encoder.
         text_heads: attention heads of the text encoder.
@@ -48,6 +49,7 @@ class GeneratorConfig:
     heatmap_detail: int
     guidance_channels: int
     skeleton_channels: tuple[int, ...]
+    painter_channels: tuple[int, ...]
     text_width: int
     text_layers: int
     text_heads: int
@@ -85,6 +87,7 @@ TINY_GENERATOR = GeneratorConfig(
     heatmap_detail=4,
     guidance_channels=32,
     skeleton_channels=(96, 80, 80),
+    painter_channels=(24, 48, 64),
     text_width=96,
     text_layers=2,
     text_heads=4,
@@ -113,6 +116,7 @@ SD15_GENERATOR = GeneratorConfig(
     heatmap_detail=1,
     guidance_channels=0,
     skeleton_channels=(64, 128, 256, 256),
+    painter_channels=(),
     text_width=768,
     text_layers=12,
     text_heads=12,

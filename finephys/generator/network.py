@@ -1,7 +1,7 @@
-"""Everything of a generator that has weights: text encoder, skeleton encoder, video U-Net, VAE."""
+"""All of a generator that has weights: text and skeleton encoder, painter, video U-Net, VAE."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from finephys.generator.autoencoder import (
     PixelAutoencoder,
     make_autoencoder,
 )
+from finephys.generator.painter import Painter
 from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
 from finephys.generator.text import TextFeatures, encode_text, make_text_model
 from finephys.skeleton import FRAMES
@@ -30,7 +31,7 @@ def make_unet(config: GeneratorConfig) -> UNetMotionModel:
     unet = UNetMotionModel(
         sample_size=config.size // config.patch,
         in_channels=config.latent_channels + config.guidance_channels,
-        out_channels=config.latent_channels,
+        out_channels=config.latent_channels * (2 if config.painter_channels else 1),
         down_block_types=tuple(down),
         up_block_types=tuple(up),
         block_out_channels=config.channels,
@@ -114,19 +115,30 @@ class VideoNetwork(nn.Module):
         self.text_encoder = base.text_encoder if base else make_text_model(config, end_token)
         self.skeleton_encoder = SkeletonEncoder(config)
         self.unet = base.unet if base else make_unet(config)
+        self.painter = Painter(config) if config.painter_channels else None
 
     def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
         """Features of tokenised prompts, (B, T) ids and mask."""
         return encode_text(self.text_encoder, ids, mask)
 
-    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
-        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first, and B prompts."""
+    def encode_skeleton(
+        self, heatmaps: list[torch.Tensor], text: TextFeatures, painter_learns: bool = True
+    ) -> Guidance:
+        """Features of heatmaps and prompts.
+
+        Args:
+            heatmaps: one (B, F, L, h, w) per scale, finest first.
+            text: features of B prompts.
+            painter_learns: whether gradients reach the painter.
+        """
         dtype = self.skeleton_encoder.middle.weight.dtype
-        guidance: Guidance = self.skeleton_encoder(
-            [level.flatten(0, 1).to(dtype) for level in heatmaps],
-            text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0),
-        )
-        return guidance
+        levels = [level.flatten(0, 1).to(dtype) for level in heatmaps]
+        whole = text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        guidance: Guidance = self.skeleton_encoder(levels, whole)
+        if self.painter is None:
+            return guidance
+        with nullcontext() if painter_learns else torch.no_grad():
+            return guidance._replace(figure=self.painter(levels[0], whole))
 
     def forward(
         self,
@@ -164,6 +176,10 @@ class VideoNetwork(nn.Module):
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=tokens.repeat_interleave(frames, 0), **added
         ).sample
+        if self.painter is not None:
+            behind, light = predicted.chunk(2, 1)
+            figure = None if guidance is None else guidance.figure
+            predicted = figure.over(behind, light, self.config.patch) if figure else behind
         return predicted.to(given)
 
     def without_motion(self) -> AbstractContextManager[None]:

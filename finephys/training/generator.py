@@ -3,7 +3,9 @@
 Design choices, all found by looking at what the model drew:
 the clean frames are predicted, not the noise; errors on the figure weigh more; single frames are
 trained first and in between, without motion modules, because they cost a third of a clip and show
-sixteen times as many places; text and skeleton are each dropped in a tenth of the clips.
+sixteen times as many places; text and skeleton are each dropped in a tenth of the clips; the
+painter is trained on its own picture of some frames, and what it gives the U-Net is taken as given,
+which costs a third of going through it backwards for all.
 """
 
 import logging
@@ -26,6 +28,7 @@ from finephys.data.rendered import render_dataset
 from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
+from finephys.generator.painter import Figure, Painter
 from finephys.generator.sampling import (
     TIME_STEPS,
     Scheduler,
@@ -44,7 +47,7 @@ from finephys.types import Bool, Bytes, Float, WorldMotion
 logger = logging.getLogger(__name__)
 
 
-GENERATOR_LOOP = LoopSettings(steps=5900, learning_rate=2e-3, save_seconds=240)
+GENERATOR_LOOP = LoopSettings(steps=8000, learning_rate=2e-3, save_seconds=240)
 """Of a new run; the shipped weights' own history stands in their model card."""
 
 TRAINING_CLIPS = 8192
@@ -92,6 +95,7 @@ class GeneratorTraining:
         drop_both: share of clips that lose both.
         one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
+        painted: frames of each batch that the painter is trained on.
         figure_weight: weight of a pixel of the figure; one of the background has 1.
         change_weight: weight of the error in how pixels change from frame to frame.
         joint_noise: standard deviation of the joints' positions, share of the canvas.
@@ -107,7 +111,8 @@ class GeneratorTraining:
     one_sentence: float = 0.3
     drop_skeleton: float = 0.1
     drop_both: float = 0.06
-    figure_weight: float = 10.0
+    painted: int = 8
+    figure_weight: float = 5.0
     change_weight: float = 0.5
     joint_noise: float = 0.004
     low_score: float = 0.2
@@ -117,7 +122,7 @@ class Prepared(NamedTuple):
     """A batch ready for the network; F = 1 for single frames."""
 
     frames: Tensor
-    weight: Tensor
+    figure: Tensor
     heatmaps: list[Tensor]
     prompts: list[str]
 
@@ -128,8 +133,8 @@ def prepare(
     """Mirror, disturb and drop at random, and draw the heatmaps.
 
     Returns:
-        frames (B, F, 3, S, S) in [-1, 1], weight (B, F, 1, S, S), heatmaps per scale
-        (B, F, L, h, h), and prompts.
+        frames (B, F, 3, S, S) in [-1, 1], figure (B, F, 1, S, S) 1 on the body, heatmaps per
+        scale (B, F, L, h, h), and prompts.
     """
     frames = torch.from_numpy(batch.frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
     figure = torch.from_numpy(batch.figure)[:, :, None].float()
@@ -147,7 +152,7 @@ def prepare(
         "" if nothing else _worded(prompt, plan, rng)
         for prompt, nothing in zip(batch.prompts, bare, strict=True)
     ]
-    return Prepared(frames, 1 + (plan.figure_weight - 1) * figure, heatmaps, prompts)
+    return Prepared(frames, figure, heatmaps, prompts)
 
 
 def _disturbed(
@@ -199,16 +204,18 @@ def generator_losses(
     device = next(network.parameters()).device
     batch = Prepared(
         batch.frames.to(device),
-        batch.weight.to(device),
+        batch.figure.to(device),
         [level.to(device) for level in batch.heatmaps],
         batch.prompts,
     )
     with torch.no_grad():
         clean = network.autoencoder.encode(batch.frames.flatten(0, 1))
     clean = _as_clips(clean, length)
-    weight = functional.interpolate(batch.weight.flatten(0, 1), clean.shape[-2:], mode="area")
+    weight = 1 + (plan.figure_weight - 1) * batch.figure.flatten(0, 1)
     if config.autoencoder == "pixels":
-        weight = network.autoencoder.encode(batch.weight.flatten(0, 1).expand(-1, 3, -1, -1))
+        weight = network.autoencoder.encode(weight.expand(-1, 3, -1, -1))
+    else:
+        weight = functional.interpolate(weight, clean.shape[-2:], mode="area")
     weight = _as_clips(weight, length)
     time = draw_times(count, random, plan.late if length == 1 else 0.0).to(device)
     noise = draw_noise(config, tuple(clean.shape), random).to(device)
@@ -216,16 +223,44 @@ def generator_losses(
     noisy = signal_share * clean + noise_share * noise
     ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)
     text = network.encode_text(ids.to(device), mask.to(device))
-    guidance = network.encode_skeleton(batch.heatmaps, text)
+    guidance = network.encode_skeleton(batch.heatmaps, text, painter_learns=False)
     still = network.without_motion() if length == 1 else nullcontext()
     with still:
         error = predict_clean(network, scheduler, noisy, time, text, guidance) - clean
     square = (weight * error**2).sum() / weight.sum()
-    if length == 1:
-        return {"total": square, "still": square.detach()}
-    change = error.diff(dim=2).square().mean()
-    total = square + plan.change_weight * change
-    return {"total": total, "clip": square.detach(), "change": change.detach()}
+    losses = {"total": square, "still" if length == 1 else "clip": square.detach()}
+    if length > 1:
+        losses["change"] = error.diff(dim=2).square().mean()
+        losses["total"] = square + plan.change_weight * losses["change"]
+    if network.painter is not None:
+        losses["paint"] = painter_loss(network.painter, batch, text.whole, plan.painted, random)
+        losses["total"] = losses["total"] + losses["paint"]
+    return losses
+
+
+def painter_loss(
+    painter: Painter, batch: Prepared, text: Tensor, count: int, random: torch.Generator
+) -> Tensor:
+    """How far the painter's figure is from the true one, on `count` random frames of a batch.
+
+    Cross-entropy and Dice of the cover, squared error of the colours on the true figure.
+    """
+    frames, figure, limbs = (
+        pictures.flatten(0, 1) for pictures in (batch.frames, batch.figure, batch.heatmaps[0])
+    )
+    seen = limbs.amax((1, 2, 3)).cpu() > 0
+    chosen = torch.randperm(len(frames), generator=random)
+    chosen = chosen[seen[chosen]][:count]
+    if len(chosen) == 0:
+        return text.new_zeros(())
+    true, body = frames[chosen], figure[chosen]
+    each = text.repeat_interleave(len(frames) // len(text), 0)[chosen]
+    painted: Figure = painter(limbs[chosen], each)
+    share = painted.cover.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(painted.cover, body)
+    dice = 1 - (2 * (share * body).sum() + 1) / (share.sum() + body.sum() + 1)
+    colors = ((painted.colors - true) ** 2 * body).sum() / (3 * body.sum() + 1)
+    return 2 * entropy + 0.3 * dice + colors
 
 
 def _as_clips(cells: Tensor, length: int) -> Tensor:
@@ -308,6 +343,8 @@ def render_training_clips(
 def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
     """Weights of all convolutions and linear layers but the first and last: what Muon trains."""
     edges = {network.unet.conv_in, network.unet.conv_out, *network.skeleton_encoder.readers}
+    if network.painter is not None:
+        edges |= {network.painter.enter, network.painter.leave}
     return [
         parameter
         for module in network.modules()

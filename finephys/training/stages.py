@@ -127,14 +127,15 @@ def _generator(paths: StagePaths) -> None:
 def _rendered(paths: StagePaths) -> Path:
     """Clips at the size of the sd15 tier, rendered beside the checkpoints' runs once."""
     from finephys.config import GENERATORS
-    from finephys.data.rendered import render_dataset
+    from finephys.data.rendered import capture_captions, render_dataset
     from finephys.training.adaptation import ADAPTATION_CLIPS
 
     folder = paths.run.parent / "sd15-rendered"
     data = _pose_data(paths)
     motions = [*data.captured, *data.simulated]
+    captions = capture_captions(_capture(paths), motions)
     size = GENERATORS["sd15"].size
-    render_dataset(motions, ADAPTATION_CLIPS, 3, folder, processes=2, size=size)
+    render_dataset(motions, ADAPTATION_CLIPS, 3, folder, 2, size, captions)
     return folder
 
 
@@ -162,11 +163,12 @@ STAGES: dict[str, Stage] = {
             trains=(
                 "generator.text_encoder",
                 "generator.skeleton_encoder",
+                "generator.painter",
                 "generator.unet",
             ),
             starts_from=(),
             data="renders of CMU motion capture and simulated gymnastics",
-            losses=("still", "clip", "change"),
+            losses=("still", "clip", "change", "paint"),
             function=_generator,
         ),
         Stage(

@@ -61,14 +61,14 @@ def test_stage_one_then_four_make_weights_that_generate(
 ) -> None:
     assert run(monkeypatch, "train", "sd15") == 1
     assert "python -m finephys train sd15-encoder" in capsys.readouterr().err
-    assert run(monkeypatch, "train", "sd15-encoder") == 0
+    assert run(monkeypatch, "train", "sd15-encoder", "--capture", ".") == 0
     first = load_file(shelf / "sd15-encoder.safetensors")
     still = [n for n in first if n.endswith("lora_B.weight") or ".proj_out." in n]
     assert still
     assert not any(first[name].any() for name in still)  # stage 1 leaves the U-Net alone
     assert any(first[n].any() for n in first if n.startswith("skeleton_encoder.skips"))
 
-    assert run(monkeypatch, "train", "sd15") == 0
+    assert run(monkeypatch, "train", "sd15", "--capture", ".") == 0
     second = load_file(shelf / "generator.safetensors")
     assert first.keys() == second.keys()
     for kind in ("lora_B", "motion_modules", "skeleton_encoder"):
@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a state that misses weights or the optimiser, and one that holds the whole base."""
-    clips = stages._rendered(stages.StagePaths(Path("runs/x"), shelf / "x.safetensors", None))
+    clips = stages._rendered(stages.StagePaths(Path("runs/x"), shelf / "x.safetensors", shelf))
     at_once, twice = shelf / "once.safetensors", shelf / "twice.safetensors"
     encoder = shelf / "sd15-encoder.safetensors"
     adaptation.train_encoder(Path("runs/e"), encoder, clips, SHORT)

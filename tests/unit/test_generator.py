@@ -39,6 +39,7 @@ NARROW = replace(
     groups=4,
     heads=2,
     skeleton_channels=(8, 8, 8),
+    painter_channels=(8, 8),
     guidance_channels=4,
     text_width=16,
     text_layers=1,
@@ -54,6 +55,7 @@ NOISE_PREDICTING = replace(  # shaped like SD 1.5, whose U-Net takes no skeleton
     guidance_channels=0,
     heatmap_detail=1,
     skeleton_channels=(8, 8, 8, 8),
+    painter_channels=(),
     pooled_text=False,
     prediction="epsilon",
     zero_terminal_snr=False,
@@ -109,7 +111,11 @@ def inputs(config: GeneratorConfig, frames: int = 3) -> tuple[torch.Tensor, ...]
 # -- the network ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("config", [NARROW, NOISE_PREDICTING], ids=["tiny", "sd15"])
+@pytest.mark.parametrize(
+    "config",
+    [replace(NARROW, painter_channels=()), NOISE_PREDICTING],
+    ids=["tiny without its painter", "sd15"],
+)
 def test_untrained_guidance_equals_the_plain_model(config: GeneratorConfig) -> None:
     network = network_of(config, trained=False)
     noisy, time, text = inputs(config)

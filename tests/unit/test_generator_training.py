@@ -35,9 +35,9 @@ CONFIG = replace(
     channels=(8, 8),
     attention=(False, True),
     groups=4,
-    heatmap_detail=2,
     heads=2,
     skeleton_channels=(8, 8),
+    painter_channels=(8, 8),
     guidance_channels=4,
     text_width=16,
     text_layers=1,
@@ -84,7 +84,7 @@ def test_mirrored_clips_keep_picture_and_skeleton_together() -> None:
     assert 5 < len(mirrored) < 35
     i = mirrored[0]
     torch.testing.assert_close(prepared.frames[i], truth.frames[i].flip(-1))
-    torch.testing.assert_close(prepared.weight[i], truth.weight[i].flip(-1))
+    torch.testing.assert_close(prepared.figure[i], truth.figure[i].flip(-1))
     counterpart = [LIMBS.index((MIRROR[a], MIRROR[b])) for a, b in LIMBS]
     expected = truth.heatmaps[0][i][:, counterpart].flip(-1)  # left limbs drawn as right ones
     torch.testing.assert_close(prepared.heatmaps[0][i], expected, atol=1e-4, rtol=1e-3)
@@ -104,8 +104,7 @@ class FirstHalfRandom(np.random.Generator):
 def test_heatmaps_lie_on_the_figure() -> None:
     prepared = prepare(batch(3), CONFIG, CALM, np.random.default_rng(1))
     seen = prepared.heatmaps[0].amax(2)
-    figure = (prepared.weight[:, :, 0] > 1).float()
-    near = torch.nn.functional.max_pool2d(figure, 4, stride=2, padding=1)
+    near = torch.nn.functional.max_pool2d(prepared.figure[:, :, 0], 3, stride=1, padding=1)
     assert (seen * near).sum() / seen.sum() > 0.75  # x for y, or pixels for shares
 
 
@@ -152,16 +151,16 @@ def test_a_perfect_prediction_costs_nothing_and_the_figure_weighs_more(
         random = torch.Generator().manual_seed(0)
         scheduler = make_scheduler(CONFIG, "dpm++")
         found = generator_losses(network, scheduler, prepared, tokenizer, CALM, random)
-        return found["total"].item()
+        return (found["total"] - found["paint"]).item()
 
-    weight = network.autoencoder.encode(prepared.weight.flatten(0, 1).expand(-1, 3, -1, -1))
-    on_figure = (weight > 1).float().reshape(2, FRAMES, *clean.shape[1:2], *clean.shape[-2:])
+    figure = network.autoencoder.encode(prepared.figure.flatten(0, 1).expand(-1, 3, -1, -1))
+    on_figure = figure.reshape(2, FRAMES, *clean.shape[1:2], *clean.shape[-2:])
     on_figure = on_figure.transpose(1, 2)
     share = on_figure.mean()
-    assert loss(torch.zeros_like(clean)) == 0
-    figure = loss(on_figure / share.sqrt())
+    assert loss(torch.zeros_like(clean)) == pytest.approx(0, abs=1e-6)
+    on = loss(on_figure / share.sqrt())
     ground = loss((1 - on_figure) / (1 - share).sqrt())
-    assert figure == pytest.approx(CALM.figure_weight * ground, rel=0.01)
+    assert on == pytest.approx(CALM.figure_weight * ground, rel=0.01)
 
 
 def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
@@ -173,6 +172,7 @@ def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     train_generator(run, out, tmp_path / "data", settings, plan, CONFIG)
     rows = [eval(line) for line in (run / "log.jsonl").read_text().splitlines()]  # noqa: S307
     assert rows[1]["still"] < 0.7 * rows[0]["still"]  # nothing learned
+    assert rows[2]["paint"] < 0.8 * rows[0]["paint"]
     assert read_config(out) == plain_config(CONFIG)
     longer = replace(settings, steps=32)
     assert train_generator(run, out, tmp_path / "data", longer, plan, CONFIG) == 32
