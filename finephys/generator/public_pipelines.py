@@ -256,7 +256,7 @@ def _t2v_zero(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: A
 def _run_t2v_zero(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa: ANN401
     if call.steps < 3 or call.guidance_scale == 1:
         raise RequestError(
-            f"t2v-zero was call for {call.steps} steps and guidance {call.guidance_scale}; it "
+            f"t2v-zero was asked for {call.steps} steps and guidance {call.guidance_scale}; it "
             "takes 3 steps or more and a guidance above 1."
         )
     # The steps between which the first frame's latents are moved: 44 and 47 of 50 by default.
