@@ -9,9 +9,12 @@ every dimension, `bias_inside` those whose interval of the side bias holds the t
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import numpy as np
 
 from benchmarks.study.made import row
-from study import acts, outcome
+from study import acts, outcome, sessions
 from study.analysis.bias import side_and_order
 from study.analysis.mos import opinion_scores
 from study.analysis.raters import rater_table, screened
@@ -28,21 +31,30 @@ MANNERS = ("lenient", "random", *("honest",) * 8, "constant", "severe", "inverte
 LEFT_BIAS = 0.3
 
 
-def one(root: Path, seed: int) -> dict[str, int]:
-    """One study, filled with a seed and read."""
+def filled(root: Path, seed: int) -> tuple[Folder, dict[str, str]]:
+    """The demo as a study, filled with a seed, closed and unblinded, and each rater's manner."""
     folder = Folder(root / f"study{seed}")
     fig16 = template("fig16")
     ways = replace(fig16.recruiting, open_link=True)
-    acts.new(folder, replace(fig16, name="recovery", recruiting=ways), DEMO_CLIPS, None, "bench")
-    acts.open_for_raters(folder, "bench")
+    acts.new(folder, replace(fig16, name="recovery", recruiting=ways), DEMO_CLIPS, None, "script")
+    acts.open_for_raters(folder, "script")
     tastes = Tastes(quality=even_quality(7), left_bias=LEFT_BIAS, manners=MANNERS)
-    came = fill(folder, len(MANNERS), tastes, seed=seed, actor="bench")
-    acts.close(folder, "bench")
-    acts.unblind(folder, "bench")
+    # Each rater's pages are ordered by a lot of the server's; here that comes from the seed too.
+    rng = np.random.default_rng(seed)
+    with patch.object(sessions.secrets, "randbits", lambda bits: int(rng.integers(1 << bits))):
+        came = fill(folder, len(MANNERS), tastes, seed=seed, actor="script")
+    acts.close(folder, "script")
+    acts.unblind(folder, "script")
+    return folder, dict(zip(came, MANNERS, strict=True))
+
+
+def one(root: Path, seed: int) -> dict[str, int]:
+    """What is found in one study."""
+    folder, manners = filled(root, seed)
     ratings, _ = outcome.tables(folder)
     people = rater_table(ratings)
     left_out = set(people.loc[~people["kept"], "rater"])
-    careless = {name for name, manner in zip(came, MANNERS, strict=True) if manner in CARELESS}
+    careless = {rater for rater, manner in manners.items() if manner in CARELESS}
     kept = screened(ratings, people)
     methods = list(read_map(folder).methods)  # by arm, the best first
     orders = [
