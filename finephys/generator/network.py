@@ -135,7 +135,7 @@ class VideoNetwork(nn.Module):
         levels = [level.flatten(0, 1).to(dtype) for level in heatmaps]
         whole = text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
         guidance: Guidance = self.skeleton_encoder(levels, whole)
-        if self.painter is None:
+        if self.painter is None or not levels[0].any():  # nobody to paint
             return guidance
         with nullcontext() if painter_learns else torch.no_grad():
             return guidance._replace(figure=self.painter(levels[0], whole))
