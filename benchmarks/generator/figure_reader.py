@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finephys.skeleton import JOINTS
-from finephys.training.generator import ClipBatch, RenderedClips
+from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.types import Bool, Bytes, Float
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from finephys.errors import RequestError, WeightsMissingError
 from finephys.fetch_lock import FOLDER_VARIABLE, LOCK, weights_folder
 from finephys.framing import Framing
 from finephys.generator.systems import SYSTEMS
-from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+from finephys.types import Guide, Pose2D, VideoClip
 
 
 def never() -> bool:
@@ -33,7 +33,7 @@ class Sampling:
         motion: whether the motion modules run; without them every frame is generated alone.
     """
 
-    guide: LimbHeatmaps | VideoClip | None
+    guide: Guide | None
     prompt: str
     seed: int
     steps: int
@@ -61,7 +61,7 @@ class VideoGenerator(Protocol):
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
 
-    def draw(self, pose: Pose2D, canvas: Framing) -> LimbHeatmaps | VideoClip:
+    def draw(self, pose: Pose2D, canvas: Framing) -> Guide:
         """A skeleton as this generator reads it.
 
         Args:

@@ -33,7 +33,8 @@ from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import TIME_STEPS, draw_noise, make_scheduler, signal_and_noise
 from finephys.generator.text import tokenize
-from finephys.training.generator import ClipBatch, GeneratorTraining, Prepared, prepare
+from finephys.training.clips import ClipBatch, read_clips
+from finephys.training.generator import GeneratorTraining, Prepared, prepare
 from finephys.training.loop import LoopSettings, train
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class ClipFiles:
         order = np.random.default_rng((self._seed, 7, step // SHARD_STEPS))
         path = self._files[int(order.integers(len(self._files)))]
         if self._open is None or self._open[0] != path:
-            self._open = (path, _read_clips(path))
+            self._open = (path, read_clips(path))
         held = self._open[1]
         wanted = plan.stills if still else plan.clips
         rows = rng.integers(0, len(held.frames), wanted)
@@ -93,15 +94,6 @@ class ClipFiles:
         picked = (rows[:, None], frames) if still else (rows,)
         prompts = [held.prompts[int(row)] for row in rows]
         return ClipBatch(held.frames[picked], held.figure[picked], held.canvas[picked], prompts)
-
-
-def _read_clips(path: Path) -> ClipBatch:
-    with np.load(path) as shard:
-        frames = shard["frames"]
-        canvas = shard["xy"] / np.float32(frames.shape[2])
-        return ClipBatch(
-            frames, shard["silhouette"], canvas, [str(text) for text in shard["prompt"]]
-        )
 
 
 class TrainedParts(nn.Module):

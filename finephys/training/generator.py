@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from transformers import CLIPTokenizer
 from finephys.checkpoints import save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
 from finephys.data.rendered import render_dataset
-from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.painter import Figure, Painter
@@ -40,9 +39,10 @@ from finephys.generator.sampling import (
 from finephys.generator.text import load_tokenizer, tokenize
 from finephys.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
+from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.loop import LoopSettings, train
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import Bool, Bytes, Float, WorldMotion
+from finephys.types import WorldMotion
 
 logger = logging.getLogger(__name__)
 
@@ -52,32 +52,6 @@ GENERATOR_LOOP = LoopSettings(steps=8000, learning_rate=2e-3, save_seconds=240)
 
 TRAINING_CLIPS = 8192
 """Rendered clips that the shipped weights were trained on."""
-
-
-class ClipBatch(NamedTuple):
-    """B rendered clips, or pieces of them, of F frames.
-
-    Attributes:
-        frames: uint8 (B, F, S, S, 3) RGB.
-        figure: bool (B, F, S, S), the body's silhouette.
-        canvas: float32 (B, F, 17, 2), joints in [0, 1] of the frame.
-        prompts: B texts.
-    """
-
-    frames: Bytes
-    figure: Bool
-    canvas: Float
-    prompts: Sequence[str]
-
-
-class ClipSource(Protocol):
-    """Rendered clips to draw from."""
-
-    def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
-        """Draw whole clips."""
-
-    def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
-        """Draw single frames of different clips, F = 1."""
 
 
 @dataclass(frozen=True)
@@ -266,69 +240,6 @@ def painter_loss(
 def _as_clips(cells: Tensor, length: int) -> Tensor:
     """(B F, C, h, w) to (B, C, F, h, w)."""
     return cells.reshape(-1, length, *cells.shape[1:]).transpose(1, 2)
-
-
-class RenderedClips:
-    """The shards of a folder that are there by now; `refresh` finds new ones.
-
-    Args:
-        folder: written by `finephys.data.rendered.render_dataset`.
-
-    Raises:
-        RequestError: when it holds no shard yet.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._shards: dict[str, ClipBatch] = {}
-        self.refresh()
-        if not self._shards:
-            raise RequestError(f"{folder} holds no rendered clips; render some first.")
-
-    def refresh(self) -> None:
-        """Read shards that were written since."""
-        for path in sorted(self._folder.rglob("clips_*.npz")):
-            if str(path) not in self._shards:
-                with np.load(path) as shard:
-                    frames = shard["frames"]
-                    canvas = shard["xy"] / np.float32(frames.shape[2])
-                    texts = [str(text) for text in shard["prompt"]]
-                    self._shards[str(path)] = ClipBatch(frames, shard["silhouette"], canvas, texts)
-        logger.info("%d rendered clips in %s", len(self), self._folder)
-
-    def __len__(self) -> int:
-        return sum(len(shard.frames) for shard in self._shards.values())
-
-    def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
-        """Draw whole clips."""
-        return self._draw(rng, count, still=False)
-
-    def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
-        """Draw single frames of different clips, F = 1."""
-        return self._draw(rng, count, still=True)
-
-    def _draw(self, rng: np.random.Generator, count: int, still: bool) -> ClipBatch:
-        shards = list(self._shards.values())
-        sizes = np.array([len(shard.frames) for shard in shards])
-        picked = rng.choice(sizes.sum(), count, replace=False)
-        ends = np.cumsum(sizes)
-        parts = []
-        for number in picked:
-            which = int(np.searchsorted(ends, number, side="right"))
-            row = int(number - (ends[which] - sizes[which]))
-            shard = shards[which]
-            at = int(rng.integers(shard.frames.shape[1]))
-            span = slice(at, at + 1) if still else slice(None)
-            parts.append(
-                (
-                    shard.frames[row, span],
-                    shard.figure[row, span],
-                    shard.canvas[row, span],
-                    shard.prompts[row],
-                )
-            )
-        frames, figure, canvas, prompts = zip(*parts, strict=True)
-        return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
 
 
 def render_training_clips(

@@ -16,10 +16,9 @@ from finephys.generator.sampling import make_scheduler
 from finephys.heatmaps import heatmap_level
 from finephys.skeleton import FRAMES, JOINTS, LIMBS, MIRROR
 from finephys.training import generator as training
+from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.generator import (
-    ClipBatch,
     GeneratorTraining,
-    RenderedClips,
     draw_times,
     generator_losses,
     hidden_matrices,

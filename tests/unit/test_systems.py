@@ -210,7 +210,9 @@ def test_a_width_that_is_not_divisible_by_8_is_refused(weights: Path) -> None:
 def test_zero_shot_asks_for_guidance_and_steps(weights: Path) -> None:
     made = PublicPipeline.load("t2v-zero", "cpu", weights, size=64)
     for changed in ({"steps": 2}, {"guidance_scale": 1.0}):
-        with pytest.raises(RequestError, match="was asked for .* 3 steps or more and a guidance above 1"):
+        with pytest.raises(
+            RequestError, match=r"was asked for .* 3 steps or more and a guidance above 1"
+        ):
             run(made, **changed)
 
 

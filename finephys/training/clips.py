@@ -1,0 +1,98 @@
+"""Rendered clips to train a generator on, as they lie in files."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from finephys.errors import RequestError
+from finephys.types import Bool, Bytes, Float
+
+logger = logging.getLogger(__name__)
+
+
+class ClipBatch(NamedTuple):
+    """B rendered clips, or pieces of them, of F frames.
+
+    Attributes:
+        frames: uint8 (B, F, S, S, 3) RGB.
+        figure: bool (B, F, S, S), the body's silhouette.
+        canvas: float32 (B, F, 17, 2), joints in [0, 1] of the frame.
+        prompts: B texts.
+    """
+
+    frames: Bytes
+    figure: Bool
+    canvas: Float
+    prompts: Sequence[str]
+
+
+def read_clips(path: Path) -> ClipBatch:
+    """The clips of one file that `finephys.data.rendered.render_dataset` wrote."""
+    with np.load(path) as shard:
+        frames = shard["frames"]
+        canvas = shard["xy"] / np.float32(frames.shape[2])
+        return ClipBatch(
+            frames, shard["silhouette"], canvas, [str(text) for text in shard["prompt"]]
+        )
+
+
+class RenderedClips:
+    """The shards of a folder that are there by now; `refresh` finds new ones.
+
+    Args:
+        folder: written by `finephys.data.rendered.render_dataset`.
+
+    Raises:
+        RequestError: when it holds no shard yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards: dict[str, ClipBatch] = {}
+        self.refresh()
+        if not self._shards:
+            raise RequestError(f"{folder} holds no rendered clips; render some first.")
+
+    def refresh(self) -> None:
+        """Read shards that were written since."""
+        for path in sorted(self._folder.rglob("clips_*.npz")):
+            if str(path) not in self._shards:
+                self._shards[str(path)] = read_clips(path)
+        logger.info("%d rendered clips in %s", len(self), self._folder)
+
+    def __len__(self) -> int:
+        return sum(len(shard.frames) for shard in self._shards.values())
+
+    def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw whole clips."""
+        return self._draw(rng, count, still=False)
+
+    def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw single frames of different clips, F = 1."""
+        return self._draw(rng, count, still=True)
+
+    def _draw(self, rng: np.random.Generator, count: int, still: bool) -> ClipBatch:
+        shards = list(self._shards.values())
+        sizes = np.array([len(shard.frames) for shard in shards])
+        picked = rng.choice(sizes.sum(), count, replace=False)
+        ends = np.cumsum(sizes)
+        parts = []
+        for number in picked:
+            which = int(np.searchsorted(ends, number, side="right"))
+            row = int(number - (ends[which] - sizes[which]))
+            shard = shards[which]
+            at = int(rng.integers(shard.frames.shape[1]))
+            span = slice(at, at + 1) if still else slice(None)
+            parts.append(
+                (
+                    shard.frames[row, span],
+                    shard.figure[row, span],
+                    shard.canvas[row, span],
+                    shard.prompts[row],
+                )
+            )
+        frames, figure, canvas, prompts = zip(*parts, strict=True)
+        return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
