@@ -73,8 +73,8 @@ class VideoGenerator(Protocol):
         """Generate one clip, yielding it as it stands after each denoising step.
 
         Yields:
-            `asked.steps` clips, the last of them finished; a system of `systems.SYSTEMS` shows no
-            steps and yields the finished clip alone.
+            `asked.steps` clips, the last of them finished; imported videos are not denoised here,
+            so of them there is the finished clip alone.
 
         Raises:
             StoppedError: when `asked.stop` says so.

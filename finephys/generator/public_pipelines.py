@@ -1,12 +1,14 @@
 """AnimateDiff, Latte and Text2Video-Zero: the public pipelines of diffusers on fetched weights.
 
-They read the prompt alone and show no step in between; their schedules are their authors' own.
+They read the prompt alone; their schedules are their authors' own. Each runs whole in one call, so
+a thread of its own runs it and shows what diffusers' callback has after each step.
 """
 
 import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,19 +16,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from finephys.config import SD15_GENERATOR
 from finephys.errors import RequestError, StoppedError, WeightsError
 from finephys.fetch_lock import verify, weights_folder
 from finephys.fetch_parts import FETCHABLE
 from finephys.framing import Framing
-from finephys.generator.diffusion import check_ranges
+from finephys.generator.autoencoder import LatentAutoencoder
+from finephys.generator.diffusion import check_ranges, frames_of
 from finephys.generator.memory import Memory, memory_for, memory_guard
 from finephys.generator.protocol import Sampling
 from finephys.generator.public import filled
 from finephys.generator.sampling import check_finite
+from finephys.generator.streaming import stream_call
 from finephys.generator.systems import SYSTEMS
 from finephys.generator.text import cut_text
 from finephys.skeleton import FRAMES
-from finephys.types import Pose2D, VideoClip
+from finephys.types import Bytes, Pose2D, VideoClip
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +44,24 @@ LATTE_TOKENS = 120
 
 
 class Call(NamedTuple):
-    """What one run of a pipeline is given; `watch` takes the number of a step and its latents."""
+    """What one run of a pipeline is given.
+
+    Attributes:
+        prompt: text.
+        size: side of the frames in pixels.
+        steps: denoising steps.
+        guidance_scale: of classifier-free guidance.
+        random: where noise is drawn.
+        watch: called after each step with its number from 0, its latents (1, 4, F, h, w), and
+            whether they are a step of the clip that people see.
+    """
 
     prompt: str
     size: int
     steps: int
     guidance_scale: float
     random: torch.Generator
-    watch: Callable[[int, torch.Tensor], None]
+    watch: Callable[[int, torch.Tensor, bool], None]
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,7 @@ class PublicPipeline:
         else:
             pipeline.to(device)
         self._name, self._pipeline = name, pipeline
+        self._autoencoder = LatentAutoencoder(vae=pipeline.vae)
         self.size = size
         self.default_steps, self.default_guidance = SYSTEMS[name].steps, SYSTEMS[name].guidance
 
@@ -133,7 +149,11 @@ class PublicPipeline:
         raise RequestError(f"{self._name} reads the prompt alone; it cannot be given a skeleton.")
 
     def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
-        """Generate one clip and yield it once; see `protocol.VideoGenerator.denoise`."""
+        """Generate one clip; see `protocol.VideoGenerator.denoise`.
+
+        Design choice: previews show the latents as they stand, with the noise that is left, since
+        diffusers' callbacks give no prediction of the clean ones.
+        """
         prompt, steps = asked.prompt, asked.steps
         check_ranges([asked.seed], steps, asked.guidance_scale)
         if asked.guide is not None or not asked.motion:
@@ -145,22 +165,34 @@ class PublicPipeline:
             tokens = self._pipeline.tokenizer.model_max_length
             logger.warning("the text encoder takes %d tokens; cut: %.200s", tokens, cut)
 
-        def watch(step: int, latents: torch.Tensor) -> None:
-            if asked.stop():
-                raise StoppedError(f"Stopped after {step + 1} denoising steps.")
-            check_finite(latents, step, steps)
+        def make(show: Callable[[VideoClip], None]) -> VideoClip:
+            def watch(step: int, latents: torch.Tensor, seen: bool) -> None:
+                check_finite(latents, step, steps)
+                if seen and step + 1 < steps:  # of the last one the finished clip is shown
+                    frames = frames_of(self._autoencoder, latents, SD15_GENERATOR, finished=False)
+                    show(VideoClip(frames[0], asked.fps))
+                if asked.stop():
+                    raise StoppedError(f"Stopped after {step + 1} of {steps} denoising steps.")
+
+            random = torch.Generator().manual_seed(asked.seed)
+            call = Call(prompt, self.size, steps, asked.guidance_scale, random, watch)
+            return VideoClip(self._run(call), asked.fps)
 
         if asked.stop():
             raise StoppedError("Stopped before the first denoising step.")
-        random = torch.Generator().manual_seed(asked.seed)
-        call = Call(prompt, self.size, steps, asked.guidance_scale, random, watch)
         with memory_guard():
+            yield from stream_call(make)
+
+    def _run(self, call: Call) -> Bytes:
+        try:
             frames = KINDS[self._name].run(self._pipeline, call)
+        finally:
+            self._pipeline.maybe_free_model_hooks()  # offloaded parts leave the GPU also after Stop
         if not np.isfinite(frames).all():
             raise WeightsError(
                 f"{self._name} decoded NaN values, so no clip was made; run it in float32 on a CPU."
             )
-        yield VideoClip((frames * 255).round().astype(np.uint8), asked.fps)
+        return (frames * 255).round().astype(np.uint8)
 
 
 # -- the kinds -------------------------------------------------------------------------------------
@@ -262,6 +294,19 @@ def _run_t2v_zero(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa
     # The steps between which the first frame's latents are moved: 44 and 47 of 50 by default.
     late = min(round(0.94 * call.steps), call.steps - 1)
     early = min(round(0.88 * call.steps), late - 1)
+    alone, ahead = call.steps - 1 - late, late - early
+    calls = count()
+
+    def watch(_: int, __: object, latents: torch.Tensor) -> None:
+        # The first frame is denoised alone, then some steps ahead to where its motion is made; from
+        # where it was before those, all frames go on together and take them once more.
+        done = next(calls)
+        clip = latents.expand(FRAMES, -1, -1, -1).transpose(0, 1)[None]
+        if done < alone + ahead:
+            call.watch(done, clip, done < alone)
+        else:
+            call.watch(done - ahead, clip, True)
+
     made = pipeline(
         prompt=call.prompt,
         video_length=FRAMES,
@@ -272,14 +317,14 @@ def _run_t2v_zero(pipeline: Any, call: Call) -> npt.NDArray[np.float32]:  # noqa
         generator=call.random,
         t0=early,
         t1=late,
-        callback=lambda step, _, latents: call.watch(step, latents),
+        callback=watch,
     )
     return np.asarray(made.images, np.float32)
 
 
 def _common(call: Call) -> dict[str, Any]:
     def watch(_: object, step: int, __: object, values: dict[str, torch.Tensor]) -> dict[str, Any]:
-        call.watch(step, values["latents"])
+        call.watch(step, values["latents"], True)
         return values
 
     return {

@@ -1,6 +1,8 @@
 """AnimateDiff, Latte and Text2Video-Zero: real pipelines at a narrow width, fetched and loaded."""
 
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from finephys.fetch_lock import FOLDER_VARIABLE, weights_folder
 from finephys.fetch_parts import FETCHABLE, LATTE, wanted_files
 from finephys.fetch_sources import Folder
 from finephys.framing import frame_body
+from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.memory import GpuMemoryError
 from finephys.generator.protocol import Sampling, load_generator, weights_file
 from finephys.generator.public_pipelines import KINDS, PublicPipeline
@@ -102,13 +105,37 @@ def system(request: pytest.FixtureRequest, weights: Path) -> PublicPipeline:
     return PublicPipeline.load(request.param, "cpu", weights, size=64)
 
 
-def run(system: PublicPipeline, **changed: Any) -> np.ndarray:
+def denoise(system: PublicPipeline, **changed: Any) -> Iterator[VideoClip]:
     asked = {"guide": None, "prompt": "a person jumps", "seed": 5, "steps": 4}
     asked |= {"guidance_scale": 4.0, "fps": 8.0}
-    made = list(system.denoise(Sampling(**asked | changed)))
-    assert len(made) == 1
-    assert made[0].fps == 8.0
-    return made[0].frames
+    return system.denoise(Sampling(**asked | changed))
+
+
+def run(system: PublicPipeline, **changed: Any) -> np.ndarray:
+    return list(denoise(system, **changed))[-1].frames
+
+
+def denoiser(system: PublicPipeline) -> nn.Module:
+    pipeline = system._pipeline
+    found: nn.Module = pipeline.transformer if hasattr(pipeline, "transformer") else pipeline.unet
+    return found
+
+
+class Ran:
+    """How often a module runs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.times = 0
+        self._hook = module.register_forward_hook(self._count)
+
+    def _count(self, *_: object) -> None:
+        self.times += 1
+
+    def __enter__(self) -> "Ran":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
 
 
 def test_a_clip_follows_prompt_seed_steps_and_guidance(system: PublicPipeline) -> None:
@@ -136,16 +163,84 @@ def test_stop_is_obeyed_at_the_next_step(system: PublicPipeline) -> None:
         asked.append(1)
         return len(asked) > 2
 
-    with pytest.raises(StoppedError):
+    with Ran(denoiser(system)) as ran, pytest.raises(StoppedError, match="after 2 of 30"):
         run(system, stop=stop, steps=30)
-    assert len(asked) == 3
+    assert (len(asked), ran.times) == (3, 2)
     assert run(system).shape[0] == FRAMES  # and the next run is whole
+
+
+@pytest.mark.parametrize("steps", [4, 26])  # of 26, t2v-zero makes one with its first frame alone
+def test_each_step_is_shown_as_it_stands(
+    system: PublicPipeline, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a preview of another step or another order of frames, one too many for t2v-zero's
+    steps that are taken twice, and a full decode a step."""
+    made: list[torch.Tensor] = []
+    step = DDIMScheduler.step
+
+    def seen(*given: Any, **named: Any) -> Any:
+        found = step(*given, **named)
+        made.append(found[0] if isinstance(found, tuple) else found.prev_sample)
+        return found
+
+    monkeypatch.setattr(DDIMScheduler, "step", seen)
+    with Ran(system._pipeline.vae.decoder) as decoded:
+        shown = list(denoise(system, steps=steps))
+    assert len(shown) == steps
+    assert {clip.fps for clip in shown} == {8.0}
+    assert decoded.times == FRAMES
+    if system._name == "t2v-zero":
+        alone = {4: 0, 26: 1}[steps]
+        del made[alone]  # a step ahead, to where the first frame is moved
+        made = [latents.repeat(FRAMES // len(latents), 1, 1, 1) for latents in made]
+    else:
+        made = [latents[0].transpose(0, 1) for latents in made]
+    assert len(made) == steps
+    colors = LatentAutoencoder(vae=system._pipeline.vae)
+    for clip, latents in zip(shown[:-1], made[:-1], strict=True):
+        with torch.inference_mode():
+            wanted = (colors.glance(latents, 8).clamp(-1, 1) + 1) * 127.5
+        off = clip.frames - wanted.permute(0, 2, 3, 1).round().numpy()
+        assert np.abs(off).max() <= 1  # one level of 255 by rounding
+        assert clip.frames.std() > 1
+
+
+def test_no_step_is_taken_that_is_not_asked_for(system: PublicPipeline) -> None:
+    """Catches a Stop pressed at a preview that comes after the next step, and a run that goes on
+    when its page is closed."""
+    pressed: list[bool] = []
+    with Ran(denoiser(system)) as ran:
+        clips = denoise(system, stop=lambda: bool(pressed), steps=6)
+        next(clips)
+        first = ran.times
+        next(clips)
+        assert ran.times == first + 1
+        pressed.append(True)
+        with pytest.raises(StoppedError, match="after 2 of 6"):
+            next(clips)
+        assert ran.times == first + 1
+        left = denoise(system, steps=6)
+        next(left)
+        left.close()  # type: ignore[attr-defined]
+        assert ran.times == 2 * first + 1
+    assert not [each for each in threading.enumerate() if each.name.startswith("stream-call")]
+
+
+def test_parts_leave_the_gpu_after_stop_and_errors(
+    system: PublicPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches an offloaded U-Net that stays on the GPU, as the pipelines leave it there."""
+    freed: list[int] = []
+    monkeypatch.setattr(system._pipeline, "maybe_free_model_hooks", lambda: freed.append(1))
+    stops = iter([False, True])
+    with pytest.raises(StoppedError):
+        run(system, stop=lambda: next(stops))
+    assert freed == [1]
 
 
 def test_not_a_number_is_said(system: PublicPipeline) -> None:
     """Catches black frames passed off as a video."""
-    pipeline = system._pipeline
-    model = pipeline.transformer if hasattr(pipeline, "transformer") else pipeline.unet
+    model = denoiser(system)
     last = model.proj_out if hasattr(model, "proj_out") else model.conv_out
     kept = last.bias.detach().clone()
     nn.init.constant_(last.bias, float("nan"))
