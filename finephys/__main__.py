@@ -98,6 +98,8 @@ def generate(arguments: argparse.Namespace) -> None:
         for update in _follow(pipeline.stream_video(reprojected, times, request)):
             if update.stage is Stage.VIDEO and isinstance(update.value, VideoClip):
                 write_video(out, update.value)
+        for note in pipeline.prompt_notes(pipeline.resolved(request)):
+            _say(f"note: {note}")
         if arguments.pose_video is not None:
             write_pose_video(arguments.pose_video, reprojected, times)
         return

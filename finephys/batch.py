@@ -176,6 +176,7 @@ def run_batch(
     mine = grid.items[share.index :: share.count]
     rows: list[Row] = []
     failed: dict[str, str] = {}
+    told: set[str] = set()
     clock = _Progress(len(mine) * len(grid.methods), say)
     try:
         for methods, (action, seed) in product(_by_generator(grid.methods), mine):
@@ -193,6 +194,10 @@ def run_batch(
                     append(grid.out, share.index, row)
                     rows.append(row)
                     clock.done(row["file"])
+                    for note in row["notes"]:
+                        if note not in told:
+                            say(f"note: {note}")
+                            told.add(note)
             except (ClipError, NoPersonError, RequestError) as error:
                 failed.setdefault(f"{action}_{seed}", str(error))
                 say(f"failed: {action}_{seed}: {error}")
@@ -239,6 +244,7 @@ def _make(
         began = time.monotonic()
         file = f"{method}/{item}.mp4"
         resolved, video = _video(pipeline, poses, replace(request, method=method))
+        cut = pipeline.prompt_notes(resolved)
         write_video(grid.out / file, video)
         yield {
             "file": file,
@@ -254,7 +260,7 @@ def _make(
                 "request": asdict(resolved),
             },
             "settings": settings,
-            "notes": list(poses.notes),
+            "notes": [*poses.notes, *cut],
             "seconds": round(time.monotonic() - began, 2),
             "made": time.time(),
         }

@@ -140,9 +140,9 @@ class Pipeline:
                 self.models.checkpoints(tier)
             poses = yield from self._poses(source, requests[0], run)
             guides = [self._guide(poses, each) for each in requests]  # none fails halfway
-            noted = replace(poses, notes=poses.notes + self._prompt_notes(requests[0]))
             spent = dict(run.seconds)
             for index, (each, guide) in enumerate(zip(requests, guides, strict=True)):
+                noted = replace(poses, notes=poses.notes + self.prompt_notes(each))
                 run.begin_video(index, len(requests), spent)
                 drawn, video = yield from self._guided(
                     guide, frame_body(poses.reprojected), poses.frame_times, each, run
@@ -344,7 +344,8 @@ class Pipeline:
             guidance_scale=request.guidance_scale or guidance,
         )
 
-    def _prompt_notes(self, request: Request) -> tuple[str, ...]:
+    def prompt_notes(self, request: Request) -> tuple[str, ...]:
+        """What of a resolved request's prompt its text encoder cannot take, said for people."""
         cut = self.models.generator(str(request.tier)).cut_prompt(request.prompt)
         if cut is None:
             return ()

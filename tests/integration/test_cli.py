@@ -133,7 +133,9 @@ def test_generate_from_clip_and_from_its_poses(
     assert done.returncode == 0, done.stderr
     with np.load(kept, allow_pickle=False) as file:
         assert file["reprojected_xy"].shape == (16, 17, 2)
-    again = finephys("generate", "--poses", kept, "--steps", 2, "--out", tmp_path / "again.mp4")
+    words = ("--steps", 2, "--prompt", "a person jumps " * 60 + "in red")
+    again = finephys("generate", "--poses", kept, *words, "--out", tmp_path / "again.mp4")
+    assert "note: The text encoder takes a shorter prompt" in again.stderr
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again.mp4").stat().st_size > 0
 

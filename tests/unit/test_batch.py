@@ -55,6 +55,9 @@ class KnownPoses(Pipeline):
     def reproject(self, poses: Poses, body: Any) -> Any:
         return replace(poses.detected, source=body.mode, xy=poses.detected.xy + 5)
 
+    def cut_prompt(self, prompt: str) -> str | None:
+        return "in red" if prompt.endswith("in red") else None
+
     def draw(self, pose: Any, canvas: Any) -> VideoClip:
         level = int(abs(pose.xy).sum()) % 200 + 20
         return VideoClip(np.full((16, 16, 16, 3), level, np.uint8), 8.0)
@@ -116,6 +119,18 @@ def test_the_manifest_says_how_each_video_was_made(tmp_path: Path) -> None:
         assert len(row["commit"].rstrip("+")) == 40 or row["commit"].startswith("version")
     same = {row["prompt"] for row in rows if (row["class"], row["seed"]) == (25, 3)}
     assert len(same) == 1  # methods may differ by their guidance only
+
+
+def test_what_a_prompt_was_cut_by_is_said_and_kept(tmp_path: Path) -> None:
+    """Catches a grid made from half a prompt, of which nobody is told."""
+    said: list[str] = []
+    request = Request(steps=2, prompt="a person in red")
+    wanted = grid(tmp_path, methods=("text", "ours"), request=request)
+    rows = run_batch(wanted, KnownPoses(), said.append)
+    assert [line for line in said if line.startswith("note:")] == [
+        "note: The text encoder takes a shorter prompt; this part was not read: in red"
+    ]
+    assert all(row["notes"] == [said[1].removeprefix("note: ")] for row in rows)
 
 
 def test_finished_videos_are_kept_and_damaged_ones_made_again(tmp_path: Path) -> None:
