@@ -21,7 +21,7 @@ from finephys.skeleton import FRAMES
 from finephys.types import Pose2D, VideoClip
 from finephys.video import probe, read_span
 
-_NAME = re.compile(r"(\d{1,2})_(\d{1,10})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
+_NAME = re.compile(r"([1-9]\d?)_(0|[1-9]\d{0,9})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
 
 _SHOWN = 20
 """Faults that are spelled out; of more, the number is said."""
@@ -57,7 +57,9 @@ def import_videos(name: str, source: Path) -> dict[str, str]:
     counts = Counter(path.stem for path in files)
     faults += [f"{stem} is there {count} times" for stem, count in counts.items() if count > 1]
     if not files:
-        faults = ["it holds no video"]
+        raise ImportRefusedError(
+            f"{source} holds no video; give files named CLASS_SEED.mp4 such as 12_0.mp4."
+        )
     if faults:
         shown = "; ".join(faults[:_SHOWN])
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
@@ -84,7 +86,7 @@ def _fault(path: Path) -> str | None:
     """What is wrong with a file, or None."""
     named = _NAME.fullmatch(path.name)
     if not named or not path.is_file():
-        return f"{path.name} is not named CLASS_SEED.mp4"
+        return f"{path.name} is not named CLASS_SEED.mp4 (numbers as they are: 6_0, not 06_00)"
     if int(named[1]) not in {action.id for action in ACTIONS}:
         return f"{path.name}: class {named[1]} is not one of {ACTIONS[0].id} to {ACTIONS[-1].id}"
     if int(named[2]) >= 2**31:
@@ -166,6 +168,11 @@ class ImportedVideos:
         """
         if asked.stop():
             raise StoppedError("Stopped before the video was read.")
+        if self._action is None:
+            raise RequestError(
+                f"the videos of {self._name} are looked up by class and seed, and no class was "
+                "named; choose an action (--action ID)."
+            )
         name = f"{self._action}_{asked.seed}"
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:

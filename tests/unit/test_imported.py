@@ -46,9 +46,11 @@ def test_class_and_seed_choose_the_video(source: Path) -> None:
         assert clip.frames.shape == (FRAMES, 48, 64, 3)
         assert abs(float(clip.frames[0].mean()) - level) < 6
         assert clip.fps == pytest.approx(8.0, rel=0.01)  # its own, not the one asked for
-    for action, seed in ((12, 1), (6, 0), (None, 0)):
+    for action, seed in ((12, 1), (6, 0)):
         with pytest.raises(RequestError, match=rf"class {action} and seed {seed}.*3 others"):
             taken(action, seed)
+    with pytest.raises(RequestError, match="no class was named; choose an action"):
+        taken(None, 0)  # and not: add None_0.mp4
 
 
 def test_a_longer_video_gives_16_frames_of_all_of_it(source: Path) -> None:
@@ -70,6 +72,8 @@ def test_all_faults_are_said_at_once_and_nothing_is_taken(source: Path) -> None:
     (source / "14_0.mp4").write_bytes(whole[: len(whole) // 3])
     (source / "12_99999999999.mp4").write_bytes(whole)
     (source / "12_0.MKV").write_bytes(whole)
+    (source / "06_0.mp4").write_bytes(whole)  # would be taken, and never found as class 6, seed 0
+    (source / "6_00.mp4").write_bytes(whole)
     with pytest.raises(ImportRefusedError) as refused:
         import_videos(NAME, source)
     said = str(refused.value)
@@ -81,7 +85,9 @@ def test_all_faults_are_said_at_once_and_nothing_is_taken(source: Path) -> None:
         "14_0.mp4",
         "12_99999999999.mp4 is not named",
         "12_0 is there 2 times",
-        "7 of 10 files",
+        "06_0.mp4 is not named",
+        "6_00.mp4 is not named",
+        "9 of 12 files",
     ):
         assert words in said, words
     assert not import_folder(NAME).exists()
@@ -91,7 +97,7 @@ def test_all_faults_are_said_at_once_and_nothing_is_taken(source: Path) -> None:
 
 def test_an_empty_folder_and_wrong_names_are_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ImportRefusedError, match="no video"):
+    with pytest.raises(ImportRefusedError, match="empty holds no video; give"):
         import_videos(NAME, tmp_path / "empty")
     with pytest.raises(RequestError, match="no folder"):
         import_videos(NAME, tmp_path / "nowhere")
