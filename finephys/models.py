@@ -46,12 +46,27 @@ class Models:
 
     @cached_property
     def device(self) -> str:
-        """Device that models run on."""
-        if self._device != "auto":
-            return self._device
+        """Device that models run on.
+
+        Raises:
+            RequestError: there is none of that name here; no other one steps in.
+        """
+        if self._device == "cpu":
+            return "cpu"
         import torch
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        gpus = torch.cuda.device_count()
+        if self._device == "auto":
+            return "cuda" if gpus else "cpu"
+        kind, _, number = self._device.partition(":")
+        if kind != "cuda" or not (number or "0").isdecimal():
+            raise RequestError(f"device {self._device!r} does not exist; choose auto, cpu or cuda.")
+        if int(number or 0) >= gpus:
+            raise RequestError(
+                f"device {self._device!r} was asked for, and torch sees {gpus} GPUs here; choose "
+                "auto or cpu, or install a torch that is built for this GPU."
+            )
+        return self._device
 
     @cached_property
     def detector(self) -> "Detector":
