@@ -22,6 +22,9 @@ ROOMY, LEAN = 11.0, 7.0
 """Gigabytes from which everything stays on the GPU, and from which the U-Net does. Design choice:
 half-precision weights take 4 GB, 16 frames of 512 x 512 about as much again."""
 
+USUAL = 4.0
+"""Gigabytes of weights that ROOMY and LEAN are made for; larger ones need so much more."""
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -67,19 +70,30 @@ def _offload(part: nn.Module, device: str, hook_onto: object) -> None:
         hook_onto(each, execution_device=device)  # type: ignore[operator]
 
 
-def memory_for(device: str) -> Memory:
+def half_precision(device: str) -> torch.dtype:
+    """What weights are in on a device: float32 on a CPU, bfloat16 where the GPU has it."""
+    if not device.startswith("cuda"):
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def memory_for(device: str, weights: float = USUAL) -> Memory:
     """The placement for a device, by its free memory or FINEPHYS_GPU_GB.
+
+    Args:
+        device: "cpu" or "cuda".
+        weights: gigabytes of them.
 
     Raises:
         RequestError: FINEPHYS_GPU_GB is no positive number.
     """
     if not device.startswith("cuda"):
         return Memory(torch.float32, frames_at_once=4)
-    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    dtype = half_precision(device)
     free = planned_gigabytes()
     if free is None:
         free = torch.cuda.mem_get_info(torch.device(device))[0] / 1e9
-    memory = memory_within(free, dtype)
+    memory = memory_within(free - max(weights - USUAL, 0.0), dtype)
     logger.info("%.1f GB of GPU memory: %s", free, memory)
     return memory
 

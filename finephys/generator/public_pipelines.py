@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from finephys.config import SD15_GENERATOR
 from finephys.errors import RequestError, StoppedError, WeightsError
@@ -23,7 +24,7 @@ from finephys.fetch_parts import FETCHABLE
 from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import check_ranges, frames_of
-from finephys.generator.memory import Memory, memory_for, memory_guard
+from finephys.generator.memory import Memory, half_precision, memory_for, memory_guard
 from finephys.generator.protocol import Sampling
 from finephys.generator.public import filled
 from finephys.generator.sampling import check_finite
@@ -135,8 +136,8 @@ class PublicPipeline:
         folder = folder or weights_folder(name)
         command = SYSTEMS[name].command
         verify(folder, tuple(part.name for part in FETCHABLE[name]), command)
-        memory = memory_for(device)
-        pipeline = KINDS[name].build(folder, memory.dtype, command)
+        pipeline = KINDS[name].build(folder, half_precision(device), command)
+        memory = memory_for(device, _gigabytes(pipeline))  # Latte's text encoder alone takes ten
         return cls(name, pipeline, device, memory, size)
 
     def cut_prompt(self, prompt: str) -> str | None:
@@ -193,6 +194,11 @@ class PublicPipeline:
                 f"{self._name} decoded NaN values, so no clip was made; run it in float32 on a CPU."
             )
         return (frames * 255).round().astype(np.uint8)
+
+
+def _gigabytes(pipeline: Any) -> float:  # noqa: ANN401
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    return sum(each.nbytes for part in parts for each in part.parameters()) / 1e9
 
 
 # -- the kinds -------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from finephys.generator.memory import GpuMemoryError, memory_guard
+from finephys.generator.memory import GpuMemoryError, memory_for, memory_guard
+from finephys.generator.streaming import stream_call
 
 _taken: list["weakref.ref[torch.Tensor]"] = []
 
@@ -35,7 +36,24 @@ def _guarded() -> Iterator[int]:
         yield from _steps()
 
 
-@pytest.mark.parametrize("run", [_at_once, lambda: list(_guarded())], ids=["call", "steps"])
+def _shown(show: Callable[[int], None]) -> int:
+    held = torch.zeros(1000)
+    _taken.append(weakref.ref(held))
+    show(1)
+    _fill()
+    return 2
+
+
+def _in_a_thread() -> Iterator[int]:
+    with memory_guard():
+        yield from stream_call(_shown)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [_at_once, lambda: list(_guarded()), lambda: list(_in_a_thread())],
+    ids=["call", "steps", "thread"],
+)
 def test_what_filled_the_memory_is_free_while_the_error_is_read(run: Callable[[], object]) -> None:
     """Catches frames of the failed call that the error, or the `with` statement, still holds."""
     _taken.clear()
@@ -44,3 +62,13 @@ def test_what_filled_the_memory_is_free_while_the_error_is_read(run: Callable[[]
     assert failed.value is not None
     assert _taken
     assert all(taken() is None for taken in _taken)
+
+
+def test_larger_weights_wait_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches weights of 12 GB that are all put on a GPU of 16, planned as Stable Diffusion's 4."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setenv("FINEPHYS_GPU_GB", "16")
+    assert memory_for("cuda").offload == memory_for("cuda", 2.0).offload == ()
+    assert memory_for("cuda", 12.0).offload
+    monkeypatch.setenv("FINEPHYS_GPU_GB", "24")
+    assert memory_for("cuda", 12.0).offload == ()

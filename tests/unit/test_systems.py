@@ -20,8 +20,9 @@ from finephys.fetch_lock import FOLDER_VARIABLE, weights_folder
 from finephys.fetch_parts import FETCHABLE, LATTE, wanted_files
 from finephys.fetch_sources import Folder
 from finephys.framing import frame_body
+from finephys.generator import public_pipelines
 from finephys.generator.autoencoder import LatentAutoencoder
-from finephys.generator.memory import GpuMemoryError
+from finephys.generator.memory import GpuMemoryError, Memory, memory_for
 from finephys.generator.protocol import Sampling, load_generator, weights_file
 from finephys.generator.public_pipelines import KINDS, PublicPipeline
 from finephys.generator.systems import SYSTEMS
@@ -224,6 +225,26 @@ def test_no_step_is_taken_that_is_not_asked_for(system: PublicPipeline) -> None:
         left.close()  # type: ignore[attr-defined]
         assert ran.times == 2 * first + 1
     assert not [each for each in threading.enumerate() if each.name.startswith("stream-call")]
+
+
+def test_memory_is_planned_by_the_size_of_the_weights(
+    system: PublicPipeline, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches Latte placed as if it were as small as Stable Diffusion."""
+    sizes: list[float] = []
+
+    def plan(device: str, size: float) -> Memory:
+        sizes.append(size)
+        return memory_for(device, size)
+
+    monkeypatch.setattr(public_pipelines, "memory_for", plan)
+    PublicPipeline.load(system._name, "cpu", weights, size=64)
+    files = [
+        path
+        for part in FETCHABLE[system._name]
+        for path in (weights / part.name).rglob("*.safetensors")
+    ]
+    assert sizes[0] * 1e9 == pytest.approx(sum(path.stat().st_size for path in files), rel=0.3)
 
 
 def test_parts_leave_the_gpu_after_stop_and_errors(
