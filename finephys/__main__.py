@@ -19,7 +19,7 @@ from finephys.config import CONFIGS, DYNAMICS_TITLES
 from finephys.errors import FinePhysError, RequestError
 from finephys.fetch_parts import FETCHABLE
 from finephys.generator.systems import SYSTEMS
-from finephys.methods import METHODS
+from finephys.methods import METHODS, method_by_name
 from finephys.models import DEFAULT_TIER
 from finephys.types import Request, Result, Stage, Update, VideoClip
 
@@ -89,7 +89,7 @@ def generate(arguments: argparse.Namespace) -> None:
     if source is None and request.action is None:
         if arguments.poses is None:
             raise RequestError("give --clip FILE, --action ID, or --poses FILE.npz to start from.")
-        if request.method not in ("ours", "text", "text-still"):
+        if request.method != "ours" and method_by_name(request.method).guide is not None:
             raise RequestError(
                 f"--method {request.method} needs every stage; give --clip or --action with it."
             )
@@ -391,7 +391,7 @@ def main() -> int:
         _say(f"error: {' '.join(str(error).split())}")
         return 1
     except KeyboardInterrupt:
-        _say("error: stopped by the keyboard; nothing was written.")
+        _say("error: stopped by the keyboard; files that were finished, or begun by fetch, stay.")
         return 1
     return 0
 

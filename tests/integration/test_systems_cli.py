@@ -12,10 +12,12 @@ from finephys.fetch import fetch
 from finephys.fetch_lock import FOLDER_VARIABLE
 from finephys.fetch_sources import Folder
 from finephys.generator import public_pipelines, systems
+from finephys.outputs import write_poses
 from finephys.skeleton import FRAMES
 from finephys.types import VideoClip
 from finephys.video import read_span, write_video
 from tests.unit.test_controlnet import write_hub
+from tests.unit.test_methods import some_poses
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -89,9 +91,28 @@ def test_one_video_of_another_system(
     assert read_span(out, 0.0, 2.0).frames.shape == (FRAMES, 64, 64, 3)
     request = json.loads(out.with_suffix(".json").read_text())
     assert "animatediff" in json.dumps(request)
+    write_poses(place / "poses.npz", some_poses())
+    words = ("--poses", place / "poses.npz", *words[2:])  # it reads no stage of them
+    out.unlink()
+    assert run(monkeypatch, "generate", "--method", "animatediff", "--prompt", "a", *words) == 0
+    assert read_span(out, 0.0, 2.0).frames.shape == (FRAMES, 64, 64, 3)
+    assert run(monkeypatch, "generate", "--method", "lifted", *words) == 1
+    assert "needs every stage" in capsys.readouterr().err
+    words = ("--action", "12", *words[2:])
     assert run(monkeypatch, "generate", "--method", "latte", *words) == 1
     said = capsys.readouterr().err
     assert said.rstrip().splitlines()[-1].startswith("error: The weights of latte are missing")
     assert "python -m finephys fetch latte" in said
     assert run(monkeypatch, "generate", "--method", "sora", *words) == 1
     assert "animatediff, latte, t2v-zero" in capsys.readouterr().err
+
+
+def test_a_fetch_that_is_stopped_does_not_say_that_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("finephys.fetch.fetch", pressed)
+    assert run(monkeypatch, "fetch", "sd15", "--from", tmp_path) == 1
+    assert "begun by fetch, stay" in capsys.readouterr().err
