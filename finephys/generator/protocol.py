@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from finephys.checkpoints import checkpoint_path
-from finephys.errors import RequestError, WeightsMissingError
-from finephys.fetch_lock import FOLDER_VARIABLE, LOCK, weights_folder
+from finephys.errors import RequestError
 from finephys.framing import Framing
-from finephys.generator.systems import SYSTEMS
+from finephys.generator.systems import SYSTEMS, fetched_lock
 from finephys.types import Guide, Pose2D, VideoClip
 
 
@@ -116,15 +115,9 @@ def weights_file(name: str) -> Path:
     """
     if name in SYSTEMS:
         return SYSTEMS[name].file()
-    if name != "sd15-controlnet":
-        return checkpoint_path(name, "generator")
-    lock = weights_folder("sd15") / LOCK
-    if not lock.is_file():
-        raise WeightsMissingError(
-            "The public weights of sd15-controlnet are missing; run: python -m finephys fetch sd15 "
-            f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)"
-        )
-    return lock
+    if name == "sd15-controlnet":
+        return fetched_lock(name, "sd15", "python -m finephys fetch sd15")
+    return checkpoint_path(name, "generator")
 
 
 def load_generator(name: str, device: str = "cpu") -> VideoGenerator:

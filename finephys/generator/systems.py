@@ -58,15 +58,24 @@ class System:
                     "CLASS_SEED.mp4, such as 12_0.mp4)"
                 )
             return path
-        folder = weights_folder(self.name)
-        missing = {part.name for part in FETCHABLE[self.name]} - read_lock(folder).keys()
-        if missing:
-            raise WeightsMissingError(
-                f"The weights of {self.name} are missing, or were not wholly fetched "
-                f"({', '.join(sorted(missing))}); run: {self.command} (fetched elsewhere with "
-                f"--dir? set {FOLDER_VARIABLE} to that folder)"
-            )
-        return folder / LOCK
+        return fetched_lock(self.name, self.name, self.command)
+
+
+def fetched_lock(name: str, weights: str, command: str) -> Path:
+    """The lock of weights that `name` needs, a key of `FETCHABLE`.
+
+    Raises:
+        WeightsMissingError: they were not fetched, or not wholly.
+    """
+    folder = weights_folder(weights)
+    missing = {part.name for part in FETCHABLE[weights]} - read_lock(folder).keys()
+    if missing:
+        raise WeightsMissingError(
+            f"The weights of {name} are missing, or were not wholly fetched "
+            f"({', '.join(sorted(missing))}); run: {command} (fetched elsewhere with "
+            f"--dir? set {FOLDER_VARIABLE} to that folder)"
+        )
+    return folder / LOCK
 
 
 def import_folder(name: str) -> Path:

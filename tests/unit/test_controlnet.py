@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from finephys.config import SD15_CONTROLNET_GENERATOR
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
 from finephys.fetch import fetch
+from finephys.fetch_lock import read_lock, write_lock
 from finephys.fetch_parts import SD15_PARTS
 from finephys.fetch_sources import Folder
 from finephys.framing import frame_body
@@ -377,6 +378,19 @@ def test_missing_weights_name_the_command(monkeypatch: pytest.MonkeyPatch, tmp_p
     for ask in (lambda: load_generator("sd15-controlnet"), lambda: weights_file("sd15-controlnet")):
         with pytest.raises(WeightsMissingError, match="python -m finephys fetch sd15"):
             ask()  # type: ignore[no-untyped-call]
+
+
+def test_weights_fetched_for_another_system_are_not_taken_for_all(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `fetch t2v-zero` the tier looked ready, and failed once the poses were computed."""
+    monkeypatch.setenv("FINEPHYS_WEIGHTS", str(tmp_path))
+    parts = read_lock(folder)
+    write_lock(tmp_path, {"stable-diffusion": parts["stable-diffusion"]})
+    with pytest.raises(WeightsMissingError, match=r"fetched \(controlnet, motion-adapter\)"):
+        weights_file("sd15-controlnet")
+    write_lock(tmp_path, parts)
+    assert weights_file("sd15-controlnet").parent == tmp_path
 
 
 # -- memory ----------------------------------------------------------------------------------------
