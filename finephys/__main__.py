@@ -21,6 +21,7 @@ from finephys.fetch_parts import FETCHABLE
 from finephys.generator.systems import SYSTEMS
 from finephys.methods import METHODS, method_by_name
 from finephys.models import DEFAULT_TIER
+from finephys.training.stages import STAGES
 from finephys.types import Request, Result, Stage, Update, VideoClip
 
 if TYPE_CHECKING:
@@ -369,7 +370,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--update", action="store_true", help="leave the locked revisions behind")
 
     made = command("train", train, "Train one checkpoint, resuming an interrupted run.")
-    made.add_argument("stage", help="lifting, physnet, projection, generator, sd15-encoder or sd15")
+    made.add_argument("stage", help=", ".join(STAGES))
     made.add_argument("--run", type=Path, help="folder of the run; default runs/STAGE")
     made.add_argument("--out", type=Path, help="default: the stage's own under checkpoints/")
     made.add_argument("--capture", type=Path, help="folder of motion capture npz files")

@@ -142,3 +142,28 @@ def load_module(module: "nn.Module", path: Path) -> None:
             f"({str(error).splitlines()[0]}); fetch or train it again."
         ) from error
     module.eval()
+
+
+def load_matching(module: "nn.Module", path: Path) -> list[str]:
+    """Begin a training with another configuration's checkpoint: take what fits by name and shape.
+
+    Returns:
+        Names of the module's tensors that the checkpoint did not fill.
+
+    Raises:
+        WeightsError: when the file is damaged or fits nowhere.
+    """
+    tensors = read_tensors(path)
+    own = module.state_dict()
+    taken = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape
+    }
+    if not taken:
+        raise WeightsError(
+            f"{_shown(path)} has no tensor in common with this model; start from another file, or "
+            "from nothing by leaving it out."
+        )
+    module.load_state_dict(taken, strict=False)
+    return sorted(own.keys() - taken.keys())

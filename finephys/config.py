@@ -9,7 +9,8 @@ class GeneratorConfig:
 
     Attributes:
         size: width and height of the canvas in pixels.
-        autoencoder: "pixels" (pixel-unshuffle, exact and without weights) or "kl" (SD 1.5's VAE).
+        autoencoder: "small" (convolutions, trained beforehand) or "kl" (SD 1.5's VAE).
+        autoencoder_channels: widths of the small one, at 4 pixels a cell first.
         patch: canvas pixels per latent cell, along one side.
         latent_channels: channels of a latent cell.
         channels: U-Net channels per scale, finest first.
@@ -21,6 +22,7 @@ class GeneratorConfig:
         guidance_channels: skeleton features concatenated to the latent; 0: none are.
         skeleton_channels: width of the skeleton encoder per scale.
         painter_channels: width of the painter per scale, whole pixels first; empty: there is none.
+        style: numbers that say how the painter's figure looks beyond the words.
         text_width: width of the CLIP text encoder, also what cross-attention reads.
         text_layers: layers of the text encoder.
         text_heads: attention heads of the text encoder.
@@ -39,6 +41,7 @@ class GeneratorConfig:
 
     size: int
     autoencoder: str
+    autoencoder_channels: tuple[int, ...]
     patch: int
     latent_channels: int
     channels: tuple[int, ...]
@@ -50,6 +53,7 @@ class GeneratorConfig:
     guidance_channels: int
     skeleton_channels: tuple[int, ...]
     painter_channels: tuple[int, ...]
+    style: int
     text_width: int
     text_layers: int
     text_heads: int
@@ -75,19 +79,21 @@ class GeneratorConfig:
 
 
 TINY_GENERATOR = GeneratorConfig(
-    size=64,
-    autoencoder="pixels",
-    patch=4,
-    latent_channels=48,
+    size=128,
+    autoencoder="small",
+    autoencoder_channels=(64, 128),
+    patch=8,
+    latent_channels=16,
     channels=(64, 112, 128),
     attention=(False, True, True),
     layers=1,
     heads=4,
     groups=16,
-    heatmap_detail=4,
+    heatmap_detail=8,
     guidance_channels=32,
     skeleton_channels=(96, 80, 80),
-    painter_channels=(24, 48, 64),
+    painter_channels=(24, 48, 64, 96),
+    style=16,
     text_width=96,
     text_layers=2,
     text_heads=4,
@@ -97,7 +103,7 @@ TINY_GENERATOR = GeneratorConfig(
     prediction="sample",
     zero_terminal_snr=True,
     shared_noise=0.5,
-    guide_skeleton=True,
+    guide_skeleton=False,
     default_steps=8,
     default_guidance=2.0,
 )
@@ -106,6 +112,7 @@ TINY_GENERATOR = GeneratorConfig(
 SD15_GENERATOR = GeneratorConfig(
     size=512,
     autoencoder="kl",
+    autoencoder_channels=(),
     patch=8,
     latent_channels=4,
     channels=(320, 640, 1280, 1280),
@@ -117,6 +124,7 @@ SD15_GENERATOR = GeneratorConfig(
     guidance_channels=0,
     skeleton_channels=(64, 128, 256, 256),
     painter_channels=(),
+    style=0,
     text_width=768,
     text_layers=12,
     text_heads=12,

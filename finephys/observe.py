@@ -189,7 +189,7 @@ def film(action: int, seed: int) -> VideoClip:
     from finephys.motion.render import render
 
     seen = scene(action, seed)
-    frames, _ = render(seen.joints, seen.camera, look_of(seed), SIMULATED_PLANE[0])
+    frames = render(seen.joints, seen.camera, look_of(seed), SIMULATED_PLANE[0]).frames
     return VideoClip(frames, fps=(FRAMES - 1) / seen.span)
 
 

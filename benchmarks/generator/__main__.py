@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 8
 _TRAINING_CLIPS = 4096
+_READ_CLIPS = 2048  # of them, for the readers of classes and colours
 _SALTOS = range(31, 41)
 
 
@@ -105,6 +106,7 @@ def train_readers(folder: Path, renders: Path) -> Readers:
     kept = folder / "readings.npz"
     if not kept.is_file():
         data = read_dataset(renders)
+        data = some(data, _READ_CLIPS)
         logger.info("reading %d true renders", len(data.frames))
         read = read_all(figure, data.frames)
         places = {action: place for place, action in enumerate(CLASSES)}
@@ -237,24 +239,23 @@ def measure(
 
 
 def strips(clips: Bytes, action: npt.NDArray[np.int64], moments: int = 8) -> dict[int, Bytes]:
-    """The first clip of each class as a row of evenly spaced frames, half as large again."""
+    """The first clip of each class as a row of evenly spaced frames, 96 pixels high."""
     chosen = np.linspace(0, clips.shape[1] - 1, moments).round().astype(int)
     out: dict[int, Bytes] = {}
     for clip, number in zip(clips, action, strict=True):
         if int(number) not in out:
             row = Image.fromarray(np.concatenate(clip[chosen], axis=1))
-            large = row.resize((row.width * 3 // 2, row.height * 3 // 2), Image.Resampling.BICUBIC)
-            out[int(number)] = np.asarray(large)
+            out[int(number)] = np.asarray(row.resize((96 * moments, 96), Image.Resampling.LANCZOS))
     return out
 
 
-def renders(folder: Path, first_seed: int, count: int, each: int) -> Path:
+def renders(folder: Path, first_seed: int, count: int, each: int, size: int) -> Path:
     """Films of simulated motions, `each` seeds a class, made unless they are all there."""
     if SHARD * len(list(folder.glob("clips_*.npz"))) < count:
         logger.info("no clips in %s: simulating and rendering %d", folder, count)
         seeds = range(first_seed, first_seed + each)
         motions = [simulate(action.id, seed) for action in ACTIONS for seed in seeds]
-        render_dataset(motions, count, first_seed, folder, processes=2)
+        render_dataset(motions, count, first_seed, folder, processes=2, size=size)
     return folder
 
 
@@ -286,8 +287,9 @@ def main() -> None:
     generator = Generator.load(options.tier)
     steps = options.steps or generator.default_steps
     scale = options.guidance or generator.default_guidance
-    readers = train_readers(options.readers, renders(options.train, 0, _TRAINING_CLIPS, 12))
-    held = some(read_dataset(renders(options.held, HELD_OUT_SEED, 256, 2)), options.clips)
+    size = generator.size
+    readers = train_readers(options.readers, renders(options.train, 0, _TRAINING_CLIPS, 12, size))
+    held = some(read_dataset(renders(options.held, HELD_OUT_SEED, 256, 2, size)), options.clips)
     row, own = measure(generator, readers, held, steps, scale)
     guide = guides(generator, held.xy[:1] / np.float32(held.frames.shape[2]))
     began = time.perf_counter()

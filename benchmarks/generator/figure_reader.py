@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from finephys.generator.memory import has_bfloat16
 from finephys.skeleton import JOINTS
 from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.types import Bool, Bytes, Float
@@ -23,34 +24,42 @@ logger = logging.getLogger(__name__)
 STEPS = 1200
 """Training steps of 32 frames."""
 
-_NEAR = 2  # cells around the likeliest one that a joint's position is averaged over
+_NEAR = 1 / 32  # of the frame around the likeliest cell, over which a joint's place is averaged
 
 
 class FigureReader(nn.Module):
-    """A U of convolutions from frames and their difference to the clip's median to a body."""
+    """A U of convolutions from frames and their difference to the clip's median to a body.
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64)) -> None:
+    Four neighbouring pixels are channels of one cell; joints are found among cells, the silhouette
+    among pixels.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = (24, 40, 56, 72)) -> None:
         super().__init__()
-        inputs = (6, *widths[:-1])
+        inputs = (4 * 6, *widths[:-1])
         self.down = nn.ModuleList(map(_block, inputs, widths))
         self.up = nn.ModuleList(
             _block(fine + coarse, fine)
             for fine, coarse in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
-        self.out = nn.Conv2d(widths[0], 1 + len(JOINTS), 1)
+        self.out = nn.Conv2d(widths[0], 4 + len(JOINTS), 1)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits (N, 1 + 17, H, W) of pictures (N, 6, H, W): of the silhouette, of each joint."""
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of pictures (N, 6, H, W).
+
+        Returns:
+            Of the silhouette (N, H, W), and of each joint (N, 17, H / 2, W / 2).
+        """
         kept = []
-        hidden = pictures
+        hidden = functional.pixel_unshuffle(pictures, 2)
         for index, block in enumerate(self.down):
             hidden = block(functional.max_pool2d(hidden, 2) if index else hidden)
             kept.append(hidden)
         for block, fine in zip(self.up, kept[-2::-1], strict=True):
             wide = functional.interpolate(hidden, scale_factor=2.0, mode="nearest")
             hidden = block(torch.cat((wide, fine), 1))
-        logits: Tensor = self.out(hidden)
-        return logits
+        logits: Tensor = self.out(hidden).float()
+        return functional.pixel_shuffle(logits[:, :4], 2)[:, 0], logits[:, 4:]
 
 
 class Reading(NamedTuple):
@@ -86,20 +95,21 @@ def pictures_of(frames: Bytes) -> Tensor:
 def read_figure(reader: nn.Module, frames: Bytes) -> Reading:
     """Silhouettes and joints of one clip (F, H, W, 3)."""
     with torch.inference_mode():
-        logits = reader(pictures_of(frames))
-        share = logits[:, 1:].flatten(2).softmax(-1).unflatten(-1, logits.shape[-2:])
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            body, places = reader(pictures_of(frames))
+        share = places.flatten(2).softmax(-1).unflatten(-1, places.shape[-2:])
         likely, cell = share.flatten(2).max(-1)
         height, width = share.shape[-2:]
         rows, columns = torch.arange(height), torch.arange(width)
-        near = ((rows - (cell // width)[..., None]).abs() <= _NEAR)[..., None] & (
-            (columns - (cell % width)[..., None]).abs() <= _NEAR
+        near = ((rows - (cell // width)[..., None]).abs() <= _NEAR * height)[..., None] & (
+            (columns - (cell % width)[..., None]).abs() <= _NEAR * width
         )[..., None, :]
         weight = share * near
         weight = weight / weight.sum((-2, -1), keepdim=True)
         x = (weight.sum(-2) * (columns + 0.5) / width).sum(-1)
         y = (weight.sum(-1) * (rows + 0.5) / height).sum(-1)
     joints: Float = torch.stack((x, y), -1).numpy()
-    return Reading((logits[:, 0] > 0).numpy(), joints, likely.numpy())
+    return Reading((body > 0).numpy(), joints, likely.numpy())
 
 
 def load_figure_reader(path: Path, data: Path) -> FigureReader:
@@ -109,12 +119,14 @@ def load_figure_reader(path: Path, data: Path) -> FigureReader:
     if path.is_file():
         reader.load_state_dict(load_file(path))
         return reader.eval()
-    source = RenderedClips(data)
+    source = RenderedClips(data, layers=False)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=3e-3)
     for step in range(STEPS):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1, (step + 1) / 30) * (1 - step / STEPS)
-        loss = _loss(reader, source.clips(np.random.default_rng(step), 16), step)
+        clips = source.clips(np.random.default_rng(step), 16)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            loss = _loss(reader, clips, step)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
@@ -135,13 +147,14 @@ def _loss(reader: FigureReader, clips: ClipBatch, step: int) -> Tensor:
         pictures.append(pictures_of(frames)[chosen])
         figure.append(torch.from_numpy(drawn[chosen]).float())
         joints.append(torch.from_numpy(canvas[chosen]))
-    logits, wanted = reader(torch.cat(pictures)), torch.cat(figure)
-    likely = torch.sigmoid(logits[:, 0])
+    body, places = reader(torch.cat(pictures))
+    wanted = torch.cat(figure)
+    likely = torch.sigmoid(body)
     dice = 1 - (2 * (likely * wanted).sum() + 1) / (likely.sum() + wanted.sum() + 1)
-    entropy = functional.binary_cross_entropy_with_logits(logits[:, 0], wanted)
-    size = logits.shape[-1]
+    entropy = functional.binary_cross_entropy_with_logits(body, wanted)
+    size = places.shape[-1]
     cell = (torch.cat(joints) * size).long().clamp(0, size - 1)
     place = functional.cross_entropy(
-        logits[:, 1:].flatten(0, 1).flatten(1), (cell[..., 1] * size + cell[..., 0]).flatten()
+        places.flatten(0, 1).flatten(1), (cell[..., 1] * size + cell[..., 0]).flatten()
     )
     return entropy + dice + 0.3 * place

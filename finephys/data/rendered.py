@@ -59,6 +59,7 @@ class RenderedClip:
     Attributes:
         frames: uint8 (16, S, S, 3) RGB.
         silhouette: bool (16, S, S), True on the body.
+        behind: uint8 (16, S, S, 3), the frames without the body but with its shadow.
         pose: joints in pixels, every score 1.
         prompt: caption, clothes and place.
         action: FineGym class 6-40, or None.
@@ -67,6 +68,7 @@ class RenderedClip:
 
     frames: Bytes
     silhouette: Bool
+    behind: Bytes
     pose: Pose2D
     prompt: str
     action: int | None
@@ -159,12 +161,13 @@ def render_clip(
     if rng.random() < 0.5:
         joints = mirror(joints, axis=1).astype(np.float32)
     camera, look = sample_camera(joints, rng, size), sample_look(rng)
-    frames, silhouette = render(joints, camera, look, size)
+    film = render(joints, camera, look, size)
     if caption is None:
         caption = PLAIN_CAPTION if motion.action is None else action_by_id(motion.action).caption
     return RenderedClip(
-        frames,
-        silhouette,
+        film.frames,
+        film.silhouette,
+        film.behind,
         pose_truth(joints, camera, motion.source),
         prompt(caption, look),
         motion.action,
@@ -203,7 +206,8 @@ def render_dataset(
     if captions is not None and len(captions) != len(motions):
         raise RequestError(f"{len(captions)} captions for {len(motions)} motions; give one each.")
     path.mkdir(parents=True, exist_ok=True)
-    recipe = {"count": count, "seed": seed, "size": size, "motions": [m.source for m in motions]}
+    sources = [motion.source for motion in motions]
+    recipe = {"count": count, "seed": seed, "size": size, "behind": True, "motions": sources}
     note = path / "dataset.json"
     if note.exists() and json.loads(note.read_text()) != recipe:
         raise RequestError(
@@ -298,6 +302,7 @@ def _write_shard(first: int, stop: int) -> None:
             file,
             frames=np.stack([clip.frames for clip in clips]),
             silhouette=np.stack([clip.silhouette for clip in clips]),
+            behind=np.stack([clip.behind for clip in clips]),
             xy=np.stack([clip.pose.xy for clip in clips]),
             prompt=np.array([clip.prompt for clip in clips]),
             action=np.array([clip.action or 0 for clip in clips], np.int64),

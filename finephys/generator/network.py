@@ -1,7 +1,7 @@
 """All of a generator that has weights: text and skeleton encoder, painter, video U-Net, VAE."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -9,12 +9,8 @@ from diffusers import UNetMotionModel
 from torch import nn
 
 from finephys.config import GeneratorConfig
-from finephys.generator.autoencoder import (
-    LatentAutoencoder,
-    PixelAutoencoder,
-    make_autoencoder,
-)
-from finephys.generator.painter import Painter
+from finephys.generator.autoencoder import Autoencoder, make_autoencoder
+from finephys.generator.painter import Figure, Painter
 from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
 from finephys.generator.text import TextFeatures, encode_text, make_text_model
 from finephys.skeleton import FRAMES
@@ -31,7 +27,7 @@ def make_unet(config: GeneratorConfig) -> UNetMotionModel:
     unet = UNetMotionModel(
         sample_size=config.size // config.patch,
         in_channels=config.latent_channels + config.guidance_channels,
-        out_channels=config.latent_channels * (2 if config.painter_channels else 1),
+        out_channels=config.latent_channels,
         down_block_types=tuple(down),
         up_block_types=tuple(up),
         block_out_channels=config.channels,
@@ -93,7 +89,7 @@ class Base(NamedTuple):
         unet: video U-Net.
     """
 
-    autoencoder: PixelAutoencoder | LatentAutoencoder
+    autoencoder: Autoencoder
     text_encoder: nn.Module
     unet: UNetMotionModel
 
@@ -116,29 +112,48 @@ class VideoNetwork(nn.Module):
         self.skeleton_encoder = SkeletonEncoder(config)
         self.unet = base.unet if base else make_unet(config)
         self.painter = Painter(config) if config.painter_channels else None
+        self.autoencoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "VideoNetwork":
+        """Training of the generator leaves the autoencoder as it is."""
+        super().train(mode)
+        self.autoencoder.eval()
+        return self
 
     def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
         """Features of tokenised prompts, (B, T) ids and mask."""
         return encode_text(self.text_encoder, ids, mask)
 
-    def encode_skeleton(
-        self, heatmaps: list[torch.Tensor], text: TextFeatures, painter_learns: bool = True
-    ) -> Guidance:
-        """Features of heatmaps and prompts.
+    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
+        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first, and of B prompts."""
+        levels, whole = self._by_frame(heatmaps, text)
+        guidance: Guidance = self.skeleton_encoder(levels, whole)
+        return guidance
+
+    def paint(
+        self, heatmaps: list[torch.Tensor], text: TextFeatures, style: torch.Tensor
+    ) -> Figure | None:
+        """The figures of B clips, (B F, ...); None without a painter or without anybody to paint.
 
         Args:
-            heatmaps: one (B, F, L, h, w) per scale, finest first.
+            heatmaps: as for `encode_skeleton`.
             text: features of B prompts.
-            painter_learns: whether gradients reach the painter.
+            style: (B, K), see `painter`.
         """
+        if self.painter is None or not heatmaps[0].any():
+            return None
+        levels, whole = self._by_frame(heatmaps[:1], text)
+        each = style.to(whole.dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        figure: Figure = self.painter(levels[0], whole, each)
+        return figure
+
+    def _by_frame(
+        self, heatmaps: list[torch.Tensor], text: TextFeatures
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Heatmaps (B F, L, h, w) and each frame's whole text (B F, W)."""
         dtype = self.skeleton_encoder.middle.weight.dtype
         levels = [level.flatten(0, 1).to(dtype) for level in heatmaps]
-        whole = text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
-        guidance: Guidance = self.skeleton_encoder(levels, whole)
-        if self.painter is None or not levels[0].any():  # nobody to paint
-            return guidance
-        with nullcontext() if painter_learns else torch.no_grad():
-            return guidance._replace(figure=self.painter(levels[0], whole))
+        return levels, text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
 
     def forward(
         self,
@@ -176,11 +191,19 @@ class VideoNetwork(nn.Module):
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=tokens.repeat_interleave(frames, 0), **added
         ).sample
-        if self.painter is not None:
-            behind, light = predicted.chunk(2, 1)
-            figure = None if guidance is None else guidance.figure
-            predicted = figure.over(behind, light, self.config.patch) if figure else behind
         return predicted.to(given)
+
+    def multiply_in_bfloat16(self) -> None:
+        """Let a CPU with AMX multiply in bfloat16: a clip takes less than half the time."""
+        narrow = torch.autocast("cpu", torch.bfloat16)
+        for part, name in (
+            (self, "encode_text"),
+            (self, "encode_skeleton"),
+            (self, "paint"),
+            (self, "forward"),
+            (self.autoencoder, "decode"),
+        ):
+            setattr(part, name, narrow(getattr(part, name)))
 
     def without_motion(self) -> AbstractContextManager[None]:
         """Leave the motion modules out: every frame is then generated alone."""

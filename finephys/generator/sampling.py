@@ -58,23 +58,12 @@ class Condition(NamedTuple):
     guidance: Guidance | torch.Tensor | None
 
 
-class Autoencoder(Protocol):
-    """What the denoising loop uses of an autoencoder."""
-
-    def limit(self, latents: torch.Tensor) -> torch.Tensor:
-        """Keep predicted clean latents in the range that frames have."""
-
-
 class DenoisingNetwork(Protocol):
     """What the denoising loop uses of a network."""
 
     @property
     def config(self) -> GeneratorConfig:
         """Says what the network predicts."""
-
-    @property
-    def autoencoder(self) -> Autoencoder:
-        """Frames to latents and back."""
 
     def __call__(
         self,
@@ -225,6 +214,5 @@ def denoise_latents(
             plain = predict_clean(network, scheduler, latents, times, *empty)
             clean = plain + guidance_scale * (clean - plain)
         check_finite(clean, step, steps)
-        clean = network.autoencoder.limit(clean)
         latents = scheduler.step(clean, time, latents).prev_sample
         yield clean

@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn import functional
 
 from finephys.config import GeneratorConfig
-from finephys.generator.painter import Figure
 from finephys.skeleton import LIMBS
 
 
@@ -23,13 +22,11 @@ class Guidance(NamedTuple):
         beside: (N, G, h, w) concatenated to the noisy latent; None where G is 0.
         skips: one (N, C, h, w) per skip connection, added to it.
         middle: (N, C, h, w) added after the middle block.
-        figure: what the painter makes of the skeletons; None where there is none.
     """
 
     beside: torch.Tensor | None
     skips: tuple[torch.Tensor, ...]
     middle: torch.Tensor
-    figure: Figure | None = None
 
 
 def skip_shapes(config: GeneratorConfig) -> list[tuple[int, int]]:

@@ -106,7 +106,7 @@ def film(example: Example) -> VideoClip:
     """Render one example."""
     motion = example_motion(example)
     camera = still_camera(motion, example.yaw)
-    frames, _ = render(motion.joints, camera, example.look, SIZE)
+    frames = render(motion.joints, camera, example.look, SIZE).frames
     return VideoClip(frames, motion.fps)
 
 

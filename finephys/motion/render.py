@@ -4,6 +4,8 @@ Every body part is a tapered capsule or an ellipsoid met by the ray of each samp
 box; what is nearest is shaded once. All frames of a clip are worked on together.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,7 +40,21 @@ def pose_truth(joints: Float, camera: Camera, source: str = "simulation") -> Pos
     return Pose2D(xy, np.ones(xy.shape[:2], np.float32), source=source)
 
 
-def render(joints: Float, camera: Camera, look: Look, size: int) -> tuple[Bytes, Bool]:
+class Film(NamedTuple):
+    """What a camera sees of a moving body, F frames of S by S pixels.
+
+    Attributes:
+        frames: uint8 (F, S, S, 3) RGB.
+        silhouette: bool (F, S, S), True where the body covers at least half of the pixel.
+        behind: uint8 (F, S, S, 3), the place without the body but with her shadow.
+    """
+
+    frames: Bytes
+    silhouette: Bool
+    behind: Bytes
+
+
+def render(joints: Float, camera: Camera, look: Look, size: int) -> Film:
     """Film a moving body.
 
     Args:
@@ -46,10 +62,6 @@ def render(joints: Float, camera: Camera, look: Look, size: int) -> tuple[Bytes,
         camera: its canvas is scaled to `size`.
         look: clothes, place and light.
         size: side of the frames in pixels.
-
-    Returns:
-        frames uint8 (F, size, size, 3) RGB, and silhouette bool (F, size, size), True where the
-        body covers at least half of the pixel.
 
     Raises:
         RequestError: when the camera turns through another number of frames.
@@ -61,7 +73,7 @@ def render(joints: Float, camera: Camera, look: Look, size: int) -> tuple[Bytes,
     place = place_around(joints, camera.position, look)
     figure = build_figure(joints, look.build)
     still = _backdrop(camera, 0, 1, place, look) if camera.still else None
-    frames, silhouettes = [], []
+    films = []
     for start in range(0, len(joints), _CHUNK):
         stop = min(start + _CHUNK, len(joints))
         rotation = np.broadcast_to(camera.rotation, (len(joints), 3, 3))[start:stop]
@@ -72,9 +84,12 @@ def render(joints: Float, camera: Camera, look: Look, size: int) -> tuple[Bytes,
         light = shade_floor(joints[start:stop], rays, camera.position, look.light)
         behind = behind * light[..., None]
         image = color + (1 - cover)[..., None] * behind
-        frames.append((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-        silhouettes.append(cover >= 0.5)
-    return np.concatenate(frames), np.concatenate(silhouettes)
+        films.append((_levels(image), cover >= 0.5, _levels(behind)))
+    return Film(*(np.concatenate(part) for part in zip(*films, strict=True)))
+
+
+def _levels(image: Float) -> Bytes:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _grid(size: int, samples: int, focal: float) -> Float:

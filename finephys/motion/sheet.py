@@ -50,7 +50,7 @@ def strip(motion: WorldMotion, look: Look) -> Bytes:
     position = middle[0] + 12.0 * np.array([0.42, -0.9, 0.04])
     focal = _SIDE * _SHARP / tall * float(np.linalg.norm(position - middle[0]))
     camera = Camera(look_at(position, middle), position, focal, _SIDE * _SHARP)
-    frames, body = render(joints.astype(np.float32), camera, look, _SIDE * _SHARP)
+    frames, body, _ = render(joints.astype(np.float32), camera, look, _SIDE * _SHARP)
     floor, _ = camera.project(np.zeros((1, 1, 3)))
     frames[~body] = _PAPER
     below = np.arange(_SIDE * _SHARP)[:, None] >= round(float(floor[0, 0, 1]))

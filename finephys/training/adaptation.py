@@ -86,14 +86,16 @@ class ClipFiles:
         order = np.random.default_rng((self._seed, 7, step // SHARD_STEPS))
         path = self._files[int(order.integers(len(self._files)))]
         if self._open is None or self._open[0] != path:
-            self._open = (path, read_clips(path))
+            self._open = (path, read_clips(path, layers=False))
         held = self._open[1]
         wanted = plan.stills if still else plan.clips
         rows = rng.integers(0, len(held.frames), wanted)
         frames = rng.integers(0, held.frames.shape[1], (wanted, 1))
         picked = (rows[:, None], frames) if still else (rows,)
         prompts = [held.prompts[int(row)] for row in rows]
-        return ClipBatch(held.frames[picked], held.figure[picked], held.canvas[picked], prompts)
+        return ClipBatch(
+            held.frames[picked], held.figure[picked], None, held.canvas[picked], prompts
+        )
 
 
 class TrainedParts(nn.Module):

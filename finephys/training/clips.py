@@ -19,38 +19,49 @@ class ClipBatch(NamedTuple):
     Attributes:
         frames: uint8 (B, F, S, S, 3) RGB.
         figure: bool (B, F, S, S), the body's silhouette.
+        behind: uint8 (B, F, S, S, 3), the frames without the body but with its shadow; None where
+            it was not asked for.
         canvas: float32 (B, F, 17, 2), joints in [0, 1] of the frame.
         prompts: B texts.
     """
 
     frames: Bytes
     figure: Bool
+    behind: Bytes | None
     canvas: Float
     prompts: Sequence[str]
 
 
-def read_clips(path: Path) -> ClipBatch:
-    """The clips of one file that `finephys.data.rendered.render_dataset` wrote."""
+def read_clips(path: Path, layers: bool = True) -> ClipBatch:
+    """The clips of one file that `finephys.data.rendered.render_dataset` wrote.
+
+    Args:
+        path: the file.
+        layers: whether to read what is behind the figures too.
+    """
     with np.load(path) as shard:
         frames = shard["frames"]
         canvas = shard["xy"] / np.float32(frames.shape[2])
-        return ClipBatch(
-            frames, shard["silhouette"], canvas, [str(text) for text in shard["prompt"]]
-        )
+        prompts = [str(text) for text in shard["prompt"]]
+        behind = shard["behind"] if layers else None
+        return ClipBatch(frames, shard["silhouette"], behind, canvas, prompts)
 
 
 class RenderedClips:
     """The shards of a folder that are there by now; `refresh` finds new ones.
 
     Args:
-        folder: written by `finephys.data.rendered.render_dataset`.
+        folder: written by `finephys.data.rendered.render_dataset`; 2 MB of memory a clip of 128 x
+            128 pixels.
+        layers: whether to read what is behind the figures too.
 
     Raises:
         RequestError: when it holds no shard yet.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, layers: bool = True) -> None:
         self._folder = folder
+        self._layers = layers
         self._shards: dict[str, ClipBatch] = {}
         self.refresh()
         if not self._shards:
@@ -60,7 +71,7 @@ class RenderedClips:
         """Read shards that were written since."""
         for path in sorted(self._folder.rglob("clips_*.npz")):
             if str(path) not in self._shards:
-                self._shards[str(path)] = read_clips(path)
+                self._shards[str(path)] = read_clips(path, self._layers)
         logger.info("%d rendered clips in %s", len(self), self._folder)
 
     def __len__(self) -> int:
@@ -90,9 +101,11 @@ class RenderedClips:
                 (
                     shard.frames[row, span],
                     shard.figure[row, span],
+                    None if shard.behind is None else shard.behind[row, span],
                     shard.canvas[row, span],
                     shard.prompts[row],
                 )
             )
-        frames, figure, canvas, prompts = zip(*parts, strict=True)
-        return ClipBatch(np.stack(frames), np.stack(figure), np.stack(canvas), list(prompts))
+        frames, figure, behind, canvas, prompts = zip(*parts, strict=True)
+        layers = np.stack(behind) if self._layers else None
+        return ClipBatch(np.stack(frames), np.stack(figure), layers, np.stack(canvas), prompts)

@@ -1,11 +1,11 @@
 """Training of the video generator on rendered gymnasts (stage 0: tiny's base generator).
 
 Design choices, all found by looking at what the model drew:
-the clean frames are predicted, not the noise; errors on the figure weigh more; single frames are
-trained first and in between, without motion modules, because they cost a third of a clip and show
-sixteen times as many places; text and skeleton are each dropped in a tenth of the clips; the
-painter is trained on its own picture of some frames, and what it gives the U-Net is taken as given,
-which costs a third of going through it backwards for all.
+clean latents are predicted, not the noise; with a skeleton the U-Net learns what is behind the
+figure and the painter, in the same steps, the figure; without one the U-Net learns whole frames,
+where errors on the figure weigh more; single frames are trained first and in between, without
+motion modules, because they show sixteen times as many places; text and skeleton are dropped now
+and then.
 """
 
 import logging
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
-from finephys.checkpoints import save_module
+from finephys.checkpoints import load_module, save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
 from finephys.data.rendered import render_dataset
 from finephys.generator.diffusion import plain_config
@@ -40,17 +40,17 @@ from finephys.generator.text import load_tokenizer, tokenize
 from finephys.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
 from finephys.training.clips import ClipBatch, RenderedClips
-from finephys.training.loop import LoopSettings, train
+from finephys.training.loop import LoopSettings, inner_matrices, train
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import WorldMotion
+from finephys.types import Bytes, WorldMotion
 
 logger = logging.getLogger(__name__)
 
 
-GENERATOR_LOOP = LoopSettings(steps=8000, learning_rate=2e-3, save_seconds=240)
+GENERATOR_LOOP = LoopSettings(steps=8000, learning_rate=2e-3, save_seconds=240, bfloat16=True)
 """Of a new run; the shipped weights' own history stands in their model card."""
 
-TRAINING_CLIPS = 8192
+TRAINING_CLIPS = 4096
 """Rendered clips that the shipped weights were trained on."""
 
 
@@ -69,9 +69,10 @@ class GeneratorTraining:
         drop_both: share of clips that lose both.
         one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
-        painted: frames of each batch that the painter is trained on.
-        figure_weight: weight of a pixel of the figure; one of the background has 1.
-        change_weight: weight of the error in how pixels change from frame to frame.
+        painted: frames of each batch of clips that the painter is trained on.
+        style_weight: weight of a nat that a style says.
+        figure_weight: weight of a cell of the figure; one of the background has 1.
+        change_weight: weight of the error in how cells change from frame to frame.
         joint_noise: standard deviation of the joints' positions, share of the canvas.
         low_score: share of clips in which some joints have a low score.
     """
@@ -85,7 +86,8 @@ class GeneratorTraining:
     one_sentence: float = 0.3
     drop_skeleton: float = 0.1
     drop_both: float = 0.06
-    painted: int = 8
+    painted: int = 12
+    style_weight: float = 1e-3
     figure_weight: float = 5.0
     change_weight: float = 0.5
     joint_noise: float = 0.004
@@ -97,6 +99,7 @@ class Prepared(NamedTuple):
 
     frames: Tensor
     figure: Tensor
+    behind: Tensor
     heatmaps: list[Tensor]
     prompts: list[str]
 
@@ -107,14 +110,17 @@ def prepare(
     """Mirror, disturb and drop at random, and draw the heatmaps.
 
     Returns:
-        frames (B, F, 3, S, S) in [-1, 1], figure (B, F, 1, S, S) 1 on the body, heatmaps per
-        scale (B, F, L, h, h), and prompts.
+        frames (B, F, 3, S, S) in [-1, 1], figure (B, F, 1, S, S) 1 on the body, the frames without
+        it as far as they are known, heatmaps per scale (B, F, L, h, h), and prompts.
     """
-    frames = torch.from_numpy(batch.frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+    frames = _signed(batch.frames)
+    behind = frames if batch.behind is None else _signed(batch.behind)
     figure = torch.from_numpy(batch.figure)[:, :, None].float()
     canvas, score = _disturbed(batch.canvas, plan, rng)
     mirrored = torch.from_numpy(rng.random(len(frames)) < 0.5)
     frames[mirrored] = frames[mirrored].flip(-1)
+    if batch.behind is not None:
+        behind[mirrored] = behind[mirrored].flip(-1)
     figure[mirrored] = figure[mirrored].flip(-1)
     flipped = canvas[mirrored][:, :, list(MIRROR)]
     canvas[mirrored] = flipped * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
@@ -126,7 +132,12 @@ def prepare(
         "" if nothing else _worded(prompt, plan, rng)
         for prompt, nothing in zip(batch.prompts, bare, strict=True)
     ]
-    return Prepared(frames, figure, heatmaps, prompts)
+    return Prepared(frames, figure, behind, heatmaps, prompts)
+
+
+def _signed(frames: Bytes) -> Tensor:
+    """uint8 (B, F, S, S, 3) to (B, F, 3, S, S) in [-1, 1]."""
+    return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
 def _disturbed(
@@ -172,69 +183,98 @@ def generator_losses(
     plan: GeneratorTraining,
     random: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Weighted squared error of the predicted clean frames, and of their changes in time."""
+    """Weighted squared error of the clean latents, and of their changes in time; the painter's."""
     config = network.config
-    count, length = batch.frames.shape[:2]
+    length = batch.frames.shape[1]
     device = next(network.parameters()).device
     batch = Prepared(
         batch.frames.to(device),
         batch.figure.to(device),
+        batch.behind.to(device),
         [level.to(device) for level in batch.heatmaps],
         batch.prompts,
     )
-    with torch.no_grad():
-        clean = network.autoencoder.encode(batch.frames.flatten(0, 1))
-    clean = _as_clips(clean, length)
-    weight = 1 + (plan.figure_weight - 1) * batch.figure.flatten(0, 1)
-    if config.autoencoder == "pixels":
-        weight = network.autoencoder.encode(weight.expand(-1, 3, -1, -1))
-    else:
-        weight = functional.interpolate(weight, clean.shape[-2:], mode="area")
-    weight = _as_clips(weight, length)
-    time = draw_times(count, random, plan.late if length == 1 else 0.0).to(device)
+    clean, weight = _targets(network, batch, plan)
+    time = draw_times(len(clean), random, plan.late if length == 1 else 0.0).to(device)
     noise = draw_noise(config, tuple(clean.shape), random).to(device)
     signal_share, noise_share = signal_and_noise(scheduler, time, clean.ndim)
     noisy = signal_share * clean + noise_share * noise
     ids, mask = tokenize(tokenizer, batch.prompts, config.text_length)
     text = network.encode_text(ids.to(device), mask.to(device))
-    guidance = network.encode_skeleton(batch.heatmaps, text, painter_learns=False)
+    guidance = network.encode_skeleton(batch.heatmaps, text)
     still = network.without_motion() if length == 1 else nullcontext()
     with still:
         error = predict_clean(network, scheduler, noisy, time, text, guidance) - clean
-    square = (weight * error**2).sum() / weight.sum()
+    square = (weight * error**2).mean() / weight.mean()
     losses = {"total": square, "still" if length == 1 else "clip": square.detach()}
     if length > 1:
         losses["change"] = error.diff(dim=2).square().mean()
         losses["total"] = square + plan.change_weight * losses["change"]
-    if network.painter is not None:
-        losses["paint"] = painter_loss(network.painter, batch, text.whole, plan.painted, random)
-        losses["total"] = losses["total"] + losses["paint"]
+    if length > 1 and network.painter is not None:
+        painted = painter_losses(network.painter, batch, text.whole, plan, random)
+        losses["total"] = losses["total"] + sum(painted.values())
+        losses |= {name: loss.detach() for name, loss in painted.items()}
     return losses
 
 
-def painter_loss(
-    painter: Painter, batch: Prepared, text: Tensor, count: int, random: torch.Generator
-) -> Tensor:
-    """How far the painter's figure is from the true one, on `count` random frames of a batch.
+@torch.no_grad()
+def _targets(
+    network: VideoNetwork, batch: Prepared, plan: GeneratorTraining
+) -> tuple[Tensor, Tensor]:
+    """Clean latents (B, C, F, h, w) and how much each cell weighs (B, 1, F, h, w).
 
-    Cross-entropy and Dice of the cover, squared error of the colours on the true figure.
+    A clip whose skeleton is seen by a network with a painter has no figure in its latents.
     """
+    length = batch.frames.shape[1]
+    painted = batch.heatmaps[0].amax((1, 2, 3, 4)) > 0
+    if network.painter is None:
+        painted = torch.zeros_like(painted)
+    apart = painted[:, None, None, None, None]
+    frames = torch.where(apart, batch.behind, batch.frames)
+    latents = network.autoencoder.encode(frames.flatten(0, 1)).float()
+    shown = functional.interpolate(
+        torch.where(apart, 0, batch.figure).flatten(0, 1), latents.shape[-2:], mode="area"
+    )
+    weight = 1 + (plan.figure_weight - 1) * shown
+    return _as_clips(latents, length), _as_clips(weight, length)
+
+
+def painter_losses(
+    painter: Painter,
+    batch: Prepared,
+    text: Tensor,
+    plan: GeneratorTraining,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    """How far the painter's figure is from the true one, on some frames of a batch.
+
+    Cross-entropy and Dice of the cover, mean absolute error of the colours on the true figure, and
+    what the styles say. A style is read from another frame of the clip, so that it is of all.
+    """
+    length = batch.frames.shape[1]
     frames, figure, limbs = (
         pictures.flatten(0, 1) for pictures in (batch.frames, batch.figure, batch.heatmaps[0])
     )
     seen = limbs.amax((1, 2, 3)).cpu() > 0
     chosen = torch.randperm(len(frames), generator=random)
-    chosen = chosen[seen[chosen]][:count]
+    chosen = chosen[seen[chosen]][: plan.painted]
     if len(chosen) == 0:
-        return text.new_zeros(())
+        return {"paint": text.new_zeros(()), "style": text.new_zeros(())}
+    away = torch.randint(1, length, chosen.shape, generator=random)
+    other = chosen // length * length + (chosen + away) % length
+    style = painter.reader(frames[other], figure[other])
+    drawn = style.mean + (0.5 * style.spread).exp() * torch.randn_like(style.mean)
     true, body = frames[chosen], figure[chosen]
-    each = text.repeat_interleave(len(frames) // len(text), 0)[chosen]
-    painted: Figure = painter(limbs[chosen], each)
-    share = painted.cover.sigmoid()
-    entropy = functional.binary_cross_entropy_with_logits(painted.cover, body)
+    painted: Figure = painter(limbs[chosen], text[chosen // length], drawn)
+    cover = painted.cover.float()
+    share = cover.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(cover, body)
     dice = 1 - (2 * (share * body).sum() + 1) / (share.sum() + body.sum() + 1)
-    colors = ((painted.colors - true) ** 2 * body).sum() / (3 * body.sum() + 1)
-    return 2 * entropy + 0.3 * dice + colors
+    colors = ((painted.colors.float() - true).abs() * body).sum() / (3 * body.sum() + 1)
+    return {
+        "paint": 2 * entropy + 0.3 * dice + colors,
+        "style": plan.style_weight * style.nats().mean(),
+    }
 
 
 def _as_clips(cells: Tensor, length: int) -> Tensor:
@@ -248,21 +288,15 @@ def render_training_clips(
     """Film `TRAINING_CLIPS` clips of the motions at the tiny tier's size; resumes."""
     logger.info("rendering %d clips into %s", TRAINING_CLIPS, folder)
     size = TINY_GENERATOR.size
-    render_dataset(motions, TRAINING_CLIPS, 11, folder, 2, size, captions)
+    render_dataset(motions, TRAINING_CLIPS, 13, folder, 2, size, captions)
 
 
 def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
     """Weights of all convolutions and linear layers but the first and last: what Muon trains."""
     edges = {network.unet.conv_in, network.unet.conv_out, *network.skeleton_encoder.readers}
     if network.painter is not None:
-        edges |= {network.painter.enter, network.painter.leave}
-    return [
-        parameter
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and module not in edges
-        for name, parameter in module.named_parameters(recurse=False)
-        if name == "weight"
-    ]
+        edges |= {network.painter.enter, network.painter.leave, network.painter.reader.out}
+    return inner_matrices(network, edges)
 
 
 def train_generator(
@@ -273,6 +307,7 @@ def train_generator(
     plan: GeneratorTraining | None = None,
     config: GeneratorConfig = TINY_GENERATOR,
     should_stop: Callable[[], bool] = lambda: False,
+    autoencoder: Path | None = None,
 ) -> int:
     """Train the generator of a configuration, resuming what `run` holds.
 
@@ -284,6 +319,8 @@ def train_generator(
         plan: what is drawn and how errors weigh.
         config: sizes.
         should_stop: asked before each step; True ends the run after saving.
+        autoencoder: checkpoint of `training.autoencoder`; None: it comes with `settings.start` or
+            stays as it is made.
 
     Returns:
         The last step reached.
@@ -296,6 +333,8 @@ def train_generator(
     tokenizer = load_tokenizer(vocabulary, "python -m finephys train generator")
     torch.manual_seed(settings.seed)
     network = VideoNetwork(config, tokenizer.eos_token_id)
+    if autoencoder is not None:
+        load_module(network.autoencoder, autoencoder)
     scheduler = make_scheduler(config, "dpm++")
 
     def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
@@ -303,6 +342,8 @@ def train_generator(
         rng = np.random.default_rng((settings.seed, step))
         random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         still = step < plan.still_steps or step % plan.still_every == 0
+        # A random style is drawn by torch's own generator.
+        torch.manual_seed(settings.seed * 1_000_003 + step)
         drawn = source.stills(rng, plan.stills) if still else source.clips(rng, plan.clips)
         prepared = prepare(drawn, config, plan, rng)
         return generator_losses(model, scheduler, prepared, tokenizer, plan, random)

@@ -5,6 +5,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import torch
 from accelerate import Accelerator
 from pytorch_optimizer import Muon
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from finephys.checkpoints import load_module
+from finephys.checkpoints import load_matching
+from finephys.generator.memory import has_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +38,9 @@ class LoopSettings:
         seed: of torch's generator on a fresh start.
         log_every: steps between log lines.
         save_seconds: wall time between saved states.
-        start: checkpoint whose weights a new run begins with; None: those the model comes with.
+        bfloat16: multiply in it where the processor has units for that.
+        start: checkpoint whose weights a new run begins with, as far as names and shapes agree;
+            None: those the model comes with.
     """
 
     steps: int
@@ -48,7 +54,13 @@ class LoopSettings:
     seed: int = 0
     log_every: int = 20
     save_seconds: float = 60.0
+    bfloat16: bool = False
     start: Path | None = None
+
+
+def _attention(device: torch.device) -> AbstractContextManager[object]:
+    """Attention without the CPU's fused kernel, which goes backwards forty times as slowly."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def share_of_rate(step: int, settings: LoopSettings) -> float:
@@ -58,6 +70,17 @@ def share_of_rate(step: int, settings: LoopSettings) -> float:
     cosine = 0.5 + 0.5 * math.cos(math.pi * progress)
     floor = settings.final_rate
     return warm * (floor + (1 - floor) * cosine)
+
+
+def inner_matrices(model: nn.Module, edges: AbstractSet[nn.Module]) -> list[nn.Parameter]:
+    """Trainable weights of convolutions and linear layers but those in `edges`: Muon's."""
+    return [
+        parameter
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in edges
+        for name, parameter in module.named_parameters(recurse=False)
+        if name == "weight" and parameter.requires_grad
+    ]
 
 
 def make_optimizer(
@@ -109,10 +132,11 @@ def train(
 
     Raises:
         FloatingPointError: when the loss is not finite; nothing is saved after it.
-        WeightsError: when the checkpoint to start from does not fit the model.
+        WeightsError: when the checkpoint to start from has nothing in common with the model.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator()
+    mixed = settings.bfloat16 and has_bfloat16()
+    accelerator = Accelerator(mixed_precision="bf16" if mixed else "no")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(model, settings, matrices)
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -127,7 +151,8 @@ def train(
     else:
         torch.manual_seed(settings.seed)
         if settings.start is not None:
-            load_module(model, settings.start)
+            fresh = load_matching(model, settings.start)
+            logger.info("%s did not fill: %s", settings.start, ", ".join(fresh) or "nothing")
         first_step = 0
         average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -164,14 +189,18 @@ def train(
             share = share_of_rate(step, settings)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
-            losses = loss_of_step(wrapped, step)
-            total = losses["total"]
-            if not torch.isfinite(total):
-                raise FloatingPointError(
-                    f"loss is {total.item()} at step {step}; lower the learning rate and resume."
-                )
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(total)
+            # Around both ways: what is recomputed on the way back must take the same kernel.
+            with _attention(accelerator.device):
+                with accelerator.autocast():
+                    losses = loss_of_step(wrapped, step)
+                total = losses["total"]
+                if not torch.isfinite(total):
+                    raise FloatingPointError(
+                        f"loss is {total.item()} at step {step}; lower the learning rate and "
+                        "resume."
+                    )
+                optimizer.zero_grad(set_to_none=True)
+                accelerator.backward(total)
             accelerator.clip_grad_norm_(parameters, settings.clip_norm)
             optimizer.step()
             step += 1

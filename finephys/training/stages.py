@@ -109,19 +109,30 @@ def _projection(paths: StagePaths) -> None:
     )
 
 
-def _generator(paths: StagePaths) -> None:
+def _tiny_clips(paths: StagePaths) -> Path:
+    """Clips at the size of the tiny tier, rendered beside its runs once."""
     from finephys.data.rendered import capture_captions
-    from finephys.training.generator import (
-        GENERATOR_LOOP,
-        render_training_clips,
-        train_generator,
-    )
+    from finephys.training.generator import render_training_clips
 
     data = _pose_data(paths)
     motions = [*data.captured, *data.simulated]
-    clips = paths.run / "rendered"
+    clips = paths.run.parent / "tiny-rendered"
     render_training_clips(motions, capture_captions(_capture(paths), motions), clips)
-    train_generator(paths.run, paths.out, clips, _loop(GENERATOR_LOOP, paths))
+    return clips
+
+
+def _autoencoder(paths: StagePaths) -> None:
+    from finephys.training.autoencoder import AUTOENCODER_LOOP, train_autoencoder
+
+    train_autoencoder(paths.run, paths.out, _tiny_clips(paths), _loop(AUTOENCODER_LOOP, paths))
+
+
+def _generator(paths: StagePaths) -> None:
+    from finephys.training.generator import GENERATOR_LOOP, train_generator
+
+    settings = _loop(GENERATOR_LOOP, paths)
+    autoencoder = paths.beside("autoencoder")
+    train_generator(paths.run, paths.out, _tiny_clips(paths), settings, autoencoder=autoencoder)
 
 
 def _rendered(paths: StagePaths) -> Path:
@@ -158,6 +169,15 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(
+            name="autoencoder",
+            step=0,
+            trains=("generator.autoencoder",),
+            starts_from=(),
+            data="single frames of renders, with and without their figure",
+            losses=("square",),
+            function=_autoencoder,
+        ),
+        Stage(
             name="generator",
             step=0,
             trains=(
@@ -166,9 +186,9 @@ STAGES: dict[str, Stage] = {
                 "generator.painter",
                 "generator.unet",
             ),
-            starts_from=(),
+            starts_from=("autoencoder",),
             data="renders of CMU motion capture and simulated gymnastics",
-            losses=("still", "clip", "change", "paint"),
+            losses=("still", "clip", "change", "paint", "style"),
             function=_generator,
         ),
         Stage(

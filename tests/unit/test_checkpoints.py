@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.checkpoints import checkpoint_path, load_module, read_config, save_module
+from finephys.checkpoints import (
+    checkpoint_path,
+    load_matching,
+    load_module,
+    read_config,
+    save_module,
+)
 from finephys.errors import WeightsError, WeightsMissingError
 
 
@@ -27,6 +33,21 @@ def test_another_architecture_is_refused(other: nn.Module, tmp_path: Path) -> No
     save_module(nn.Linear(4, 3), path, {})
     with pytest.raises(WeightsError, match="does not fit"):
         load_module(other, path)
+
+
+def test_a_start_takes_what_agrees_and_names_the_rest(tmp_path: Path) -> None:
+    """A layer that silently stays random, or one of another shape that ends the training."""
+    path = tmp_path / "m.safetensors"
+    saved = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    save_module(saved, path, {}, half=False)
+    wider = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5), nn.Linear(5, 1))
+    before = wider[1].weight.clone()
+    fresh = load_matching(wider, path)
+    assert fresh == ["1.bias", "1.weight", "2.bias", "2.weight"]
+    assert torch.equal(wider[0].weight, saved[0].weight)
+    assert torch.equal(wider[1].weight, before)
+    with pytest.raises(WeightsError, match="nothing by leaving it out"):
+        load_matching(nn.Linear(7, 7), path)
 
 
 def test_a_cut_off_file_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ from finephys.types import LimbHeatmaps, Request, VideoClip
 
 NARROW = replace(
     TINY_GENERATOR,
-    size=32,
+    size=64,
+    autoencoder_channels=(8, 16),
     channels=(16, 16, 16),
     groups=4,
     heads=2,
@@ -113,8 +114,8 @@ def inputs(config: GeneratorConfig, frames: int = 3) -> tuple[torch.Tensor, ...]
 
 @pytest.mark.parametrize(
     "config",
-    [replace(NARROW, painter_channels=()), NOISE_PREDICTING],
-    ids=["tiny without its painter", "sd15"],
+    [NARROW, NOISE_PREDICTING],
+    ids=["tiny", "sd15"],
 )
 def test_untrained_guidance_equals_the_plain_model(config: GeneratorConfig) -> None:
     network = network_of(config, trained=False)
@@ -235,7 +236,7 @@ def test_each_step_gives_a_clip_and_the_last_is_the_result(generator: Generator)
     clips = list(generator.denoise(Sampling(heatmaps(), "a person", 1, 3, 1.0, 12.5)))
     assert len(clips) == 3
     for clip in clips:
-        assert clip.frames.shape == (FRAMES, 32, 32, 3)
+        assert clip.frames.shape == (FRAMES, 64, 64, 3)
         assert clip.fps == 12.5
     assert not np.array_equal(clips[0].frames, clips[-1].frames)
 
@@ -274,7 +275,7 @@ def test_a_skeleton_is_drawn_at_the_scales_that_are_read(generator: Generator) -
     pose = simulated(Request(action=12)).detected
     drawn = generator.draw(pose, frame_body(pose))
     assert tuple(level.shape[-1] for level in drawn.levels) == generator.heatmap_levels
-    assert run(generator, drawn).shape == (FRAMES, 32, 32, 3)
+    assert run(generator, drawn).shape == (FRAMES, 64, 64, 3)
 
 
 def test_a_full_gpu_is_said(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +290,7 @@ def test_a_full_gpu_is_said(generator: Generator, monkeypatch: pytest.MonkeyPatc
 
 
 def test_pictures_of_poses_are_refused(generator: Generator) -> None:
-    pictures = VideoClip(np.zeros((FRAMES, 32, 32, 3), np.uint8), 8.0)
+    pictures = VideoClip(np.zeros((FRAMES, 64, 64, 3), np.uint8), 8.0)
     with pytest.raises(RequestError, match="limb heatmaps"):
         run(generator, pictures)  # type: ignore[arg-type]
 
@@ -340,7 +341,7 @@ def test_stop_is_obeyed_before_the_next_step(generator: Generator, after: int) -
 
 @pytest.mark.parametrize("prompt", ["", " ", "🤸🏽‍♀️ 体操", "\x00\n\t", "<|endoftext|> a person"])
 def test_any_text_is_a_prompt(generator: Generator, prompt: str) -> None:
-    assert run(generator, heatmaps(), prompt=prompt, steps=1).shape == (FRAMES, 32, 32, 3)
+    assert run(generator, heatmaps(), prompt=prompt, steps=1).shape == (FRAMES, 64, 64, 3)
 
 
 def test_a_prompt_too_long_is_cut_and_said_so(
@@ -379,7 +380,7 @@ def test_arguments_out_of_range_are_named(
 
 
 def test_heatmaps_of_other_scales_are_refused(generator: Generator) -> None:
-    other = heatmaps(config=replace(NARROW, size=64))
+    other = heatmaps(config=replace(NARROW, size=128))
     with pytest.raises(RequestError, match="levels"):
         run(generator, other)
 

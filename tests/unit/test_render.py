@@ -60,9 +60,25 @@ def test_a_limb_in_front_hides_the_one_behind() -> None:
         joints[0, JOINT["right_elbow"]] = (depth, -0.15, 1.10)
         joints[0, JOINT["right_wrist"]] = (depth, 0.10, 1.10)
         camera = _front(joints, 128)
-        frames, _ = render(joints, camera, look, 128)
+        frames, *_ = render(joints, camera, look, 128)
         red, _, blue = _at(frames.astype(np.float32), joints, camera, (depth, 0.0, 1.10))
         assert (red > blue) == red_shows
+
+
+def test_what_is_behind_is_the_frame_without_the_body_but_with_its_shadow() -> None:
+    joints = _standing()
+    film = render(joints, _front(joints, 64), LOOK, 64)
+    inside = film.silhouette
+    grown = inside.copy()
+    for axis in (1, 2):
+        grown |= np.roll(grown, 1, axis) | np.roll(grown, -1, axis)
+    assert (film.behind[~grown] == film.frames[~grown]).all()
+    change = np.abs(film.frames[inside].astype(int) - film.behind[inside])
+    assert change.mean() > 20
+    # The same place with the body far above it has no shadow.
+    alone = render(joints + np.float32([0, 0, 40]), _front(joints, 64), LOOK, 64)
+    darker = alone.frames.astype(int) - film.behind
+    assert darker.max() > 15
 
 
 @pytest.mark.parametrize("size", [64, 128, 256])
@@ -71,7 +87,7 @@ def test_the_silhouette_covers_the_projected_joints(size: int) -> None:
     joints = np.repeat(_standing(), 16, 0)
     joints[:, :, 0] += np.linspace(-1, 1, 16)[:, None]
     camera = frame_body(joints, np.array([5.0, 6.0, 1.5]), np.array([[0.0, 0.0, 0.8]]), size)
-    frames, silhouette = render(joints, camera, LOOK, size)
+    frames, silhouette, _ = render(joints, camera, LOOK, size)
     assert frames.shape == (16, size, size, 3)
     assert frames.dtype == np.uint8
     pose = pose_truth(joints, camera)
@@ -99,7 +115,7 @@ def test_each_named_leotard_is_recoverable_from_the_torso(name: str, background:
     joints = _standing()
     camera = _front(joints, 64)
     look = replace(LOOK, leotard=name, background=background)
-    frames, _ = render(joints, camera, look, 64)
+    frames, *_ = render(joints, camera, look, 64)
     xy, _ = camera.project(joints)
     left, right = xy[0, JOINT["right_hip"], 0], xy[0, JOINT["left_hip"], 0]
     low, high = sorted((left, right))
@@ -118,10 +134,10 @@ def test_no_background_is_plain_and_none_looks_like_another(background: str) -> 
     pictures = {
         other: render(joints, camera, replace(LOOK, background=other), 64) for other in BACKGROUNDS
     }
-    frames, silhouette = pictures[background]
+    frames, silhouette, _ = pictures[background]
     behind = frames[0, :40][~silhouette[0, :40]].astype(np.float32)
     assert behind.std(0).max() > 8
-    for other, (others, _) in pictures.items():
+    for other, (others, *_) in pictures.items():
         if other != background:
             gap = np.abs(frames[0, :40].astype(int) - others[0, :40].astype(int)).mean()
             assert gap > 8, other
@@ -134,8 +150,8 @@ def test_the_background_moves_with_a_pan_and_stands_still_without() -> None:
     targets = np.array([[0.0, 0.0, 1.0], [0.0, 0.5, 1.0]])
     turning = Camera(look_at(position, targets), position, 200.0, 64)
     still = Camera(look_at(position, targets[:1]), position, 200.0, 64)
-    moved, _ = render(joints, turning, LOOK, 64)
-    kept, silhouette = render(joints, still, LOOK, 64)
+    moved, *_ = render(joints, turning, LOOK, 64)
+    kept, silhouette, _ = render(joints, still, LOOK, 64)
     outside = ~silhouette[0]
     assert (kept[0][outside] == kept[1][outside]).all()
     # Half a metre at eight metres and 200 pixels of focal length is 12.5 pixels.
@@ -151,7 +167,7 @@ def test_the_background_moves_with_a_pan_and_stands_still_without() -> None:
 def test_long_clips_do_not_change_at_the_seams_of_their_batches() -> None:
     """Catches per-batch state: a still body must stay the same in all frames."""
     joints = np.repeat(_standing(), 18, 0)
-    frames, _ = render(joints, _front(joints, 64), LOOK, 64)
+    frames, *_ = render(joints, _front(joints, 64), LOOK, 64)
     assert (frames == frames[:1]).all()
 
 
@@ -159,8 +175,8 @@ def test_the_body_casts_a_shadow_below_itself() -> None:
     """Catches a body that floats over an unshaded floor, or a shadow drawn elsewhere."""
     joints = _standing()
     camera = _front(joints, 128)
-    low, silhouette = render(joints, camera, LOOK, 128)
-    high, _ = render(joints + np.float32([0, 0, 3.0]), camera, LOOK, 128)
+    low, silhouette, _ = render(joints, camera, LOOK, 128)
+    high, *_ = render(joints + np.float32([0, 0, 3.0]), camera, LOOK, 128)
     xy, _ = camera.project(np.array([[[0.15, 0.0, 0.0]]]))
     column, row = xy[0, 0].astype(int)
     assert not silhouette[0, row, column]

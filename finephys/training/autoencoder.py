@@ -1,0 +1,103 @@
+"""Training of the tiny tier's autoencoder (stage 0), on single frames with and without a figure."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from finephys.checkpoints import save_module
+from finephys.config import TINY_GENERATOR, GeneratorConfig
+from finephys.generator.autoencoder import SmallAutoencoder, make_autoencoder
+from finephys.training.clips import ClipBatch, RenderedClips
+from finephys.training.loop import LoopSettings, inner_matrices, train
+
+logger = logging.getLogger(__name__)
+
+AUTOENCODER_LOOP = LoopSettings(
+    steps=6000, learning_rate=2e-3, save_seconds=240, bfloat16=True, log_every=50
+)
+"""About 25 minutes on two CPU cores with AMX."""
+
+STILLS = 16
+"""Frames a step; each is seen with its figure or without."""
+
+NOISE = 0.1
+"""Standard deviation of the noise on latents of variance 1, so that the decoder takes what a
+denoiser makes."""
+
+_EDGES = 0.5  # weight of the error in how neighbouring pixels differ
+
+
+def train_autoencoder(
+    run: Path,
+    out: Path,
+    data: Path,
+    settings: LoopSettings,
+    config: GeneratorConfig = TINY_GENERATOR,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train the small autoencoder of a configuration, resuming what `run` holds.
+
+    Args:
+        run: folder of the optimiser's state and the log.
+        out: checkpoint that gets the averaged weights at each save.
+        data: folder of rendered clips; new shards are taken up as they appear.
+        settings: of the loop.
+        config: sizes.
+        should_stop: asked before each step; True ends the run after saving.
+
+    Returns:
+        The last step reached.
+    """
+    source = RenderedClips(data)
+    torch.manual_seed(settings.seed)
+    model = make_autoencoder(config)
+    assert isinstance(model, SmallAutoencoder)  # noqa: S101 -- for the type checker
+
+    def loss_of_step(network: nn.Module, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((settings.seed, step))
+        frames = pictures(source.stills(rng, STILLS), rng)
+        return autoencoder_losses(network, frames)
+
+    def on_save(network: nn.Module, step: int) -> None:
+        save_module(network, out, autoencoder_config(config))
+        logger.info("saved step %d to %s", step, out)
+        source.refresh()
+
+    matrices = inner_matrices(model, {model.enter[0], model.leave[-1]})
+    return train(model, loss_of_step, settings, run, on_save, should_stop, matrices)
+
+
+def autoencoder_config(config: GeneratorConfig) -> dict[str, object]:
+    """What the checkpoint says of its model."""
+    return {
+        "autoencoder": config.autoencoder,
+        "channels": list(config.autoencoder_channels),
+        "latent_channels": config.latent_channels,
+    }
+
+
+def pictures(batch: ClipBatch, rng: np.random.Generator) -> Tensor:
+    """Frames (N, 3, S, S) in [-1, 1], half of them without their figure, mirrored at random."""
+    frames = batch.frames[:, 0].copy()
+    assert batch.behind is not None  # noqa: S101 -- RenderedClips reads it
+    empty = rng.random(len(frames)) < 0.5
+    frames[empty] = batch.behind[empty, 0]
+    mirrored = rng.random(len(frames)) < 0.5
+    frames[mirrored] = frames[mirrored, :, ::-1]
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def autoencoder_losses(network: nn.Module, frames: Tensor) -> dict[str, Tensor]:
+    """Mean absolute error of pixels and of the steps between neighbours, through noisy latents."""
+    latents = network.encode(frames)  # type: ignore[operator]
+    noisy = latents + NOISE * torch.randn_like(latents)
+    error = network.decode(noisy).float() - frames  # type: ignore[operator]
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    return {
+        "total": error.abs().mean() + _EDGES * edges,
+        "square": error.detach().square().mean(),
+    }
