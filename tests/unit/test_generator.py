@@ -399,6 +399,7 @@ def test_nan_never_leaves(tokenizer: object) -> None:
 def saved(tmp_path: Path, tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setitem(diffusion.GENERATORS, "tiny", NARROW)
+    monkeypatch.setattr(diffusion, "has_bfloat16", lambda: False)  # as the others here
     path = tmp_path / "tiny" / "generator.safetensors"
     save_module(network_of(NARROW, trained=True), path, plain_config(NARROW), half=False)
     tokenizer.save_pretrained(path.parent / "tokenizer")
@@ -442,3 +443,19 @@ def test_configurations_name_scales_that_exist() -> None:
         lengths = {len(config.channels), len(config.attention), len(config.skeleton_channels)}
         assert lengths == {len(config.scales)}
         assert config.scales[-1] >= 4
+
+
+def test_bfloat16_makes_nearly_the_same_clip_and_stays_in_the_network(tokenizer: object) -> None:
+    """Catches a part left out or one too many, and a narrow type that leaks to the caller."""
+    whole = run(Generator(network_of(NARROW, trained=True), tokenizer), heatmaps())
+    network = network_of(NARROW, trained=True)
+    network.multiply_in_bfloat16()
+    seen: list[torch.dtype] = []
+    network.unet.conv_out.register_forward_hook(lambda *call: seen.append(call[2].dtype))
+    clips = Generator(network, tokenizer).denoise(Sampling(heatmaps(), "a person", 5, 2, 1.5, 8.0))
+    next(clips)
+    assert not torch.is_autocast_enabled("cpu")
+    close = next(clips).frames
+    assert set(seen) == {torch.bfloat16}
+    difference = np.abs(close.astype(int) - whole)
+    assert 0 < difference.mean() < 6
