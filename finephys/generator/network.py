@@ -194,7 +194,7 @@ class VideoNetwork(nn.Module):
         return predicted.to(given)
 
     def multiply_in_bfloat16(self) -> None:
-        """Let a CPU with AMX multiply in bfloat16: a clip takes less than half the time."""
+        """Let a CPU with AMX multiply in bfloat16: a clip takes 0.6 of the time."""
         narrow = torch.autocast("cpu", torch.bfloat16)
         for part, name in (
             (self, "encode_text"),

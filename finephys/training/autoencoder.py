@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 AUTOENCODER_LOOP = LoopSettings(
     steps=6000, learning_rate=2e-3, save_seconds=240, bfloat16=True, log_every=50
 )
-"""About 25 minutes on two CPU cores with AMX."""
+"""Two CPU cores with AMX take 0.17 s a step; the shipped weights' history stands in their card."""
 
 STILLS = 16
 """Frames a step; each is seen with its figure or without."""
