@@ -19,6 +19,7 @@ _FEWEST_INLIERS = 20
 _FEWEST_STILL = 10  # enough to see that nothing moves: no motion is fitted to them
 _LEAST_INLIER_SHARE = 0.4
 _REPROJECTION = 1.5  # working pixels within which a background point follows the homography
+_AS_GOOD = 0.03  # working pixels a similarity may miss by beyond a homography; .1 drifts 8 pixels
 _STILL = 0.5  # working pixels: a background that moves less than this stands still
 _LOST_TRACK = 1.0  # working pixels a point may miss its origin by when followed there and back
 _LEAST_OVERLAP = 0.6  # share of a frame inside the key frame below which the key frame moves on
@@ -216,7 +217,7 @@ def _step(
             float(np.median(np.linalg.norm(_moved(model, start) - end, axis=-1)[followed]))
             for model in (similarity, matrix)
         ]
-        if misses[0] < 1.1 * misses[1] + 0.1:
+        if misses[0] < 1.1 * misses[1] + _AS_GOOD:
             return similarity, ""
     return np.asarray(matrix, np.float64), ""
 

@@ -103,20 +103,15 @@ def test_the_person_does_not_count_as_background() -> None:
     assert estimate_camera_motion(clip, nobody()).note != "The camera stands still."
 
 
-@pytest.mark.parametrize(
-    ("degrees", "zoom", "allowed"), [((20, 0, 0), 1.3, 9), ((24, 5, 0), 0.9, 3)]
-)
-def test_long_pans_do_not_drift(
-    degrees: tuple[float, float, float], zoom: float, allowed: float
-) -> None:
-    """Catches steps composed in the wrong order, and a first frame out of sight still used.
-
-    The first pan drifts by 6 to 8 pixels, by the processor.
+@pytest.mark.parametrize(("degrees", "zoom"), [((20, 0, 0), 1.3), ((24, 5, 0), 0.9)])
+def test_long_pans_do_not_drift(degrees: tuple[float, float, float], zoom: float) -> None:
+    """Catches steps composed in the wrong order, a first frame out of sight still used, and a
+    similarity taken for a step that it only nearly fits, which adds up.
     """
     true = turning(degrees, zoom, focal=2.0)
     camera = estimate_camera_motion(filmed(true), nobody())
     assert camera.known
-    assert worst(camera.to_first, true) < allowed
+    assert worst(camera.to_first, true) < 2.5
 
 
 def test_a_camera_that_travels_is_not_known() -> None:
