@@ -33,10 +33,9 @@ class GeneratorConfig:
         prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
         shared_noise: share of the noise's variance that all frames of a clip have in common.
-        guide_skeleton: classifier-free guidance goes away from neither text nor skeleton, which
-            strengthens both; otherwise from the skeleton alone, which strengthens the text.
         default_steps: denoising steps.
-        default_guidance: classifier-free guidance scale.
+        default_guidance: classifier-free guidance scale; it goes away from the same skeleton
+            without text, which strengthens the text.
     """
 
     size: int
@@ -63,7 +62,6 @@ class GeneratorConfig:
     prediction: str
     zero_terminal_snr: bool
     shared_noise: float
-    guide_skeleton: bool
     default_steps: int
     default_guidance: float
 
@@ -103,7 +101,6 @@ TINY_GENERATOR = GeneratorConfig(
     prediction="sample",
     zero_terminal_snr=True,
     shared_noise=0.5,
-    guide_skeleton=False,
     default_steps=8,
     default_guidance=2.0,
 )
@@ -134,7 +131,6 @@ SD15_GENERATOR = GeneratorConfig(
     prediction="epsilon",
     zero_terminal_snr=False,
     shared_noise=0.0,
-    guide_skeleton=False,
     default_steps=50,
     default_guidance=7.5,
 )

@@ -55,7 +55,6 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 8
 _TRAINING_CLIPS = 4096
-_READ_CLIPS = 2048  # of them, for the readers of classes and colours
 _SALTOS = range(31, 41)
 
 
@@ -106,7 +105,6 @@ def train_readers(folder: Path, renders: Path) -> Readers:
     kept = folder / "readings.npz"
     if not kept.is_file():
         data = read_dataset(renders)
-        data = some(data, _READ_CLIPS)
         logger.info("reading %d true renders", len(data.frames))
         read = read_all(figure, data.frames)
         places = {action: place for place, action in enumerate(CLASSES)}

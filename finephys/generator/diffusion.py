@@ -104,7 +104,7 @@ class Generator:
         tokenizer = load_tokenizer(path.parent / "tokenizer", f"git checkout checkpoints/{tier}")
         network = VideoNetwork(config, tokenizer.eos_token_id)
         load_module(network, path)
-        if device == "cpu" and has_bfloat16():
+        if device == "cpu" and has_bfloat16(device):
             network.multiply_in_bfloat16()
         return cls(network, tokenizer, device, sampler)
 
@@ -168,8 +168,7 @@ class Generator:
         with torch.inference_mode():
             levels = self._levels(heatmaps)
             asked = self._condition(prompts, levels)
-            away = [torch.zeros_like(x) for x in levels] if self.config.guide_skeleton else levels
-            empty = self._condition([""] * len(prompts), away) if guidance_scale != 1 else None
+            empty = self._condition([""] * len(prompts), levels) if guidance_scale != 1 else None
             style = draw_styles(self.config, seeds).to(self._device)
             figure = self._network.paint(levels, asked.text, style)
         scheduler = make_scheduler(self.config, self._sampler)
@@ -292,5 +291,5 @@ def plain_config(config: GeneratorConfig) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(config).items()
-        if name not in ("guide_skeleton", "default_steps", "default_guidance")
+        if name not in ("default_steps", "default_guidance")
     }

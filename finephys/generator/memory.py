@@ -74,7 +74,7 @@ def half_precision(device: str) -> torch.dtype:
     """What weights are in on a device: float32 on a CPU, bfloat16 where the GPU has it."""
     if not device.startswith("cuda"):
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if has_bfloat16(device) else torch.float16
 
 
 def memory_for(device: str, weights: float = USUAL) -> Memory:
@@ -112,9 +112,9 @@ def planned_gigabytes() -> float | None:
     return value
 
 
-def has_bfloat16() -> bool:
+def has_bfloat16(device: str) -> bool:
     """Whether a GPU, or a CPU by AMX, multiplies it; convolutions are then four times as fast."""
-    if torch.cuda.is_available():
+    if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 

@@ -135,7 +135,7 @@ def train(
         WeightsError: when the checkpoint to start from has nothing in common with the model.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
-    mixed = settings.bfloat16 and has_bfloat16()
+    mixed = settings.bfloat16 and has_bfloat16("cuda" if torch.cuda.is_available() else "cpu")
     accelerator = Accelerator(mixed_precision="bf16" if mixed else "no")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(model, settings, matrices)

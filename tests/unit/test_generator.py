@@ -310,15 +310,15 @@ def test_a_batch_gives_the_clips_one_by_one(generator: Generator) -> None:
         assert np.abs(both[index].astype(int) - alone.astype(int)).max() <= 1
 
 
-def test_guidance_goes_away_from_what_the_configuration_says(tokenizer: object) -> None:
-    for guided in (True, False):
-        network = network_of(replace(NARROW, guide_skeleton=guided), trained=True)
-        seen: list[bool] = []
-        network.skeleton_encoder.register_forward_pre_hook(
-            lambda _, given, seen=seen: seen.append(bool(given[0][0].any()))
-        )
-        run(Generator(network, tokenizer), heatmaps(), guidance_scale=2.0, steps=1)
-        assert seen == [True, not guided]
+def test_guidance_goes_away_from_the_skeleton_without_text(tokenizer: object) -> None:
+    """Catches guidance away from an empty skeleton, which would exaggerate the figure."""
+    network = network_of(NARROW, trained=True)
+    seen: list[bool] = []
+    network.skeleton_encoder.register_forward_pre_hook(
+        lambda _, given: seen.append(bool(given[0][0].any()))
+    )
+    run(Generator(network, tokenizer), heatmaps(), guidance_scale=2.0, steps=1)
+    assert seen == [True, True]
 
 
 def test_guidance_one_asks_the_network_once_a_step(tokenizer: object) -> None:
@@ -399,7 +399,7 @@ def test_nan_never_leaves(tokenizer: object) -> None:
 def saved(tmp_path: Path, tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setitem(diffusion.GENERATORS, "tiny", NARROW)
-    monkeypatch.setattr(diffusion, "has_bfloat16", lambda: False)  # as the others here
+    monkeypatch.setattr(diffusion, "has_bfloat16", lambda _: False)  # as the others here
     path = tmp_path / "tiny" / "generator.safetensors"
     save_module(network_of(NARROW, trained=True), path, plain_config(NARROW), half=False)
     tokenizer.save_pretrained(path.parent / "tokenizer")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from finephys.generator.memory import GpuMemoryError, memory_for, memory_guard
+from finephys.generator.memory import GpuMemoryError, has_bfloat16, memory_for, memory_guard
 from finephys.generator.streaming import stream_call
 
 _taken: list["weakref.ref[torch.Tensor]"] = []
@@ -72,3 +72,12 @@ def test_larger_weights_wait_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory_for("cuda", 12.0).offload
     monkeypatch.setenv("FINEPHYS_GPU_GB", "24")
     assert memory_for("cuda", 12.0).offload == ()
+
+
+def test_each_device_multiplies_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a CPU without bfloat16 that multiplies in it because there is a GPU beside it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert has_bfloat16("cuda:1")
+    assert not has_bfloat16("cpu")
