@@ -231,7 +231,8 @@ def train(arguments: argparse.Namespace) -> None:
     from finephys.training.stages import train_stage
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train_stage(arguments.stage, arguments.run, arguments.out, arguments.capture, arguments.start)
+    asked = arguments
+    train_stage(asked.stage, asked.run, asked.out, asked.capture, asked.start, asked.steps)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -375,6 +376,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, help="default: the stage's own under checkpoints/")
     made.add_argument("--capture", type=Path, help="folder of motion capture npz files")
     made.add_argument("--start", type=Path, help="checkpoint that a new run begins with")
+    made.add_argument("--steps", type=int, metavar="N", help="in all; default: the stage's own")
     return parser
 
 

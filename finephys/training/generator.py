@@ -59,7 +59,8 @@ class GeneratorTraining:
     """How the generator is trained.
 
     Attributes:
-        still_steps: steps at the start that see single frames only.
+        still_share: share of the steps of a run from nothing, at its start, that see single frames
+            only.
         still_every: afterwards, every so many steps see single frames.
         stills: frames in a batch of single frames.
         clips: clips in a batch of clips.
@@ -77,7 +78,7 @@ class GeneratorTraining:
         low_score: share of clips in which some joints have a low score.
     """
 
-    still_steps: int = 2800
+    still_share: float = 0.35
     still_every: int = 2
     stills: int = 32
     clips: int = 2
@@ -336,12 +337,13 @@ def train_generator(
     if autoencoder is not None:
         load_module(network.autoencoder, autoencoder)
     scheduler = make_scheduler(config, "dpm++")
+    first_clips = 0 if settings.start else round(plan.still_share * settings.steps)
 
     def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
         assert isinstance(model, VideoNetwork)  # noqa: S101 -- one process, nothing wraps it
         rng = np.random.default_rng((settings.seed, step))
         random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        still = step < plan.still_steps or step % plan.still_every == 0
+        still = step < first_clips or step % plan.still_every == 0
         # A random style is drawn by torch's own generator.
         torch.manual_seed(settings.seed * 1_000_003 + step)
         drawn = source.stills(rng, plan.stills) if still else source.clips(rng, plan.clips)

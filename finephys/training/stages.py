@@ -20,14 +20,15 @@ DEFAULT_LIBRARY = Path("runs/simulation/library.npz")
 
 
 @dataclass(frozen=True)
-class StagePaths:
-    """Where a stage reads and writes.
+class StageOptions:
+    """Where a stage reads and writes, and how far it goes.
 
     Attributes:
         run: folder of the resumable state and log.
         out: the checkpoint to write; what the stage starts from is read beside it.
         capture: folder of motion capture, None when it was not given.
         start: checkpoint whose weights a new run begins with, None: it begins from nothing.
+        steps: optimiser steps in all, None: the stage's own.
         library: simulated motions.
     """
 
@@ -35,6 +36,7 @@ class StagePaths:
     out: Path
     capture: Path | None
     start: Path | None = None
+    steps: int | None = None
     library: Path = DEFAULT_LIBRARY
 
     def beside(self, name: str) -> Path:
@@ -64,103 +66,104 @@ class Stage:
     starts_from: tuple[str, ...]
     data: str
     losses: tuple[str, ...]
-    function: Callable[[StagePaths], None]
+    function: Callable[[StageOptions], None]
     tier: str = "tiny"
     checkpoint: str = ""
 
 
-def _capture(paths: StagePaths) -> Path:
-    if paths.capture is None:
+def _capture(asked: StageOptions) -> Path:
+    if asked.capture is None:
         raise RequestError(
             "this stage trains on motion capture; name its folder with --capture FOLDER."
         )
-    return paths.capture
+    return asked.capture
 
 
-def _pose_data(paths: StagePaths) -> "PoseData":
+def _pose_data(asked: StageOptions) -> "PoseData":
     from finephys.training.poses import load_pose_data
 
-    return load_pose_data(_capture(paths), paths.library)
+    return load_pose_data(_capture(asked), asked.library)
 
 
-def _loop(settings: "LoopSettings", paths: StagePaths) -> "LoopSettings":
-    return replace(settings, start=paths.start)
+def _loop(settings: "LoopSettings", asked: StageOptions) -> "LoopSettings":
+    return replace(settings, start=asked.start, steps=asked.steps or settings.steps)
 
 
-def _lifting(paths: StagePaths) -> None:
+def _lifting(asked: StageOptions) -> None:
     from finephys.training.lifting import LIFTING_LOOP, train_lifting
 
-    train_lifting(paths.run, paths.out, _pose_data(paths), _loop(LIFTING_LOOP, paths))
+    train_lifting(asked.run, asked.out, _pose_data(asked), _loop(LIFTING_LOOP, asked))
 
 
-def _physnet(paths: StagePaths) -> None:
+def _physnet(asked: StageOptions) -> None:
     from finephys.training.physics import PHYSNET_LOOP, train_physnet
 
-    lifting = paths.beside("lifting")
-    train_physnet(paths.run, paths.out, _pose_data(paths), _loop(PHYSNET_LOOP, paths), lifting)
+    lifting = asked.beside("lifting")
+    train_physnet(asked.run, asked.out, _pose_data(asked), _loop(PHYSNET_LOOP, asked), lifting)
 
 
-def _projection(paths: StagePaths) -> None:
+def _projection(asked: StageOptions) -> None:
     from finephys.training.physics import PROJECTION_LOOP, train_projection
 
-    lifting, physnet = paths.beside("lifting"), paths.beside("physnet")
+    lifting, physnet = asked.beside("lifting"), asked.beside("physnet")
     train_projection(
-        paths.run, paths.out, _pose_data(paths), _loop(PROJECTION_LOOP, paths), lifting, physnet
+        asked.run, asked.out, _pose_data(asked), _loop(PROJECTION_LOOP, asked), lifting, physnet
     )
 
 
-def _tiny_clips(paths: StagePaths) -> Path:
+def _tiny_clips(asked: StageOptions) -> Path:
     """Clips at the size of the tiny tier, rendered beside its runs once."""
     from finephys.data.rendered import capture_captions
     from finephys.training.generator import render_training_clips
 
-    data = _pose_data(paths)
+    data = _pose_data(asked)
     motions = [*data.captured, *data.simulated]
-    clips = paths.run.parent / "tiny-rendered"
-    render_training_clips(motions, capture_captions(_capture(paths), motions), clips)
+    clips = asked.run.parent / "tiny-rendered"
+    render_training_clips(motions, capture_captions(_capture(asked), motions), clips)
     return clips
 
 
-def _autoencoder(paths: StagePaths) -> None:
+def _autoencoder(asked: StageOptions) -> None:
     from finephys.training.autoencoder import AUTOENCODER_LOOP, train_autoencoder
 
-    train_autoencoder(paths.run, paths.out, _tiny_clips(paths), _loop(AUTOENCODER_LOOP, paths))
+    train_autoencoder(asked.run, asked.out, _tiny_clips(asked), _loop(AUTOENCODER_LOOP, asked))
 
 
-def _generator(paths: StagePaths) -> None:
+def _generator(asked: StageOptions) -> None:
     from finephys.training.generator import GENERATOR_LOOP, train_generator
 
-    settings = _loop(GENERATOR_LOOP, paths)
-    autoencoder = paths.beside("autoencoder")
-    train_generator(paths.run, paths.out, _tiny_clips(paths), settings, autoencoder=autoencoder)
+    settings = _loop(GENERATOR_LOOP, asked)
+    autoencoder = asked.beside("autoencoder")
+    train_generator(asked.run, asked.out, _tiny_clips(asked), settings, autoencoder=autoencoder)
 
 
-def _rendered(paths: StagePaths) -> Path:
+def _rendered(asked: StageOptions) -> Path:
     """Clips at the size of the sd15 tier, rendered beside the checkpoints' runs once."""
     from finephys.config import GENERATORS
     from finephys.data.rendered import capture_captions, render_dataset
     from finephys.training.adaptation import ADAPTATION_CLIPS
 
-    folder = paths.run.parent / "sd15-rendered"
-    data = _pose_data(paths)
+    folder = asked.run.parent / "sd15-rendered"
+    data = _pose_data(asked)
     motions = [*data.captured, *data.simulated]
-    captions = capture_captions(_capture(paths), motions)
+    captions = capture_captions(_capture(asked), motions)
     size = GENERATORS["sd15"].size
     render_dataset(motions, ADAPTATION_CLIPS, 3, folder, 2, size, captions)
     return folder
 
 
-def _encoder(paths: StagePaths) -> None:
+def _encoder(asked: StageOptions) -> None:
     from finephys.training.adaptation import ENCODER_LOOP, train_encoder
 
-    train_encoder(paths.run, paths.out, _rendered(paths), ENCODER_LOOP)
+    train_encoder(asked.run, asked.out, _rendered(asked), _loop(ENCODER_LOOP, asked))
 
 
-def _adaptation(paths: StagePaths) -> None:
+def _adaptation(asked: StageOptions) -> None:
     from finephys.training.adaptation import ADAPTATION_LOOP, train_adaptation
 
-    encoder = paths.beside("sd15-encoder")
-    train_adaptation(paths.run, paths.out, _rendered(paths), ADAPTATION_LOOP, encoder)
+    encoder = asked.beside("sd15-encoder")
+    settings = _loop(ADAPTATION_LOOP, asked)
+    train_adaptation(asked.run, asked.out, _rendered(asked), settings, encoder)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
@@ -266,6 +269,7 @@ def train_stage(
     out: Path | None = None,
     capture: Path | None = None,
     start: Path | None = None,
+    steps: int | None = None,
 ) -> None:
     """Train one stage, resuming an interrupted run.
 
@@ -275,6 +279,7 @@ def train_stage(
         out: the checkpoint to write; None: its tier's own.
         capture: folder of motion capture, for the stages that need it.
         start: checkpoint whose weights a new run begins with, of the tiny tier's stages.
+        steps: optimiser steps in all, also of a run that goes on; None: the stage's own.
 
     Raises:
         RequestError: when the stage does not exist or something it starts from is missing.
@@ -283,23 +288,26 @@ def train_stage(
     if name not in STAGES:
         raise RequestError(f"stage {name!r} does not exist; choose one of {', '.join(STAGES)}.")
     stage = STAGES[name]
-    paths = StagePaths(
+    asked = StageOptions(
         run=run or Path("runs") / name,
         out=out or checkpoints_root() / stage.tier / f"{stage.checkpoint or name}.safetensors",
         capture=capture,
         start=start,
+        steps=steps,
     )
+    if steps is not None and steps < 1:
+        raise RequestError(f"--steps is {steps}; give 1 or more, or leave it out.")
     if start is not None and stage.tier != "tiny":
         raise RequestError(
-            f"stage {name} begins with the public weights and goes on from {paths.run}; leave "
+            f"stage {name} begins with the public weights and goes on from {asked.run}; leave "
             "--start out."
         )
     if start is not None and not start.is_file():
         raise RequestError(f"{start} does not exist; --start takes a .safetensors file.")
     for needed in stage.starts_from:
-        if not paths.beside(needed).is_file():
+        if not asked.beside(needed).is_file():
             raise RequestError(
-                f"stage {name} starts from {paths.beside(needed)}, which is missing; run "
+                f"stage {name} starts from {asked.beside(needed)}, which is missing; run "
                 f"`python -m finephys train {needed}` first."
             )
-    stage.function(paths)
+    stage.function(asked)

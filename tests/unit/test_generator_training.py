@@ -174,7 +174,7 @@ def test_a_perfect_prediction_costs_nothing(
 def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     write_shard(tmp_path / "data" / "a", "clips_000000.npz", 8)
     settings = LoopSettings(steps=80, learning_rate=1e-2, warmup=5, average_decay=0, log_every=10)
-    plan = replace(GeneratorTraining(), still_steps=20, stills=8, clips=2)
+    plan = replace(GeneratorTraining(), still_share=0.25, stills=8, clips=2)
     run, out = tmp_path / "run", tmp_path / "out" / "generator.safetensors"
     torch.manual_seed(0)
     train_generator(run, out, tmp_path / "data", settings, plan, CONFIG)
@@ -186,6 +186,9 @@ def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     longer = replace(settings, steps=82)
     assert train_generator(run, out, tmp_path / "data", longer, plan, CONFIG) == 82
     assert (out.parent / "tokenizer" / "tokenizer.json").is_file()
+    more = replace(settings, steps=10, start=out)
+    train_generator(tmp_path / "more", out, tmp_path / "data", more, plan, CONFIG)
+    assert "clip" in (tmp_path / "more" / "log.jsonl").read_text()  # single frames learned again
 
 
 def test_new_shards_are_taken_up(tmp_path: Path) -> None:

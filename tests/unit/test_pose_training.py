@@ -17,6 +17,7 @@ from finephys.projection import Projection
 from finephys.skeleton import JOINTS
 from finephys.training.lifting import (
     BANK_MOTIONS,
+    LIFTING_LOOP,
     TrainingWindows,
     lifting_losses,
     lifting_target,
@@ -131,6 +132,21 @@ def test_stages_name_what_is_missing(tmp_path: Path) -> None:
         train_stage("physnet", tmp_path, tmp_path / "physnet.safetensors", tmp_path)
     with pytest.raises(RequestError, match="--capture"):
         train_stage("lifting", tmp_path, tmp_path / "lifting.safetensors", None)
+    with pytest.raises(RequestError, match="--steps is 0"):
+        train_stage("lifting", tmp_path, tmp_path / "lifting.safetensors", tmp_path, steps=0)
+
+
+def test_a_stage_trains_as_long_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Catches --steps that is read and forgotten."""
+    asked: list[LoopSettings] = []
+    monkeypatch.setattr("finephys.training.stages._pose_data", lambda _: None)
+    monkeypatch.setattr(
+        "finephys.training.lifting.train_lifting",
+        lambda run, out, data, settings: asked.append(settings),
+    )
+    for steps in (7, None):
+        train_stage("lifting", tmp_path, tmp_path / "x.safetensors", tmp_path, steps=steps)
+    assert [each.steps for each in asked] == [7, LIFTING_LOOP.steps]
 
 
 def test_captured_flight_is_kept_only_where_the_body_falls() -> None:
