@@ -7,8 +7,9 @@ same latents through the project's own network without a skeleton, and with one.
 does both halves of classifier-free guidance in one batch of two, so here it runs without it, as
 both others do. Rounds alternate between the three, and medians are compared. Beside them stands
 everything else that a clip takes: all pose stages from a rendered clip, heatmaps, text, decoding
-and the mp4. "real" is the size of Stable Diffusion 1.5 in half precision and needs a GPU; "narrow"
-runs anywhere, and there fixed costs weigh more than at the real size.
+and the mp4. "real" is the size of Stable Diffusion 1.5 in half precision; a CPU that multiplies in
+bfloat16 takes minutes for it (`--width real --steps 1 --repeats 3`), and its memory is the whole
+process's. "narrow" runs anywhere, and there fixed costs weigh more than at the real size.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from finephys.config import SD15_GENERATOR, GeneratorConfig
 from finephys.framing import frame_body
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import draw_clips, frames_of
+from finephys.generator.memory import has_bfloat16
 from finephys.generator.network import VideoNetwork
 from finephys.generator.text import TextFeatures
 from finephys.heatmaps import limb_heatmaps
@@ -51,6 +53,13 @@ NARROW = replace(
 """The same classes and proportions, a tenth as wide, at a quarter of the resolution."""
 
 NARROW_VAE = (32, 32, 64, 64)
+
+
+def number_type(config: GeneratorConfig, device: str) -> torch.dtype:
+    """Half precision for the real size wherever it is multiplied fast; float32 otherwise."""
+    if device == "cuda":
+        return torch.float16
+    return torch.bfloat16 if config is not NARROW and has_bfloat16(device) else torch.float32
 
 
 def seconds(action: Any, device: str) -> tuple[float, Any]:  # noqa: ANN401
@@ -96,14 +105,16 @@ def plain_pipeline(network: VideoNetwork) -> AnimateDiffPipeline:
 
 def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> dict[str, Any]:
     """All figures of one size on one device."""
-    dtype = torch.float16 if device == "cuda" else torch.float32
+    dtype = number_type(config, device)
     torch.manual_seed(0)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    torch.set_default_dtype(dtype)  # made in it: half the memory of made in float32 and converted
     with torch.device(device):
         network = VideoNetwork(config, config.text_vocabulary - 1)
         if config is NARROW:
             network.autoencoder = LatentAutoencoder(NARROW_VAE)
+    torch.set_default_dtype(torch.float32)
     network = network.to(dtype).eval()
     pose_seconds, pose = found_pose(device)
     canvas = frame_body(pose)

@@ -43,7 +43,7 @@ from benchmarks.generator.clip_readers import (
 )
 from benchmarks.generator.figure_reader import Reading, load_figure_reader, read_figure
 from finephys.actions import ACTIONS
-from finephys.data.rendered import SHARD, RenderedDataset, read_dataset, render_dataset
+from finephys.data.rendered import SHARD, RenderedDataset, read_dataset, read_shards, render_dataset
 from finephys.generator.diffusion import Generator
 from finephys.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
@@ -99,24 +99,33 @@ def read_all(figure: nn.Module, clips: Bytes) -> list[Reading]:
     return [read_figure(figure, clip) for clip in clips]
 
 
+def readings_of(figure: nn.Module, clips: RenderedDataset) -> ReadClips:
+    """What the readers of classes and colours are trained on."""
+    read = read_all(figure, clips.frames)
+    places = {action: place for place, action in enumerate(CLASSES)}
+    return ReadClips(
+        np.stack([joints_of(clip) for clip in read]),
+        np.stack([trunk_colors(*pair) for pair in zip(read, clips.frames, strict=True)]),
+        np.array([places.get(int(action), -1) for action in clips.action]),
+        np.array([color_of_prompt(prompt) for prompt in clips.prompt]),
+    )
+
+
 def train_readers(folder: Path, renders: Path) -> Readers:
     """The readers kept in `folder`, or trained on true renders when they are not there yet."""
     figure = load_figure_reader(folder / "figure.safetensors", renders)
     kept = folder / "readings.npz"
     if not kept.is_file():
-        data = read_dataset(renders)
-        logger.info("reading %d true renders", len(data.frames))
-        read = read_all(figure, data.frames)
-        places = {action: place for place, action in enumerate(CLASSES)}
+        rows: list[ReadClips] = []
+        for shard in read_shards(renders):
+            rows.append(readings_of(figure, shard))
+            logger.info("read %d true renders", sum(len(row.joints) for row in rows))
+        names = ReadClips._fields
         np.savez(
-            kept,
-            joints=np.stack([joints_of(clip) for clip in read]),
-            trunk=np.stack([trunk_colors(*pair) for pair in zip(read, data.frames, strict=True)]),
-            action=np.array([places.get(int(action), -1) for action in data.action]),
-            color=np.array([color_of_prompt(prompt) for prompt in data.prompt]),
+            kept, **dict(zip(names, map(np.concatenate, zip(*rows, strict=True)), strict=True))
         )
     with np.load(kept) as file:
-        clips = ReadClips(file["joints"], file["trunk"], file["action"], file["color"])
+        clips = ReadClips(*(file[name] for name in ReadClips._fields))
     return Readers(
         figure,
         train_class_reader(clips, folder / "class.safetensors"),

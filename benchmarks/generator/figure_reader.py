@@ -95,7 +95,7 @@ def pictures_of(frames: Bytes) -> Tensor:
 def read_figure(reader: nn.Module, frames: Bytes) -> Reading:
     """Silhouettes and joints of one clip (F, H, W, 3)."""
     with torch.inference_mode():
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16("cpu")):
             body, places = reader(pictures_of(frames))
         share = places.flatten(2).softmax(-1).unflatten(-1, places.shape[-2:])
         likely, cell = share.flatten(2).max(-1)
@@ -125,7 +125,7 @@ def load_figure_reader(path: Path, data: Path) -> FigureReader:
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * min(1, (step + 1) / 30) * (1 - step / STEPS)
         clips = source.clips(np.random.default_rng(step), 16)
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16("cpu")):
             loss = _loss(reader, clips, step)
         optimizer.zero_grad()
         loss.backward()

@@ -3,7 +3,7 @@
 import json
 import logging
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,11 +230,21 @@ def render_dataset(
 
 
 def read_dataset(path: Path) -> RenderedDataset:
-    """All shards of a folder, in order.
+    """All clips of a folder, in order.
 
     Raises:
         RequestError: when a shard is missing.
     """
+    return _read(_shards(path))
+
+
+def read_shards(path: Path) -> Iterator[RenderedDataset]:
+    """The same piece by piece, `SHARD` clips at a time, for what memory does not hold."""
+    for name in _shards(path):
+        yield _read([name])
+
+
+def _shards(path: Path) -> list[Path]:
     note = path / "dataset.json"
     if not note.exists():
         raise RequestError(
@@ -248,6 +258,10 @@ def read_dataset(path: Path) -> RenderedDataset:
             f"{path} lacks {len(missing)} of {len(names)} shards ({missing[0]} first); "
             "run `render_dataset` again, it resumes."
         )
+    return names
+
+
+def _read(names: Sequence[Path]) -> RenderedDataset:
     shards = [np.load(name) for name in names]
 
     def join(key: str) -> npt.NDArray[np.generic]:

@@ -10,6 +10,7 @@ from finephys.data.rendered import (
     PLAIN_CAPTION,
     capture_captions,
     read_dataset,
+    read_shards,
     render_clip,
     render_dataset,
     sample_window,
@@ -110,6 +111,9 @@ def test_a_dataset_resumes_and_does_not_depend_on_its_workers(
     monkeypatch.setattr(rendered, "SHARD", 3)
     render_dataset(motions, 6, 1, tmp_path / "two", size=16, processes=2)
     assert (read_dataset(tmp_path / "two").frames == whole.frames[:6]).all()
+    pieces = [piece.xy for piece in read_shards(tmp_path / "two")]
+    assert [len(piece) for piece in pieces] == [3, 3]
+    assert (np.concatenate(pieces) == whole.xy[:6]).all()
 
 
 def test_another_recipe_does_not_mix_into_a_dataset(tmp_path: Path) -> None:
