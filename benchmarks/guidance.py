@@ -9,7 +9,8 @@ both others do. Rounds alternate between the three, and medians are compared. Be
 everything else that a clip takes: all pose stages from a rendered clip, heatmaps, text, decoding
 and the mp4. "real" is the size of Stable Diffusion 1.5 in half precision; a CPU that multiplies in
 bfloat16 takes minutes for it (`--width real --steps 1 --repeats 3`), and its memory is the whole
-process's. "narrow" runs anywhere, and there fixed costs weigh more than at the real size.
+process's. "narrow" runs anywhere, and there fixed costs weigh more than at the real size. "counted"
+is of the real size on every machine: bytes of tensors and operations, see `tensor_count`.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from diffusers import AnimateDiffPipeline, DDIMScheduler
 
+from benchmarks.tensor_count import BytesAlive, operations, shapes_only
 from finephys.config import SD15_GENERATOR, GeneratorConfig
 from finephys.framing import frame_body
 from finephys.generator.autoencoder import LatentAutoencoder
@@ -35,7 +37,7 @@ from finephys.generator.text import TextFeatures
 from finephys.heatmaps import limb_heatmaps
 from finephys.observe import film
 from finephys.pipeline import Pipeline
-from finephys.skeleton import FRAMES
+from finephys.skeleton import FRAMES, LIMBS
 from finephys.types import Pose2D, Request, Stage, VideoClip
 from finephys.video import write_video
 
@@ -194,6 +196,47 @@ def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> d
         },
         "around_denoising_share_of_50_steps": round(around / (around + whole), 4),
         "peak_gigabytes": round(peak_gigabytes(device), 2),
+        "counted": counted(SD15_GENERATOR),
+    }
+
+
+def counted(config: GeneratorConfig) -> dict[str, float]:
+    """Gigabytes of tensors in half precision, and operations with guidance over without.
+
+    Of one step of classifier-free guidance, which reads two clips at once, and of the decoding.
+    """
+    torch.set_default_dtype(torch.float16)
+    with shapes_only(), BytesAlive() as alive, torch.inference_mode():
+        network = VideoNetwork(config, config.text_vocabulary - 1).eval()
+        weights = alive.now
+        side = config.size // config.patch
+        latents = torch.zeros(2, config.latent_channels, FRAMES, side, side)
+        levels = [
+            torch.zeros(2, FRAMES, len(LIMBS), cells, cells) for cells in config.heatmap_levels
+        ]
+        ids = torch.zeros(2, config.text_length, dtype=torch.long)
+        text = network.encode_text(ids, torch.ones_like(ids))
+        time_step = torch.zeros(2, dtype=torch.long)
+        alive.peak = alive.now
+        guidance = network.encode_skeleton(levels, text)
+        network(latents, time_step, text, guidance)
+        denoising, alive.peak = alive.peak, alive.now
+        network.autoencoder.decode(latents[:1].transpose(1, 2).flatten(0, 1))
+        decoding = alive.peak
+        encoder = operations(lambda: network.encode_skeleton(levels, text))
+        guided = operations(lambda: network(latents, time_step, text, guidance))
+        plain = operations(lambda: network(latents, time_step, text, None))
+        decoder = operations(
+            lambda: network.autoencoder.decode(latents[:1].transpose(1, 2).flatten(0, 1))
+        )
+    torch.set_default_dtype(torch.float32)
+    steps = 50
+    return {
+        "weights_gigabytes": round(weights / 1e9, 2),
+        "denoising_gigabytes": round(denoising / 1e9, 2),
+        "decoding_gigabytes": round(decoding / 1e9, 2),
+        "guided_over_plain": round((guided + encoder / steps) / plain, 4),
+        "decoding_share_of_50_steps": round(decoder / (decoder + encoder + steps * guided), 4),
     }
 
 

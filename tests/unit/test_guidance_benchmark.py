@@ -31,6 +31,7 @@ def test_a_row_counts_everything_around_denoising(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(guidance, "found_pose", found_pose)
     monkeypatch.setattr(guidance, "NARROW", SMALL)
     monkeypatch.setattr(guidance, "NARROW_VAE", (32, 32, 32, 32))
+    monkeypatch.setattr(guidance, "SD15_GENERATOR", SMALL)
     row = guidance.measure(SMALL, "cpu", steps=1, repeats=1)
     around = row["around_denoising_seconds"]
     assert set(around) == {"poses", "heatmaps", "text", "decode", "mp4"}
@@ -40,3 +41,14 @@ def test_a_row_counts_everything_around_denoising(monkeypatch: pytest.MonkeyPatc
     share = row["around_denoising_share_of_50_steps"]
     assert share == pytest.approx(spent / (spent + whole), rel=0.05)
     assert set(row["seconds_a_step"]) == {"plain", "own", "guided"}
+
+
+def test_counted_memory_holds_weights_and_both_clips_of_classifier_free_guidance() -> None:
+    """Catches a peak that is asked for before it was reached, or of one clip alone."""
+    row = guidance.counted(guidance.SD15_GENERATOR)
+    assert 3.0 < row["weights_gigabytes"] < 3.1  # 1.52 billion parameters of two bytes
+    latents = 2 * 16 * 320 * 64 * 64 * 2 / 1e9  # features of the finest scale
+    assert row["denoising_gigabytes"] > row["weights_gigabytes"] + 5 * latents
+    assert row["weights_gigabytes"] < row["decoding_gigabytes"] < row["denoising_gigabytes"]
+    assert 1 < row["guided_over_plain"] < 1.05
+    assert 0.01 < row["decoding_share_of_50_steps"] < 0.1
