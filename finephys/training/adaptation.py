@@ -224,7 +224,7 @@ def _train(
         random = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
         torch.manual_seed(settings.seed * 1_000_003 + number)  # LoRA's dropout has no other source
         drawn = source.draw(step, rng, PLAN, still=start is None)
-        losses: dict[str, Tensor] = model(prepare(drawn, config, PLAN, rng), random)
+        losses: dict[str, Tensor] = model(prepare(drawn, config.heatmap_levels, PLAN, rng), random)
         return losses
 
     def on_save(_: nn.Module, step: int) -> None:

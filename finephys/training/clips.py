@@ -79,13 +79,17 @@ class RenderedClips:
 
     def clips(self, rng: np.random.Generator, count: int) -> ClipBatch:
         """Draw whole clips."""
-        return self._draw(rng, count, still=False)
+        return self._draw(rng, count, None)
 
     def stills(self, rng: np.random.Generator, count: int) -> ClipBatch:
         """Draw single frames of different clips, F = 1."""
-        return self._draw(rng, count, still=True)
+        return self._draw(rng, count, 1)
 
-    def _draw(self, rng: np.random.Generator, count: int, still: bool) -> ClipBatch:
+    def pairs(self, rng: np.random.Generator, count: int) -> ClipBatch:
+        """Draw two frames of each of different clips, in order of time, F = 2."""
+        return self._draw(rng, count, 2)
+
+    def _draw(self, rng: np.random.Generator, count: int, frames: int | None) -> ClipBatch:
         shards = list(self._shards.values())
         sizes = np.array([len(shard.frames) for shard in shards])
         picked = rng.choice(sizes.sum(), count, replace=False)
@@ -95,8 +99,8 @@ class RenderedClips:
             which = int(np.searchsorted(ends, number, side="right"))
             row = int(number - (ends[which] - sizes[which]))
             shard = shards[which]
-            at = int(rng.integers(shard.frames.shape[1]))
-            span = slice(at, at + 1) if still else slice(None)
+            every = np.arange(shard.frames.shape[1])
+            span = every if frames is None else np.sort(rng.choice(every, frames, replace=False))
             parts.append(
                 (
                     shard.frames[row, span],
@@ -106,6 +110,6 @@ class RenderedClips:
                     shard.prompts[row],
                 )
             )
-        frames, figure, behind, canvas, prompts = zip(*parts, strict=True)
+        shown, figure, behind, canvas, prompts = zip(*parts, strict=True)
         layers = np.stack(behind) if self._layers else None
-        return ClipBatch(np.stack(frames), np.stack(figure), layers, np.stack(canvas), prompts)
+        return ClipBatch(np.stack(shown), np.stack(figure), layers, np.stack(canvas), prompts)
