@@ -231,8 +231,8 @@ def train(arguments: argparse.Namespace) -> None:
     from finephys.training.stages import train_stage
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    asked = arguments
-    train_stage(asked.stage, asked.run, asked.out, asked.capture, asked.start, asked.steps)
+    paths = (arguments.run, arguments.out, arguments.capture, arguments.start)
+    train_stage(arguments.stage, *paths, arguments.steps)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -87,7 +87,7 @@ class GeneratorTraining:
     late: float = 0.25
     drop_text: float = 0.1
     one_sentence: float = 0.3
-    drop_skeleton: float = 0.18
+    drop_skeleton: float = 0.1
     drop_both: float = 0.06
     painted: int = 12
     style_weight: float = 1e-3
