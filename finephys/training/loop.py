@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from accelerate import Accelerator
@@ -122,7 +123,8 @@ def train(
         model: parameters with requires_grad are trained.
         loss_of_step: draws the batch of a step and returns named losses; "total" is minimised.
         settings: see LoopSettings.
-        run_folder: state.pt (for resuming) and log.jsonl are kept here.
+        run_folder: state.pt (for resuming) and log.jsonl are kept here; a row of the log has the
+            mean of each loss over the steps that had it.
         on_save: called with the averaged model and the step each time a state is saved.
         should_stop: asked before each step; True ends the run after saving.
         matrices: parameters for Muon, hidden layers' weights; the others are for AdamW.
@@ -182,8 +184,8 @@ def train(
 
     raw.train()
     began = last_save = time.monotonic()
-    sums: dict[str, float] = {}
-    step = logged = first_step
+    seen: dict[str, list[float]] = {}
+    step = first_step
     with (run_folder / "log.jsonl").open("a") as log:
         while step < settings.steps and not should_stop():
             share = share_of_rate(step, settings)
@@ -211,14 +213,14 @@ def train(
                 else:
                     average[name].copy_(tensor)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
+                seen.setdefault(name, []).append(value.item())
             if step % settings.log_every == 0:
-                row = {name: value / (step - logged) for name, value in sums.items()}
+                row = {name: fmean(values) for name, values in seen.items()}
                 row |= {"step": step, "seconds": time.monotonic() - began, "rate": share}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
                 logger.info("%s", row)
-                sums, logged = {}, step
+                seen = {}
             if time.monotonic() - last_save > settings.save_seconds:
                 save(step)
                 last_save = time.monotonic()

@@ -79,6 +79,18 @@ def test_it_learns_and_logs(tmp_path: Path) -> None:
     assert rows[-1]["total"] < rows[0]["total"] / 2
 
 
+def test_a_loss_of_every_other_step_is_logged_as_large_as_it_is(tmp_path: Path) -> None:
+    """Catches a mean over steps that did not have it: half of the truth."""
+
+    def losses(model: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        rare = {"rare": torch.tensor(3.0)} if step % 2 else {}
+        return {"total": model(torch.ones(1, 3)).square().sum(), **rare}
+
+    train(fresh(), losses, SETTINGS, tmp_path, lambda *_: None)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["rare"] for row in rows] == [3.0] * len(rows)
+
+
 def test_a_diverged_run_stops_and_saves_nothing(tmp_path: Path) -> None:
     def nan_loss(model: nn.Module, _: int) -> dict[str, torch.Tensor]:
         return {"total": model(torch.zeros(1, 3)).sum() * float("nan")}
