@@ -24,10 +24,9 @@ from transformers import CLIPTokenizer
 
 from finephys.checkpoints import load_module, save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
-from finephys.data.rendered import render_dataset
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
-from finephys.generator.painter import Figure, Painter
+from finephys.generator.painter import Figure
 from finephys.generator.sampling import (
     TIME_STEPS,
     Scheduler,
@@ -42,7 +41,7 @@ from finephys.skeleton import MIRROR
 from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.loop import LoopSettings, inner_matrices, train
 from finephys.training.vocabulary import train_tokenizer
-from finephys.types import Bytes, WorldMotion
+from finephys.types import Bytes
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +70,9 @@ class GeneratorTraining:
         one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
         painted: frames, of as many clips, that the painter is trained on beside a batch of clips.
-            Design choice: with frames of the batch's two clips alone it unlearned leotards within
-            2,000 steps, from 98 % of colours as the words say to 78 %.
+            Design choice: a run of 2,000 steps with frames of the batch's two clips alone unlearned
+            leotards, from 98 % of colours as the words say to 78 %. More clips are the likely
+            remedy; no long run with them was made yet.
         style_weight: weight of a nat that a style says.
         figure_weight: weight of a cell of the figure; one of the background has 1.
         change_weight: weight of the error in how cells change from frame to frame.
@@ -192,7 +192,7 @@ def generator_losses(
     plan: GeneratorTraining,
     random: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Weighted squared error of the clean latents, and of their changes in time; the painter's."""
+    """Weighted squared error of the clean latents, and of their changes in time."""
     config = network.config
     length = batch.frames.shape[1]
     device = next(network.parameters()).device
@@ -250,7 +250,6 @@ def _targets(
 
 def painter_losses(
     network: VideoNetwork,
-    painter: Painter,
     pairs: Prepared,
     tokenizer: CLIPTokenizer,
     plan: GeneratorTraining,
@@ -262,13 +261,18 @@ def painter_losses(
     what the styles say. A style is read from the other frame, so that it is of the whole clip.
 
     Args:
-        network: its text encoder is asked.
-        painter: the network's.
+        network: its text encoder and painter are asked.
         pairs: F = 2; of the heatmaps the finest are read.
         tokenizer: of the prompts.
         plan: weights.
         random: draws which of the two frames is painted.
+
+    Returns:
+        "paint" and "style"; nothing for a network without a painter.
     """
+    painter = network.painter
+    if painter is None:
+        return {}
     device = next(painter.parameters()).device
     pairs = _on(pairs, device)
     ids, mask = tokenize(tokenizer, pairs.prompts, network.config.text_length)
@@ -300,15 +304,6 @@ def painter_losses(
 def _as_clips(cells: Tensor, length: int) -> Tensor:
     """(B F, C, h, w) to (B, C, F, h, w)."""
     return cells.reshape(-1, length, *cells.shape[1:]).transpose(1, 2)
-
-
-def render_training_clips(
-    motions: Sequence[WorldMotion], captions: Sequence[str | None], folder: Path
-) -> None:
-    """Film `TRAINING_CLIPS` clips of the motions at the tiny tier's size; resumes."""
-    logger.info("rendering %d clips into %s", TRAINING_CLIPS, folder)
-    size = TINY_GENERATOR.size
-    render_dataset(motions, TRAINING_CLIPS, 13, folder, 2, size, captions)
 
 
 def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
@@ -368,9 +363,9 @@ def train_generator(
         drawn = source.stills(rng, plan.stills) if still else source.clips(rng, plan.clips)
         prepared = prepare(drawn, config.heatmap_levels, plan, rng)
         losses = generator_losses(model, scheduler, prepared, tokenizer, plan, random)
-        if not still and model.painter is not None:
+        if not still:
             pairs = prepare(source.pairs(rng, plan.painted), config.heatmap_levels[:1], plan, rng)
-            painted = painter_losses(model, model.painter, pairs, tokenizer, plan, random)
+            painted = painter_losses(model, pairs, tokenizer, plan, random)
             losses["total"] = losses["total"] + sum(painted.values())
             losses |= {name: loss.detach() for name, loss in painted.items()}
         return losses

@@ -3,6 +3,7 @@
 Source: supplement A.1; the tiny tier trains the same parts on data that can be had by anyone.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from finephys.errors import RequestError
 if TYPE_CHECKING:
     from finephys.training.loop import LoopSettings
     from finephys.training.poses import PoseData
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_LIBRARY = Path("runs/simulation/library.npz")
 """Simulated motions; `python -m finephys.motion.library` makes them."""
@@ -111,16 +114,24 @@ def _projection(asked: StageOptions) -> None:
     )
 
 
-def _tiny_clips(asked: StageOptions) -> Path:
-    """Clips at the size of the tiny tier, rendered beside its runs once."""
-    from finephys.data.rendered import capture_captions
-    from finephys.training.generator import render_training_clips
+def _filmed(asked: StageOptions, name: str, count: int, seed: int, size: int) -> Path:
+    """Rendered clips of captured and simulated motions, made beside the runs once."""
+    from finephys.data.rendered import capture_captions, render_dataset
 
+    folder = asked.run.parent / name
     data = _pose_data(asked)
     motions = [*data.captured, *data.simulated]
-    clips = asked.run.parent / "tiny-rendered"
-    render_training_clips(motions, capture_captions(_capture(asked), motions), clips)
-    return clips
+    captions = capture_captions(_capture(asked), motions)
+    logger.info("rendering %d clips into %s", count, folder)
+    render_dataset(motions, count, seed, folder, 2, size, captions)
+    return folder
+
+
+def _tiny_clips(asked: StageOptions) -> Path:
+    from finephys.config import TINY_GENERATOR
+    from finephys.training.generator import TRAINING_CLIPS
+
+    return _filmed(asked, "tiny-rendered", TRAINING_CLIPS, 13, TINY_GENERATOR.size)
 
 
 def _autoencoder(asked: StageOptions) -> None:
@@ -137,25 +148,17 @@ def _generator(asked: StageOptions) -> None:
     train_generator(asked.run, asked.out, _tiny_clips(asked), settings, autoencoder=autoencoder)
 
 
-def _rendered(asked: StageOptions) -> Path:
-    """Clips at the size of the sd15 tier, rendered beside the checkpoints' runs once."""
+def _sd15_clips(asked: StageOptions) -> Path:
     from finephys.config import GENERATORS
-    from finephys.data.rendered import capture_captions, render_dataset
     from finephys.training.adaptation import ADAPTATION_CLIPS
 
-    folder = asked.run.parent / "sd15-rendered"
-    data = _pose_data(asked)
-    motions = [*data.captured, *data.simulated]
-    captions = capture_captions(_capture(asked), motions)
-    size = GENERATORS["sd15"].size
-    render_dataset(motions, ADAPTATION_CLIPS, 3, folder, 2, size, captions)
-    return folder
+    return _filmed(asked, "sd15-rendered", ADAPTATION_CLIPS, 3, GENERATORS["sd15"].size)
 
 
 def _encoder(asked: StageOptions) -> None:
     from finephys.training.adaptation import ENCODER_LOOP, train_encoder
 
-    train_encoder(asked.run, asked.out, _rendered(asked), _loop(ENCODER_LOOP, asked))
+    train_encoder(asked.run, asked.out, _sd15_clips(asked), _loop(ENCODER_LOOP, asked))
 
 
 def _adaptation(asked: StageOptions) -> None:
@@ -163,7 +166,7 @@ def _adaptation(asked: StageOptions) -> None:
 
     encoder = asked.beside("sd15-encoder")
     settings = _loop(ADAPTATION_LOOP, asked)
-    train_adaptation(asked.run, asked.out, _rendered(asked), settings, encoder)
+    train_adaptation(asked.run, asked.out, _sd15_clips(asked), settings, encoder)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
