@@ -65,7 +65,7 @@ def test_stopping_a_comparison_keeps_what_is_finished(tabs, browser: Browser) ->
     choose_methods(page, "text", "ours")
     generate(page, steps=48)  # the second must still be at work when Stop arrives
     finished = page.locator('[data-card="video text"] [data-download=video]')
-    finished.wait_for(timeout=240_000)
+    finished.wait_for()
     page.locator("#fp-stop").click()
     expect_status(page, "topped")
     expect(viewer(page)).to_have_attribute("data-done", "false")
