@@ -231,14 +231,13 @@ def counted(config: GeneratorConfig) -> dict[str, float]:
         guidance = network.encode_skeleton(levels, text)
         network(latents, time_step, text, guidance)
         denoising, alive.peak = alive.peak, alive.now
-        network.autoencoder.decode(latents[:1].transpose(1, 2).flatten(0, 1))
+        one = latents[0].transpose(0, 1)
+        network.autoencoder.decode(one)
         decoding = alive.peak
         encoder = operations(lambda: network.encode_skeleton(levels, text))
         guided = operations(lambda: network(latents, time_step, text, guidance))
         plain = operations(lambda: network(latents, time_step, text, None))
-        decoder = operations(
-            lambda: network.autoencoder.decode(latents[:1].transpose(1, 2).flatten(0, 1))
-        )
+        decoder = operations(lambda: network.autoencoder.decode(one))
     steps = 50
     return {
         "weights_gigabytes": round(weights / 1e9, 2),

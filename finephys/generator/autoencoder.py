@@ -1,5 +1,6 @@
 """Frames to latents and back, behind one interface for both tiers."""
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Any
 
@@ -12,18 +13,18 @@ from torch.nn import functional
 from finephys.config import GeneratorConfig
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(nn.Module, ABC):
     """What both have in common: latents of no fixed range, and glances at them."""
 
     _colors: torch.Tensor | None = None
 
+    @abstractmethod
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (N, 3, H, W) in [-1, 1] to latents (N, C, h, w)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents to frames."""
-        raise NotImplementedError
 
     def glance(self, latents: torch.Tensor, patch: int) -> torch.Tensor:
         """Latents to coarse frames at almost no cost, for previews.
