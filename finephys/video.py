@@ -15,6 +15,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from scipy.optimize import linear_sum_assignment
 
 from finephys.errors import ClipError, StoppedError
 from finephys.files import whole_file
@@ -309,8 +310,9 @@ def _even(times: list[float], count: int) -> list[float]:
     if stride * (count - 1) >= 0.9 * (len(times) - 1) and gaps.max() < 1.5 * gaps.min():
         return times[: stride * (count - 1) + 1 : stride]
     targets = np.linspace(times[0], times[-1], count)
-    nearest = np.abs(np.array(times)[:, None] - targets).argmin(0)
-    return [times[index] for index in np.unique(nearest)]
+    away = (targets[:, None] - np.array(times)) ** 2
+    _, chosen = linear_sum_assignment(away)  # the nearest, but none for two
+    return [times[index] for index in np.sort(chosen)]
 
 
 @contextmanager
