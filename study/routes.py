@@ -169,6 +169,9 @@ def _entry(study: OpenStudy, source: str, names: dict[str, object]) -> Entry:
         return Entry("prolific", {"prolific": checked["PROLIFIC_PID"]})
     if source == "open" and ways.open_link and not names:
         return Entry("open", {})
+    if source == "open" and ways.open_link and set(names) == {"visit"}:
+        # The page chose this key: the same post again finds the session of the first one.
+        return Entry("open", {"visit": posts.client_key(str(names["visit"]))})
     raise RefusedError("no_way_in", "This study is entered by the link you were given.", 403)
 
 
@@ -180,12 +183,13 @@ async def _session(study: OpenStudy, request: Request) -> Response:
 def _state(study: OpenStudy, session: str, database: Connection) -> dict[str, Any]:
     row = sessions.session_row(database, session)
     pages_of = rows(database, "select shown_at from assignments where session = ?", session)
+    position = answers.current_position(database, session)
     found: dict[str, Any] = {
         "stage": sessions.stage(row, asks=bool(study.definition.demographics)),
         "language": row["language"],
-        "position": answers.current_position(database, session),
+        "position": position,
         "pages": len(pages_of),
-        "begun": any(page["shown_at"] is not None for page in pages_of),
+        "begun": position > 0 or any(page["shown_at"] is not None for page in pages_of),
         "open": study.phase() == "open",
     }
     if found["stage"] == "done":
