@@ -29,21 +29,20 @@ export class References {
     return reference;
   }
 
-  picture(kind) {
-    const { references } = this.words;
-    if (kind === "img") return make("img", { alt: references });
-    const still = lessMotion();
+  picture(kind, controls = false) {
+    const { example } = this.words;
+    if (kind === "img") return make("img", { alt: example });
     const video = make("video", {
-      loop: true, playsinline: true, autoplay: !still, controls: still, "aria-label": references,
+      loop: true, playsinline: true, autoplay: !lessMotion(), controls, "aria-label": example,
     });
     video.muted = true;
     return video;
   }
 
   enlarge(kind, copy) {
-    const large = this.picture(kind);
+    const large = this.picture(kind, true);
     large.src = copy;
-    dialog(this.words.references, [large], [["", this.words.close, "main"]]);
+    dialog(this.words.example, [large], [["", this.words.close, "main"]]);
   }
 
   // Tries until all are here.

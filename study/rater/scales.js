@@ -30,7 +30,9 @@ export class Scales {
     const legend = make("legend", {},
       make("span", { class: "unseen" }, `${dimension.title}: `),
       choice ? "" : this.captions[side], make("span", { class: "tick", "aria-hidden": "true" }));
-    const radio = (score) => make("label", { title: dimension.labels[score - 1] ?? "" },
+    const step = (score) => (dimension.labels.length
+      ? [String(score), make("small", {}, dimension.labels[score - 1])] : [String(score)]);
+    const radio = (score) => make("label", {},
       make("input", {
         type: "radio", name: `${dimension.id} ${side}`, value: score,
         "aria-label": choice ? choices[score] : spoken(dimension, score),
@@ -39,13 +41,13 @@ export class Scales {
           this.scored(dimension.id, side, score);
         },
       }),
-      make("span", { "aria-hidden": "true" }, choice ? choices[score] : String(score)));
+      make("span", { "aria-hidden": "true" }, ...choice ? [choices[score]] : step(score)));
     const anchors = make("div", { class: "anchors", "aria-hidden": "true" },
       make("span", {}, dimension.low), make("span", {}, dimension.high));
     return make("fieldset", {
       class: choice ? "scale choice" : "scale", "data-side": side, "data-dimension": dimension.id,
     }, legend, make("div", { class: "scores" }, ...scores.map(radio)),
-    choice ? null : anchors, this.hint(dimension, side));
+    choice || dimension.labels.length ? null : anchors, this.hint(dimension, side));
   }
 
   // On practice pages: which scores would fit.

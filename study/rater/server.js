@@ -115,7 +115,7 @@ export async function requestUntilDone(method, path, body, task, cancelled = () 
       } catch (error) {
         if (!(error instanceof Refused) || !error.temporary) throw error;
         entry.fail(error.cause);
-        await pause(wait);
+        if (!cancelled()) await pause(wait);
       }
     }
     return null;

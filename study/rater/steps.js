@@ -1,6 +1,6 @@
 // The steps around the pages that are scored. Each shows itself and resolves when it is done.
 
-import { button, freeze, make, paragraphs, show, whenReplaced } from "./elements.js";
+import { announce, button, freeze, make, paragraphs, show, whenReplaced } from "./elements.js";
 import { Videos } from "./videos.js";
 
 const NUMBER = 7; // what check.mp4 shows
@@ -67,7 +67,7 @@ function field(question, words) {
 export function playback(words) {
   let videos;
   const outcome = step((finish, fail) => {
-    const message = make("p", { class: "hint", role: "status" });
+    const message = make("p", { class: "hint" });
     const wrong = make("p", { role: "status" });
     const help = make("div", { hidden: true });
     const play = button(words.replay, () => videos.play());
@@ -78,10 +78,13 @@ export function playback(words) {
       play.classList.toggle("main", needsPress);
       play.hidden = Boolean(trouble);
       retry.hidden = !trouble && !slow;
-      if (trouble) message.textContent = words.checkTrouble;
-      else if (slow) message.textContent = words.checkSlow;
-      else if (!ready) message.textContent = words.loading;
-      else message.textContent = needsPress ? words.checkPress : "";
+      let text = needsPress ? words.checkPress : "";
+      if (trouble) text = words.checkTrouble;
+      else if (slow) text = words.checkSlow;
+      else if (!ready) text = words.loading;
+      if (message.textContent === text) return;
+      message.textContent = text;
+      if (ready || trouble) announce(text);
     };
     videos = new Videos(["left", "right"], SIZE, update);
     const end = (value) => {

@@ -22,7 +22,7 @@ const en = {
   checkCannot: "I see no video",
   checkHelp: "The study needs videos. Another browser may help, or a computer instead of a " +
     "phone. Energy saving can stop videos too.",
-  checkGoOn: "Continue anyway",
+  checkGoOn: "Go on all the same",
   checkAgain: "Check again",
 
   how: "How it works",
@@ -32,7 +32,8 @@ const en = {
   practice: "Practice",
   page: (n, total) => `Page ${n} of ${total}`,
   label: "Class label",
-  references: "Real examples of this movement",
+  references: "Real examples of this movement (press one to enlarge it)",
+  example: "Real example of this movement",
   enlarge: "Enlarge",
   notLoadedShort: "Not loaded",
   referenceFailed: "This example did not load. Press to try again.",
@@ -46,8 +47,8 @@ const en = {
   play: "Play",
   replay: "Play again",
   loading: "Loading the videos…",
-  locked: "You can score once you have watched both videos to the end.",
-  lockedOne: "You can score once you have watched the video to the end.",
+  locked: "Scores open when the videos have been seen to the end.",
+  lockedOne: "Scores open when the video has been seen to the end.",
   unlocked: "You can score now.",
   tie: "no difference",
   missing: (n) => (n === 1 ? "1 scale is still open." : `${n} scales are still open.`),
@@ -127,7 +128,8 @@ const en = {
     return `You skipped ${pages}. The scores you gave are counted.`;
   },
   notEnough: (skipped, most) => `You skipped ${skipped} pages. The study allows at most ` +
-    `${most}, so there is no code. ` + "If videos did not play, please write to the people who run the study.",
+    `${most}, so there is no code. If videos did not play, please write to the people who run ` +
+    "the study.",
 
   withdraw: "Withdraw from the study",
   withdrawText: "This deletes everything you gave us, for good. You get a receipt.",
@@ -180,7 +182,8 @@ const zh = {
   practice: "练习",
   page: (n, total) => `第 ${n} 页，共 ${total} 页`,
   label: "动作类别",
-  references: "该动作的真实示例",
+  references: "该动作的真实示例（点按可放大）",
+  example: "该动作的真实示例",
   enlarge: "放大",
   notLoadedShort: "未加载",
   referenceFailed: "该示例未能加载。点按重试。",
