@@ -113,7 +113,7 @@ def see_through(
         )
         missing = sum(not was_requested(video["token"]) for video in videos)
         if missing:
-            raise RefusedError("not_seen", f"{missing} videos of this page are not loaded yet.")
+            raise RefusedError("not_seen", f"{missing} videos of this page were not loaded yet.")
         if page["shown_at"] is None or now - page["shown_at"] < rules.watch_seconds:
             raise RefusedError(
                 "too_soon",
