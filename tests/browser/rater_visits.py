@@ -220,9 +220,18 @@ def fail(page: Page, pattern: str) -> Blocked:
     return Blocked(page, pattern, lambda route: route.abort())
 
 
-def hold(page: Page, pattern: str) -> Blocked:
-    """Requests that are never answered."""
-    return Blocked(page, pattern, lambda route: None)
+def hold(page: Page, pattern: str, number: int = 0) -> Blocked:
+    """Requests that are never answered: all of them, or the one with a number, from 1.
+
+    The browser lets held requests go once no request of the page is blocked any more.
+    """
+
+    def act(route: Route) -> None:
+        if number and len(blocked.requests) != number:
+            route.continue_()
+
+    blocked = Blocked(page, pattern, act)
+    return blocked
 
 
 def lose_reply(page: Page, pattern: str) -> Blocked:

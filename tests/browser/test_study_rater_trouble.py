@@ -130,8 +130,8 @@ def test_answers_of_an_earlier_person_on_this_device_are_still_sent(visits, serv
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("kept on this device")
     page.evaluate("localStorage.setItem(location.pathname + 'person', '{\"invite\":\"first\"}')")
-    page.goto("about:blank")
     other = page.context.new_page()
+    page.close()
     other.goto(f"{server.url}?PROLIFIC_PID=other001&STUDY_ID=a&SESSION_ID=b")
     agree(other)
     other.locator("form").wait_for()
@@ -181,7 +181,7 @@ def test_a_full_device_loses_no_answer(visits, server):
     unlocked(page)
     score(page, "Text", "Left", 4)
     saved(page)
-    page.evaluate("Storage.prototype.setItem = () => { throw new DOMException('', 'Quota'); }")
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw Error('full'); }; }")
     score(page, "Text", "Right", 2)
     expect(page.locator(".stored")).to_have_count(2)
     assert [row[4] for row in server.answers(session)] == [4, 2]
