@@ -49,6 +49,7 @@ export function discard() {
   const token = storage.get("token");
   keep(kept().filter((each) => each.token !== token));
   report(kept().length ? "saving" : "saved");
+  status.forgetAnswers();
 }
 
 // Forgets which answers were refused: the rater saw it and went on.

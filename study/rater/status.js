@@ -47,6 +47,12 @@ export function setAnswers(next) {
   update();
 }
 
+// After a withdrawal there are no answers that could be saved.
+export function forgetAnswers() {
+  given = false;
+  update();
+}
+
 // An error inside this page.
 export function setBroken(message) {
   broken = message;
@@ -61,7 +67,8 @@ export function mirror(element) {
 
 function failureText({ task, cause }) {
   const safe = words.safeOf[task] ?? (answers.waiting ? words.kept : words.safe);
-  return [words.causes[cause], words.failed[task], safe, words.goesOn].join(words.gap);
+  return [words.causes[cause], words.failed[task], safe, words.goesOn].filter(Boolean)
+    .join(words.gap);
 }
 
 function current() {

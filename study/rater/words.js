@@ -106,7 +106,7 @@ const en = {
   kept: "Your answers are kept on this device.",
   safeOf: {
     questions: "They stay on this page, so please keep it open.",
-    withdraw: "Please keep this page open.",
+    withdraw: "", // the dialog over the page says it
   },
   goesOn: "The page tries again by itself.",
   refused: (n) => `The server did not accept ${n === 1 ? "1 score" : `${n} scores`}. ` +
@@ -249,7 +249,7 @@ const zh = {
   kept: "您的回答保存在本机。",
   safeOf: {
     questions: "回答保留在本页，请不要关闭页面。",
-    withdraw: "请不要关闭页面。",
+    withdraw: "",
   },
   goesOn: "页面会自动重试。",
   refused: (n) => `服务器没有接受 ${n} 项打分。页面显示的是已保存的内容，请重新打缺少的分。`,

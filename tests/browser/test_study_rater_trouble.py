@@ -105,6 +105,7 @@ def test_withdrawing_without_a_connection_is_not_shown_as_done(visits, server):
     expect(dialog).to_contain_text("nothing is deleted yet")
     blocked.end()
     expect(page.locator("h1")).to_have_text("You have withdrawn")
+    expect(page.locator("#saved")).to_be_empty()
     assert not server.rows("select 1 from sessions where id = ?", session)
 
 
