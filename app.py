@@ -20,13 +20,13 @@ LOGGER = logging.getLogger("finephys.app")
 
 def read_flags() -> argparse.Namespace:
     """Flags of the command line; on a Space the host and port come from the environment."""
-    from finephys.config import CONFIGS
+    from finephys.config import TIERS
 
     parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument(
-        "--tier", default="tiny", choices=list(CONFIGS), help="the model chosen at first"
+        "--tier", default="tiny", choices=list(TIERS), help="the model chosen at first"
     )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--share", action="store_true", help="also a public link through Gradio")

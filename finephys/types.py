@@ -20,6 +20,14 @@ Bytes = npt.NDArray[np.uint8]
 
 _J = len(JOINTS)
 
+CONFIDENT_SCORE = 0.3
+"""Score from which a joint counts as detected: it is drawn, framed and trusted."""
+
+MISSING_SCORE = 0.06
+"""Score up to which a joint counts as not detected at all, so that lifting ignores its position.
+Design choice: mediapipe's visibility of joints outside the image and the plausibility checks stay
+below it; between the two scores a joint is doubtful and weighs little."""
+
 
 def check_array(
     name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], dtype: type
@@ -200,6 +208,22 @@ class CameraMotion:
     def __post_init__(self) -> None:
         check_array("to_first", self.to_first, (FRAMES, 3, 3), np.float64)
 
+    def stabilised(self, xy: Float) -> Float:
+        """Pixels (F, J, 2) of each frame, moved to where the first frame's camera sees them."""
+        return _transformed(self.to_first, xy)
+
+    def in_clip(self, xy: Float) -> Float:
+        """Stabilised pixels (F, J, 2) moved back to each frame; undoes `stabilised`."""
+        return _transformed(np.linalg.inv(self.to_first), xy)
+
+
+def _transformed(homographies: npt.NDArray[np.float64], xy: Float) -> Float:
+    """Pixels (F, J, 2) moved by each frame's homography (F, 3, 3)."""
+    ones = np.ones((*xy.shape[:-1], 1))
+    moved = np.einsum("fij,fkj->fki", homographies, np.concatenate([xy, ones], -1))
+    points: Float = (moved[..., :2] / moved[..., 2:]).astype(np.float32)
+    return points
+
 
 @dataclass(frozen=True)
 class LimbHeatmaps:
@@ -218,7 +242,7 @@ class LimbHeatmaps:
             )
 
 
-Guide = LimbHeatmaps | VideoClip
+Guidance = LimbHeatmaps | VideoClip
 """A skeleton as a generator reads it: limb heatmaps, or pictures in the OpenPose convention."""
 
 
@@ -255,7 +279,8 @@ class Request:
         seed: 0 to 2**31 - 1; the same request and seed give the same frames on the same machine.
         steps: denoising steps, 1 to 100; None: the tier's own.
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
-        tier: of the generator, a key of `config.CONFIGS`; None: the pipeline's own.
+        generator: key of `config.TIERS`, or of `generator.systems.SYSTEMS` once resolved; None: the
+            pipeline's own.
         method: what makes the video, a key of `methods.METHODS` or `methods.OTHERS`.
         fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
         dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
@@ -271,7 +296,7 @@ class Request:
     seed: int = 0
     steps: int | None = None
     guidance_scale: float | None = None
-    tier: str | None = None
+    generator: str | None = None
     method: str = "ours"
     fusion: str = "physics"
     dynamics: str | None = None
@@ -360,13 +385,13 @@ class Result:
 
     request: Request
     poses: Poses
-    heatmaps: Guide | None
+    heatmaps: Guidance | None
     video: VideoClip
     seconds: dict[str, float]
     config: dict[str, Any]
 
 
-StageValue = Guide | Pose2D | Pose3D | Motion | Result
+StageValue = Guidance | Pose2D | Pose3D | Motion | Result
 
 
 @dataclass(frozen=True)

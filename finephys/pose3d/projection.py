@@ -13,11 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.batches import BodyWindows, PoseWindows
-from finephys.checkpoints import checkpoint_path, load_module
-from finephys.skeleton import JOINTS, limb_lengths
-from finephys.types import Float
-from finephys.windows import (
+from finephys.pose3d.geometry import (
     confidence_of,
     fill_missing,
     fit_image_scale,
@@ -25,6 +21,10 @@ from finephys.windows import (
     weighted_mean,
     window_tensors,
 )
+from finephys.pose3d.windows import BodyWindows, DetectedWindows
+from finephys.skeleton import JOINTS, limb_lengths
+from finephys.types import Float
+from finephys.weights.checkpoints import checkpoint_path, load_module
 
 CHUNK = 64
 """Windows projected at once."""
@@ -171,7 +171,7 @@ class Projection:
         load_module(network, checkpoint_path(tier, "projection"))
         return cls(network.to(device))
 
-    def project(self, windows: PoseWindows, body: BodyWindows, follow: bool = True) -> Float:
+    def project(self, windows: DetectedWindows, body: BodyWindows, follow: bool = True) -> Float:
         """Project bodies onto the images of their windows.
 
         Args:
