@@ -219,8 +219,8 @@ class Pipeline:
         guide = None if method.guide is None else method.guide(poses, self.reproject)
         if guide is not None and not guide.score.any():
             raise RequestError(
-                f"no person was detected, so method {method.name!r} has no skeleton to draw; choose "
-                "another clip, or a method that lifts the pose to 3D."
+                f"no person was detected, so method {method.name!r} has no skeleton to draw; "
+                "choose another clip, or a method that lifts the pose to 3D."
             )
         return guide
 
