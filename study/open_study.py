@@ -1,4 +1,4 @@
-"""One study, open for raters: its parts put together once and shared by everything that serves it."""
+"""One study, open for raters: its parts, assembled once and shared by all that serves it."""
 
 import asyncio
 import logging

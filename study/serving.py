@@ -1,4 +1,4 @@
-"""Servers for studies: one study alone, or all studies of a folder with the administrator's page."""
+"""Servers: one study alone, or all studies of a folder with the administrator's page."""
 
 import logging
 import sys
