@@ -20,13 +20,13 @@ LOGGER = logging.getLogger("finephys.app")
 
 def read_flags() -> argparse.Namespace:
     """Flags of the command line; on a Space the host and port come from the environment."""
-    from finephys.config import CONFIGS
+    from finephys.config import TIERS
 
     parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument(
-        "--tier", default="tiny", choices=list(CONFIGS), help="the model chosen at first"
+        "--tier", default="tiny", choices=list(TIERS), help="the model chosen at first"
     )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--share", action="store_true", help="also a public link through Gradio")
@@ -89,11 +89,11 @@ def load_models(pipeline: "Pipeline", ready: threading.Event) -> None:
 
 def studies(folder: Path, flags: argparse.Namespace) -> "Site":
     """The user studies of a folder, or one sentence and the end when they cannot be served."""
-    from study import site
+    from study import serving
     from study.errors import StudyError
 
     try:
-        return site.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
+        return serving.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
     except StudyError as error:
         sys.exit(str(error))
 
@@ -148,9 +148,9 @@ def main() -> None:
     # Ending by a signal must still delete what people uploaded.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if flags.study_only:
-        from study import site
+        from study import serving
 
-        site.serve(studies(flags.study_only, flags), flags.host, flags.port)
+        serving.serve_site(studies(flags.study_only, flags), flags.host, flags.port)
     else:
         serve_demo(flags)
 

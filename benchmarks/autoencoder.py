@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from finephys.checkpoints import checkpoint_path, load_module
 from finephys.config import TINY_GENERATOR
 from finephys.generator.autoencoder import Autoencoder, make_autoencoder
 from finephys.training.clips import read_clips
 from finephys.types import Bytes
+from finephys.weights.checkpoints import checkpoint_path, load_module
 
 
 def decibels(network: Autoencoder, clips: Bytes) -> float:

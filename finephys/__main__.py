@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from finephys.config import CONFIGS, DYNAMICS_TITLES
+from finephys.config import DEFAULT_TIER, DYNAMICS_TITLES, TIERS
 from finephys.errors import FinePhysError, RequestError
-from finephys.fetch_parts import FETCHABLE
 from finephys.generator.systems import SYSTEMS
 from finephys.methods import METHODS, method_by_name
-from finephys.models import DEFAULT_TIER
 from finephys.training.stages import STAGES
 from finephys.types import Request, Result, Stage, Update, VideoClip
+from finephys.weights.catalogue import FETCHABLE
 
 if TYPE_CHECKING:
     from finephys.pipeline import Pipeline
@@ -95,7 +94,7 @@ def generate(arguments: argparse.Namespace) -> None:
                 f"--method {request.method} needs every stage; give --clip or --action with it."
             )
         reprojected, times = read_reprojected(arguments.poses)
-        pipeline = _pipeline(request.tier, arguments.device)
+        pipeline = _pipeline(request.generator, arguments.device)
         for update in _follow(pipeline.stream_video(reprojected, times, request)):
             if update.stage is Stage.VIDEO and isinstance(update.value, VideoClip):
                 write_video(out, update.value)
@@ -104,7 +103,7 @@ def generate(arguments: argparse.Namespace) -> None:
         if arguments.pose_video is not None:
             write_pose_video(arguments.pose_video, reprojected, times)
         return
-    pipeline = _pipeline(request.tier, arguments.device)
+    pipeline = _pipeline(request.generator, arguments.device)
     for update in _follow(pipeline.stream(source, request)):
         if isinstance(update.value, Result):
             write_video(out, update.value.video)
@@ -135,7 +134,7 @@ def batch(arguments: argparse.Namespace) -> None:
         again=arguments.again,
     )
     device = f"cuda:{share.local}" if _several_gpus(arguments.device) else arguments.device
-    rows = run_batch(grid, _pipeline(grid.request.tier, device), _say, share)
+    rows = run_batch(grid, _pipeline(grid.request.generator, device), _say, share)
     _say(f"{len(rows)} videos lie in {grid.out}; manifest.jsonl says how each was made.")
 
 
@@ -150,7 +149,7 @@ def poses(arguments: argparse.Namespace) -> None:
     from finephys.outputs import write_poses, write_poses_video
 
     request = _request(arguments)
-    pipeline = _pipeline(request.tier, arguments.device)
+    pipeline = _pipeline(request.generator, arguments.device)
     updates = pipeline.stream_poses(arguments.clip, request)
     while True:
         try:
@@ -202,10 +201,10 @@ def actions(_: argparse.Namespace) -> None:
 
 def fetch(arguments: argparse.Namespace) -> None:
     """Bring public weights from the Hugging Face Hub, a mirror or a folder."""
-    from finephys import fetch as fetching
-    from finephys.fetch_lock import FOLDER_VARIABLE, weights_folder
-    from finephys.fetch_parts import Licence
-    from finephys.fetch_sources import Folder, Hub
+    from finephys.weights import fetch as fetching
+    from finephys.weights.catalogue import Licence
+    from finephys.weights.lock import FOLDER_VARIABLE, weights_folder
+    from finephys.weights.sources import Folder, Hub
 
     def agree(licence: Licence, title: str) -> bool:
         _say(f"\n{title}: licence {licence.name} (whole text: {licence.where})\n{licence.text}")
@@ -252,6 +251,10 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(execute=run)
         return made
 
+    def tier_option(made: argparse.ArgumentParser) -> None:
+        tiers = f"{' or '.join(TIERS)}, default {DEFAULT_TIER}"
+        made.add_argument("--tier", dest="generator", metavar="TIER", help=tiers)
+
     def clip_options(made: argparse.ArgumentParser) -> None:
         made.add_argument("--start", type=float, metavar="S", help="seconds into the clip")
         made.add_argument("--span", type=float, metavar="S", help="seconds the 16 frames cover")
@@ -295,7 +298,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.npz",
         help="with --clip or --action: write the poses there; alone: generate from these poses",
     )
-    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {DEFAULT_TIER}")
+    made.add_argument(
+        "--tier", dest="generator", help=f"{' or '.join(TIERS)}, default {DEFAULT_TIER}"
+    )
     made.add_argument(
         "--method", help=f"{', '.join((*METHODS, *SYSTEMS))}; default {defaults.method}"
     )
@@ -334,7 +339,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--prompt", help="text of all videos; default: each action's caption")
     made.add_argument("--steps", type=int, help="denoising steps; default: the tier's own")
     made.add_argument("--guidance", dest="guidance_scale", type=float, help="as of generate")
-    made.add_argument("--tier", help=f"{' or '.join(CONFIGS)}, default {DEFAULT_TIER}")
+    made.add_argument(
+        "--tier", dest="generator", help=f"{' or '.join(TIERS)}, default {DEFAULT_TIER}"
+    )
     clip_options(made)
 
     made = command("poses", poses, "Estimate the four pose stages of a clip.")

@@ -256,7 +256,7 @@ def _make(
             "sha256": sha256(grid.out / file),
             "commit": commit(),
             "config": {
-                **pipeline.models.describe(str(resolved.tier), poses),
+                **pipeline.models.describe(str(resolved.generator), poses),
                 "request": asdict(resolved),
             },
             "settings": settings,
@@ -330,7 +330,11 @@ def _settings(grid: Grid, pipeline: "Pipeline") -> Row:
         del resolved[free]
     resolved["prompt"] = grid.request.prompt
     source = "clips" if grid.clips else "simulation" if grid.exact else "rendered simulation"
-    made_of = {**resolved, "from": source, "checkpoints": pipeline.models.weights(resolved["tier"])}
+    made_of = {
+        **resolved,
+        "from": source,
+        "checkpoints": pipeline.models.weights(resolved["generator"]),
+    }
     settings: Row = json.loads(json.dumps(made_of))
     return settings
 

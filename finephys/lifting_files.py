@@ -78,7 +78,7 @@ def _lift_windows(
     fusion: str,
     dynamics: str | None,
 ) -> dict[str, Float]:
-    from finephys.batches import PoseWindows
+    from finephys.pose3d.windows import PoseWindows
 
     count = len(arrays["xy"]) if arrays["xy"].ndim else 0
     wanted = {"xy": (count, FRAMES, len(JOINTS), 2), "score": (count, FRAMES, len(JOINTS))}

@@ -18,7 +18,7 @@ from finephys.types import Float, Pose2D, Pose3D, Poses
 Reproject = Callable[[Poses, Pose3D], Pose2D]
 """What puts a 3D body of a clip's poses back onto that clip: the projection module."""
 
-Guide = Callable[[Poses, Reproject], Pose2D]
+PoseSource = Callable[[Poses, Reproject], Pose2D]
 
 SMOOTHING_FRAMES = 5
 """Frames under the smoother, odd. Design choice: 16 frames cover up to 2.5 s, so five cover at most
@@ -43,7 +43,7 @@ class Method:
 
     name: str
     line: str
-    guide: Guide | None = None
+    guide: PoseSource | None = None
     motion: bool = True
     system: str = ""
 

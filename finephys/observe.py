@@ -11,7 +11,7 @@ import numpy.typing as npt
 from finephys.actions import PLAIN_CAPTION, action_by_id
 from finephys.errors import NoPersonError, RequestError
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import CameraMotion, Float, Pose2D, Request, VideoClip
+from finephys.types import CONFIDENT_SCORE, CameraMotion, Float, Pose2D, Request, VideoClip
 
 if TYPE_CHECKING:
     from finephys.motion.cameras import Camera
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 SIMULATED_PLANE = (512, 512)
 """Pixels of the image plane on which a chosen action without a clip is seen."""
 
-MOSTLY = 0.6
-"""Share of trusted joints below which the person is told so. Design choice."""
+LOW_CONFIDENCE_SHARE = 0.6
+"""Share of confident joints below which the user is warned. Design choice."""
 
 AROUND_CORE = 0.4
 """Seconds shown before and after the core of a simulated action. Design choice: enough to see the
@@ -48,14 +48,6 @@ class Observation:
     camera: CameraMotion
     detected: Pose2D
     notes: tuple[str, ...]
-
-
-def transform_points(homographies: npt.NDArray[np.floating], xy: Float) -> Float:
-    """Move pixels (F, J, 2) of each frame by its homography (F, 3, 3)."""
-    ones = np.ones((*xy.shape[:-1], 1))
-    moved = np.einsum("fij,fkj->fki", homographies, np.concatenate([xy, ones], -1))
-    points: Float = (moved[..., :2] / moved[..., 2:]).astype(np.float32)
-    return points
 
 
 def look_of(seed: int) -> "Look":
@@ -108,7 +100,6 @@ def observed(
     """
     from finephys.pose2d.camera_motion import estimate_camera_motion, unknown_camera
     from finephys.pose2d.detection import detect_clip, pose_times
-    from finephys.pose2d.plausibility import TRUSTED
 
     try:
         found = detect_clip(clip, detector, stop)
@@ -128,7 +119,7 @@ def observed(
     else:
         if not camera.known:
             notes += (camera.note,)
-        if (found.score >= TRUSTED).mean() < MOSTLY:
+        if (found.score >= CONFIDENT_SCORE).mean() < LOW_CONFIDENCE_SHARE:
             notes += (
                 "Many joints are uncertain: the person is small, hidden or moving very fast, and "
                 "the poses lean on what bodies usually do.",

@@ -10,8 +10,8 @@ import numpy as np
 from finephys.drawing import poses_video
 from finephys.errors import RequestError
 from finephys.files import whole_file
-from finephys.framing import frame_body
-from finephys.openpose import pose_video
+from finephys.guidance.framing import frame_body
+from finephys.guidance.openpose import pose_video
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import MOTION_ARRAYS, Float, Pose2D, Poses, Result
 from finephys.video import write_video

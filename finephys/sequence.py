@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from finephys.batches import PoseWindows
 from finephys.errors import RequestError
 from finephys.pipeline import Pipeline
+from finephys.pose3d.windows import PoseWindows
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import Float
 

@@ -45,7 +45,7 @@ from benchmarks.generator.figure_reader import Reading, load_figure_reader, read
 from finephys.actions import ACTIONS
 from finephys.data.rendered import SHARD, RenderedDataset, read_dataset, read_shards, render_dataset
 from finephys.generator.diffusion import Generator
-from finephys.heatmaps import heatmap_level
+from finephys.guidance.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.sheet import lay_out
 from finephys.motion.simulation import simulate

@@ -32,16 +32,16 @@ from benchmarks.motion.windows import (
     training_windows,
     unseen,
 )
-from finephys.batches import BodyWindows
-from finephys.checkpoints import ROOT_VARIABLE, checkpoint_path, read_config
 from finephys.data.detections import NOISE_LEVELS
 from finephys.data.pose_windows import PoseBatch
-from finephys.fusion import DEFAULT_FUSION, FUSIONS
-from finephys.lifting import Lifter
-from finephys.physics import PhysNet
-from finephys.projection import Projection
+from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.physics import PhysNet
+from finephys.pose3d.projection import Projection
+from finephys.pose3d.windows import BodyWindows
 from finephys.training.stages import DEFAULT_LIBRARY
 from finephys.types import Float
+from finephys.weights.checkpoints import ROOT_VARIABLE, checkpoint_path, read_config
 
 Values = npt.NDArray[np.float64]
 ACROBATIC = ("jump", "acro")

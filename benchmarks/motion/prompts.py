@@ -22,16 +22,16 @@ from benchmarks.motion.__main__ import by_clip, ratio
 from benchmarks.motion.folds import split
 from benchmarks.motion.train import RUNS, tier_name
 from benchmarks.motion.windows import draw, unseen
-from finephys.batches import BodyWindows
-from finephys.checkpoints import ROOT_VARIABLE
 from finephys.data.detections import NOISE_LEVELS
 from finephys.data.pose_windows import PoseBatch
-from finephys.lifting import Lifter
-from finephys.lifting.inputs import LiftingInputs, normalise
-from finephys.lifting.lifter import metres_per_unit
-from finephys.lifting.network import LiftingNetwork
-from finephys.lifting.prompts import Pair
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
+from finephys.pose3d.lifting.lifter import metres_per_unit
+from finephys.pose3d.lifting.network import LiftingNetwork
+from finephys.pose3d.lifting.prompts import Pair
+from finephys.pose3d.windows import BodyWindows
 from finephys.training.stages import DEFAULT_LIBRARY
+from finephys.weights.checkpoints import ROOT_VARIABLE
 
 Prompt = Callable[[LiftingNetwork, LiftingInputs, Tensor], Pair | None]
 

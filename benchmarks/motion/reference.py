@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from benchmarks.motion.folds import split
 from benchmarks.motion.smoothers import Smoother
-from finephys.batches import BodyWindows
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
 from finephys.data.variation import PLAIN
-from finephys.lifting.inputs import LiftingInputs, normalise
-from finephys.lifting.lifter import metres_per_unit
+from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
+from finephys.pose3d.lifting.lifter import metres_per_unit
+from finephys.pose3d.windows import BodyWindows
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.training.lifting import lifting_losses, lifting_target
 from finephys.training.loop import LoopSettings, train
@@ -57,7 +57,7 @@ class ReferenceNetwork(nn.Module):
         self.register_buffer("mean_pose", torch.zeros(_J, 3))
 
     def forward(self, inputs: LiftingInputs) -> Tensor:
-        """(N, F, J, 3) body sizes, see `finephys.lifting.network.LiftingNetwork`."""
+        """(N, F, J, 3) body sizes, see `finephys.pose3d.lifting.network.LiftingNetwork`."""
         frames = self.embed(inputs.features.flatten(2)) + self.frame_code
         out = self.output(self.norm(self.layers(frames))).unflatten(-1, (_J, 3))
         return out + self.mean_pose + nn.functional.pad(inputs.path, (0, 1))[:, :, None]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from scipy.signal import savgol_filter
 
-from finephys.physics.smoothing import smooth
+from finephys.pose3d.physics.smoothing import smooth
 from finephys.skeleton import FRAMES
 
 Array = npt.NDArray[np.float64]

@@ -7,10 +7,10 @@ import numpy as np
 
 from benchmarks.motion.folds import Split
 from finephys.actions import ACTIONS
-from finephys.batches import PoseWindows
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.simulation import simulate
+from finephys.pose3d.windows import PoseWindows
 from finephys.types import WorldMotion
 
 WINDOWS = 12

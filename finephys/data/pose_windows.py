@@ -11,12 +11,9 @@ from finephys.data.detections import Views, as_detector_sees, degrade, mask, ran
 from finephys.data.variation import VARIED, Variation, vary
 from finephys.motion.moments import sample_motion
 from finephys.skeleton import FRAMES, JOINT, JOINTS, limb_lengths
-from finephys.types import Bool, Float, WorldMotion
+from finephys.types import MISSING_SCORE, Bool, Float, WorldMotion
 
 _J = len(JOINTS)
-TRUSTED = 0.06
-"""Scores of `detections.degrade` up to this mark missing joints."""
-
 _REFERENCE_HEIGHT = 1.7
 """Metres of the body at which the noise of `detections.degrade` is stated."""
 
@@ -170,7 +167,7 @@ class WindowSampler:
         xy, score = degrade(seen, unit * height / _REFERENCE_HEIGHT, level, rng)
         if settings.augment:
             flat = rng.random(count) < 0.35
-            certain = np.where(score > TRUSTED, rng.uniform(0.5, 1, score.shape), score)
+            certain = np.where(score > MISSING_SCORE, rng.uniform(0.5, 1, score.shape), score)
             score = np.where(flat[:, None, None], certain, score).astype(np.float32)
             score = mask(score, rng)
         return replace(truth, xy=xy, score=score)

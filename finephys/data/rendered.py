@@ -34,10 +34,10 @@ Design choice: 20-30 % of the other kind keeps poses realistic and acrobatics fr
 SHARD = 128
 """Clips a file."""
 
-PLAIN_CAPTION = "A person moves across the floor."
+CAPTURE_CAPTION = "A person moves across the floor."
 """Caption of a motion that is of no class and has no description."""
 
-_PLAIN_CAPTIONS = (
+_CAPTURE_CAPTIONS = (
     ("climb", "A person climbs, swings and sits."),
     ("jump", "A person jumps."),
     ("run", "A person runs across the floor."),
@@ -98,10 +98,10 @@ class RenderedDataset:
 
 def plain_caption(description: str) -> str:
     """A sentence for a capture described in a few words, e.g. "forward jumps, turn around"."""
-    for word, caption in _PLAIN_CAPTIONS:
+    for word, caption in _CAPTURE_CAPTIONS:
         if word in description.lower():
             return caption
-    return PLAIN_CAPTION
+    return CAPTURE_CAPTION
 
 
 def capture_captions(folder: Path, motions: Sequence[WorldMotion]) -> list[str | None]:
@@ -163,7 +163,7 @@ def render_clip(
     camera, look = sample_camera(joints, rng, size), sample_look(rng)
     film = render(joints, camera, look, size)
     if caption is None:
-        caption = PLAIN_CAPTION if motion.action is None else action_by_id(motion.action).caption
+        caption = CAPTURE_CAPTION if motion.action is None else action_by_id(motion.action).caption
     return RenderedClip(
         film.frames,
         film.silhouette,

@@ -14,9 +14,9 @@ from pathlib import Path
 from finephys.actions import ACTIONS
 from finephys.errors import ClipError, FinePhysError, RequestError, StoppedError, WeightsError
 from finephys.files import sha256, whole_file
-from finephys.framing import Framing
 from finephys.generator.protocol import Sampling
 from finephys.generator.systems import INDEX, SYSTEMS, import_folder
+from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES
 from finephys.types import Pose2D, VideoClip
 from finephys.video import probe, read_span
@@ -120,14 +120,13 @@ class ImportedVideos:
     Args:
         name: of the system.
         folder: of its videos.
-        action: class that is asked for; None: no video can be.
     """
 
     default_steps = 1
     default_guidance = 1.0
 
-    def __init__(self, name: str, folder: Path, action: int | None = None) -> None:
-        self._name, self._folder, self._action = name, folder, action
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name, self._folder = name, folder
         self._index = _read_index(folder)
 
     @classmethod
@@ -140,10 +139,6 @@ class ImportedVideos:
         """
         SYSTEMS[name].file()
         return cls(name, import_folder(name))
-
-    def of_class(self, action: int | None) -> "ImportedVideos":
-        """The same videos, of one class."""
-        return ImportedVideos(self._name, self._folder, action)
 
     @property
     def size(self) -> int:
@@ -168,16 +163,16 @@ class ImportedVideos:
         """
         if asked.stop():
             raise StoppedError("Stopped before the video was read.")
-        if self._action is None:
+        if asked.action is None:
             raise RequestError(
                 f"the videos of {self._name} are looked up by class and seed, and no class was "
                 "named; choose an action (--action ID)."
             )
-        name = f"{self._action}_{asked.seed}"
+        name = f"{asked.action}_{asked.seed}"
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:
             raise RequestError(
-                f"no video of {self._name} was imported for class {self._action} and seed "
+                f"no video of {self._name} was imported for class {asked.action} and seed "
                 f"{asked.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
                 f"run: {SYSTEMS[self._name].command}"
             )

@@ -9,7 +9,7 @@ from finephys.pose2d import plausibility
 from finephys.pose2d.protocol import Detector
 from finephys.pose2d.zoom import find_person, found_same, look_closer, person_boxes
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import Bool, Float, Pose2D, VideoClip
+from finephys.types import CONFIDENT_SCORE, Bool, Float, Pose2D, VideoClip
 
 INTERPOLATED = 0.7
 """Factor on the score of a pose half-way between two detected ones. Design choice."""
@@ -47,7 +47,7 @@ def detect_clip(
         StoppedError: `stop` said so.
     """
     xy, score = detect_twice(clip, detector, stop)
-    if (score >= plausibility.TRUSTED).sum(-1).max() < _SEEN_JOINTS:
+    if (score >= CONFIDENT_SCORE).sum(-1).max() < _SEEN_JOINTS:
         raise NoPersonError(NOBODY.format(count=len(clip.frames)))
     xy, score, interpolated = _to_times(clip.times, xy, score, pose_times(clip))
     return Pose2D(xy, score, interpolated, source=detector.name)

@@ -11,9 +11,6 @@ from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.skeleton import JOINT, JOINTS, MIRROR, limb_lengths
 from finephys.types import Bool, Float
 
-TRUSTED = 0.3
-"""A joint with at least this score counts as seen."""
-
 _AGREEMENT = 0.06  # body sizes of disagreement at which a joint keeps exp(-1/2) of its score
 _CONFUSED, _CLEAR = 0.11, 0.06  # mean disagreement of a whole frame: nothing left, all kept
 _LEFT_OF_CONFUSED = 0.25  # factor of a frame that is confused throughout

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from finephys.errors import ClipError
-from finephys.pose2d.plausibility import TRUSTED
 from finephys.pose2d.protocol import Detector
 from finephys.pose2d.zoom import find_person
-from finephys.types import Float
+from finephys.types import CONFIDENT_SCORE, Float
 from finephys.video import LONGEST_SPAN, VideoInfo, read_frames
 
 LONGEST_SEARCHED = 600.0
@@ -84,7 +83,7 @@ def _looks(info: VideoInfo) -> list[float]:
 
 def _motion(times: np.ndarray, xy: Float, score: Float) -> tuple[np.ndarray, np.ndarray]:
     """Speed of the body between neighbouring looks at most 0.3 s apart, and when."""
-    trusted = score >= TRUSTED
+    trusted = score >= CONFIDENT_SCORE
     size = np.linalg.norm(xy.max(1) - xy.min(1), axis=-1)
     middles, speeds = [], []
     for index in range(len(times) - 1):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
-from finephys.config import GENERATORS, GeneratorConfig
+from finephys.config import TIERS, GeneratorConfig
 from finephys.errors import RequestError
 from finephys.generator.adaptation import (
     load_base,
@@ -195,7 +195,7 @@ def _train(
     start: Path | None,
     should_stop: Callable[[], bool],
 ) -> int:
-    config: GeneratorConfig = GENERATORS["sd15"]
+    config: GeneratorConfig = TIERS["sd15"]
     plain = plain_config(config)
     source = ClipFiles(data, settings.seed)
     torch.manual_seed(settings.seed)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finephys.checkpoints import save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
 from finephys.generator.autoencoder import SmallAutoencoder, make_autoencoder
 from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.loop import LoopSettings, inner_matrices, train
+from finephys.weights.checkpoints import save_module
 
 logger = logging.getLogger(__name__)
 

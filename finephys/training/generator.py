@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
-from finephys.checkpoints import load_module, save_module
 from finephys.config import TINY_GENERATOR, GeneratorConfig
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
@@ -36,12 +35,13 @@ from finephys.generator.sampling import (
     signal_and_noise,
 )
 from finephys.generator.text import load_tokenizer, tokenize
-from finephys.heatmaps import heatmap_level
+from finephys.guidance.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
 from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.loop import LoopSettings, inner_matrices, train
 from finephys.training.vocabulary import train_tokenizer
 from finephys.types import Bytes
+from finephys.weights.checkpoints import load_module, save_module
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from finephys.actions import ACTIONS
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.checkpoints import save_module
 from finephys.data.pose_windows import (
     PoseBatch,
     WindowSampler,
@@ -18,14 +17,15 @@ from finephys.data.pose_windows import (
     seen_clean,
 )
 from finephys.errors import WeightsError
-from finephys.lifting.inputs import LiftingInputs, normalise
-from finephys.lifting.lifter import PRIOR_OF_ACTION, lifting_config, metres_per_unit
-from finephys.lifting.network import LiftingNetwork, LiftingSize
 from finephys.motion.moments import sample_motion
+from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
+from finephys.pose3d.lifting.lifter import PRIOR_OF_ACTION, lifting_config, metres_per_unit
+from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.skeleton import FRAMES, JOINT, JOINTS, PARENTS
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData, tensors_of
 from finephys.types import Float, WorldMotion
+from finephys.weights.checkpoints import save_module
 
 LIFTING_LOOP = LoopSettings(steps=4500, learning_rate=1e-3, weight_decay=0.02)
 """How the shipped weights were trained."""

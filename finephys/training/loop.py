@@ -17,8 +17,8 @@ from pytorch_optimizer import Muon
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from finephys.checkpoints import load_matching
 from finephys.generator.memory import has_bfloat16
+from finephys.weights.checkpoints import load_matching
 
 logger = logging.getLogger(__name__)
 

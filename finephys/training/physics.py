@@ -7,19 +7,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finephys.checkpoints import load_module, read_config, save_module
 from finephys.data.detections import IMAGE_SIZE
 from finephys.data.pose_windows import WindowSettings
-from finephys.lifting.lifter import lift_tensors
-from finephys.lifting.network import LiftingNetwork, LiftingSize
-from finephys.physics.dynamics import DYNAMICS, angular_momentum, joint_masses
-from finephys.physics.network import PhysBank, PhysOutput, PhysState
-from finephys.physics.physnet import body_and_root, phys_state
-from finephys.projection import ProjectionNetwork, placed_points
+from finephys.pose3d.lifting.lifter import lift_tensors
+from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
+from finephys.pose3d.physics.dynamics import DYNAMICS, angular_momentum, joint_masses
+from finephys.pose3d.physics.network import PhysBank, PhysOutput, PhysState
+from finephys.pose3d.physics.physnet import body_and_root, phys_state
+from finephys.pose3d.projection import ProjectionNetwork, placed_points
 from finephys.skeleton import LIMBS
 from finephys.training.lifting import TrainingWindows, told_actions
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData
+from finephys.weights.checkpoints import load_module, read_config, save_module
 
 PHYSNET_LOOP = LoopSettings(steps=1800, learning_rate=1e-3)
 """How the shipped weights were trained."""
@@ -32,7 +32,7 @@ _PARENT = [parent for parent, _ in LIMBS]
 _CHILD = [child for _, child in LIMBS]
 
 
-class LiftedWindows:
+class LiftedSamples:
     """Draws windows and lifts them as the pipeline does."""
 
     def __init__(self, data: PoseData, settings: WindowSettings, lifting: Path) -> None:
@@ -165,7 +165,7 @@ def train_physnet(
     Returns:
         The last step.
     """
-    windows = LiftedWindows(data, WindowSettings(), lifting)
+    windows = LiftedSamples(data, WindowSettings(), lifting)
     torch.manual_seed(settings.seed)
     bank = PhysBank(dynamics)
 
@@ -213,7 +213,7 @@ def train_projection(
     Returns:
         The last step.
     """
-    windows = LiftedWindows(data, WindowSettings(), lifting)
+    windows = LiftedSamples(data, WindowSettings(), lifting)
     config = read_config(physnet)
     bank = PhysBank(tuple(config["dynamics"]))
     load_module(bank, physnet)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finephys.checkpoints import checkpoints_root
 from finephys.errors import RequestError
+from finephys.weights.checkpoints import checkpoints_root
 
 if TYPE_CHECKING:
     from finephys.training.loop import LoopSettings
@@ -149,10 +149,10 @@ def _generator(asked: StageOptions) -> None:
 
 
 def _sd15_clips(asked: StageOptions) -> Path:
-    from finephys.config import GENERATORS
+    from finephys.config import TIERS
     from finephys.training.adaptation import ADAPTATION_CLIPS
 
-    return _filmed(asked, "sd15-rendered", ADAPTATION_CLIPS, 3, GENERATORS["sd15"].size)
+    return _filmed(asked, "sd15-rendered", ADAPTATION_CLIPS, 3, TIERS["sd15"].size)
 
 
 def _encoder(asked: StageOptions) -> None:

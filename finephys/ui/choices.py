@@ -65,7 +65,7 @@ class Choices:
             seed=int(self.seed),
             steps=int(self.steps),
             guidance_scale=float(self.guidance_scale),
-            tier=self.tier,
+            generator=self.tier,
             method=self.compared()[0],
             fusion=self.fusion,
             dynamics=self.dynamics or None,

@@ -57,7 +57,7 @@ def build(tier: str, missing: settings.Missing) -> Controls:
     """Build every control inside the column that is open.
 
     Args:
-        tier: to begin with, a key of `config.CONFIGS`.
+        tier: to begin with, a key of `config.TIERS`.
         missing: says what a tier lacks.
     """
     clip = CLIPS[FIRST_CLIP]

@@ -17,7 +17,7 @@ from finephys.types import Request, Result, Stage, Update
 from finephys.ui import controls, payload, scene
 from finephys.ui.choices import Choices
 from finephys.ui.previews import PreviewBudget
-from finephys.ui.runs import Run, Runs
+from finephys.ui.runs import Job, Runs
 from finephys.ui.server import CACHE_AGE, STATIC
 from finephys.ui.settings import QUICK
 
@@ -150,7 +150,7 @@ def run(
     runs: Runs,
     ready: threading.Event,
     choices: Choices,
-    this: Run,
+    this: Job,
 ) -> Iterator[Shown]:
     """One press of Generate, from the choices to the files.
 
@@ -224,8 +224,8 @@ def status_line(sentence: str, fraction: float = 0.0, kind: str = "") -> str:
 
 def _working(pipeline: Pipeline, update: Update, request: Request, methods: tuple[str, ...]) -> str:
     sentence = WORKING[update.stage]
-    if update.stage is Stage.REPROJECTED and not pipeline.models.holds(request.tier):
-        sentence = f"Loading the {request.tier} model, which takes a while"
+    if update.stage is Stage.REPROJECTED and not pipeline.models.holds(request.generator):
+        sentence = f"Loading the {request.generator} model, which takes a while"
     if update.step:
         sentence += f", step {update.step[0]} of {update.step[1]}"
     if update.method and len(methods) > 1:
@@ -234,7 +234,7 @@ def _working(pipeline: Pipeline, update: Update, request: Request, methods: tupl
     return status_line(sentence, update.fraction)
 
 
-def _ended(run: Run) -> dict[str, Any]:
+def _ended(run: Job) -> dict[str, Any]:
     skipped: dict[str, Any] = gr.skip()
     return skipped if run.shown is None else {**run.shown, "ended": True}
 

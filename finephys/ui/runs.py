@@ -30,7 +30,7 @@ SWEEP_SECONDS = 300.0
 
 
 @dataclass
-class Run:
+class Job:
     """One press of Generate.
 
     Attributes:
@@ -79,17 +79,17 @@ class Runs:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Job] = {}
         self._stopped: dict[str, int] = {}  # session -> last press that was stopped
         self._lock = threading.Lock()
 
-    def begin(self, session: str, press: int) -> Run:
+    def begin(self, session: str, press: int) -> Job:
         """A new run of a session, with an unguessable folder of its own.
 
         It begins stopped when Stop overtook it on the way here.
         """
         token = secrets.token_urlsafe(24)
-        run = Run(session, press, self._folder / token)
+        run = Job(session, press, self._folder / token)
         run.folder.mkdir(mode=0o700, parents=True)
         with self._lock:
             self._runs[token] = run
@@ -97,7 +97,7 @@ class Runs:
                 run.stop.set()
         return run
 
-    def write(self, run: Run, result: Result, alone: bool) -> list[Download]:
+    def write(self, run: Job, result: Result, alone: bool) -> list[Download]:
         """Write the downloads of one finished video; with the first of a run also the poses.
 
         Args:
@@ -132,25 +132,25 @@ class Runs:
             ]
         return self._kept(run, made)
 
-    def write_comparison(self, run: Run, results: list[Result]) -> list[Download]:
+    def write_comparison(self, run: Job, results: list[Result]) -> list[Download]:
         """Write the videos of several methods side by side as one mp4."""
         videos = {result.request.method: result.video for result in results}
         write_video(run.folder / "comparison.mp4", comparison_video(results[0].poses, videos))
         text = "All methods side by side (mp4)"
         return self._kept(run, [self._made(run, "comparison", "comparison.mp4", text)])
 
-    def _made(self, run: Run, key: str, name: str, text: str, method: str = "") -> Download:
+    def _made(self, run: Job, key: str, name: str, text: str, method: str = "") -> Download:
         run.files[name] = MEDIA[Path(name).suffix]
         return Download(key, f"files/results/{run.folder.name}/{name}", text, method)
 
-    def _kept(self, run: Run, made: list[Download]) -> list[Download]:
+    def _kept(self, run: Job, made: list[Download]) -> list[Download]:
         with self._lock:
             kept = run.folder.name in self._runs
         if not kept:  # the page was closed while its files were being written
             shutil.rmtree(run.folder, ignore_errors=True)
         return made
 
-    def stop(self, session: str, press: int) -> list[Run]:
+    def stop(self, session: str, press: int) -> list[Job]:
         """Ask a session's runs up to a press of Generate to stop; those that were asked."""
         with self._lock:
             self._stopped[session] = max(press, self._stopped.get(session, 0))
@@ -191,7 +191,7 @@ class Runs:
         path = run.folder / name
         return (path, run.files[name]) if path.is_file() else None
 
-    def _delete(self, chosen: Callable[[Run], bool]) -> None:
+    def _delete(self, chosen: Callable[[Job], bool]) -> None:
         with self._lock:
             tokens = [token for token, run in self._runs.items() if chosen(run)]
             runs = [self._runs.pop(token) for token in tokens]

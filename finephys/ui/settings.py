@@ -8,16 +8,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from finephys.config import CONFIGS, DYNAMICS_TITLES
-from finephys.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.config import DYNAMICS_TITLES, TIERS
 from finephys.methods import DEFAULT_METHOD, METHODS
+from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
 from finephys.types import Request
 from finephys.video import LONGEST_SPAN
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """How small events of the controls are answered: at once, and for this page only."""
 
-TIERS = {
+TIER_TITLES = {
     "tiny": "Small demonstration networks: seconds on any computer.",
     "sd15-controlnet": "Stable Diffusion 1.5 with AnimateDiff and the OpenPose ControlNet, public "
     "weights as they are. Meant for a GPU.",
@@ -36,7 +36,7 @@ def build_method_and_model(tier: str, missing: Missing) -> tuple[gr.CheckboxGrou
     """The methods to compare, and the model that makes their videos.
 
     Args:
-        tier: to begin with, a key of `config.CONFIGS`.
+        tier: to begin with, a key of `config.TIERS`.
         missing: says what a tier lacks.
     """
     with gr.Accordion("Methods and model", open=False, elem_id="fp-methods-and-model"):
@@ -49,7 +49,7 @@ def build_method_and_model(tier: str, missing: Missing) -> tuple[gr.CheckboxGrou
             elem_id="fp-methods",
         )
         with gr.Group():
-            model = gr.Radio(list(TIERS), value=tier, label="Model", elem_id="fp-tier")
+            model = gr.Radio(list(TIER_TITLES), value=tier, label="Model", elem_id="fp-tier")
             # Asked again whenever the page is opened: weights may have come.
             tiers = gr.HTML(describe_tiers(missing), padding=True, elem_id="fp-tiers")
             gr.on(None, lambda: describe_tiers(missing), None, tiers, **QUICK)  # at each visit
@@ -63,8 +63,8 @@ def describe_tiers(missing: Missing) -> str:
         missing: says what a tier lacks.
     """
     rows = []
-    for tier, words in TIERS.items():
-        size = CONFIGS[tier].generator.size
+    for tier, words in TIER_TITLES.items():
+        size = TIERS[tier].size
         row = f"<dt>{tier}</dt><dd>{html.escape(words)} {size} × {size} pixels."
         if lack := missing(tier):
             row += f'<p class="fp-missing">{_COMMAND.sub(_AS_CODE, html.escape(lack))}</p>'
@@ -74,7 +74,7 @@ def describe_tiers(missing: Missing) -> str:
 
 def build_sampling(tier: str, model: gr.Radio) -> tuple[gr.Number, gr.Slider, gr.Slider]:
     """Seed, steps and guidance scale; the latter two follow the model."""
-    config = CONFIGS[tier].generator
+    config = TIERS[tier]
     # Without bounds of Gradio's own, which it would say in a passing message only.
     dice = gr.Button("Random", size="sm", elem_id="fp-dice")
     with gr.Group():
@@ -109,7 +109,7 @@ def build_sampling(tier: str, model: gr.Radio) -> tuple[gr.Number, gr.Slider, gr
 
 
 def _usual(tier: str) -> tuple[int, float]:
-    config = CONFIGS[tier].generator
+    config = TIERS[tier]
     return config.default_steps, config.default_guidance
 
 

@@ -7,10 +7,9 @@ import pytest
 
 from finephys.pose2d import DETECTORS, load_detector
 from finephys.pose2d.detection import detect_clip
-from finephys.pose2d.plausibility import TRUSTED
 from finephys.pose2d.protocol import Detector
 from finephys.skeleton import JOINT, MIRROR, mirror
-from finephys.types import VideoClip
+from finephys.types import CONFIDENT_SCORE, VideoClip
 from finephys.video import probe, read_span
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +92,7 @@ def test_the_mirrored_clip_gives_the_mirrored_pose(detector: Detector, clip: Vid
     )
     back = mirror(flipped.xy, 0, clip.size[0])
     size = np.linalg.norm(np.ptp(plain.xy, axis=1), axis=-1)[:, None]
-    both = (plain.score >= TRUSTED) & (flipped.score[:, MIRROR] >= TRUSTED)
+    both = (plain.score >= CONFIDENT_SCORE) & (flipped.score[:, MIRROR] >= CONFIDENT_SCORE)
     assert both.mean() > 0.7
     apart = np.linalg.norm(back - plain.xy, axis=-1) / size
     assert np.quantile(apart[both], 0.95) < 0.05
@@ -105,7 +104,7 @@ def test_half_the_pixels_give_half_the_coordinates(detector: Detector, clip: Vid
     quads = clip.frames[:, :height, :width].reshape(-1, height // 2, 2, width // 2, 2, 3)
     small = VideoClip(quads.mean((2, 4)).astype(np.uint8), fps=clip.fps)
     plain, half = detect_clip(clip, detector), detect_clip(small, detector)
-    both = (plain.score >= TRUSTED) & (half.score >= TRUSTED)
+    both = (plain.score >= CONFIDENT_SCORE) & (half.score >= CONFIDENT_SCORE)
     assert both.mean() > 0.7
     size = np.linalg.norm(np.ptp(plain.xy, axis=1), axis=-1)[:, None]
     apart = np.linalg.norm(2 * half.xy - plain.xy, axis=-1) / size

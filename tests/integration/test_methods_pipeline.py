@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finephys.checkpoints import checkpoints_root
 from finephys.errors import RequestError, WeightsMissingError
 from finephys.methods import METHODS
 from finephys.models import Models
-from finephys.observe import transform_points
 from finephys.pipeline import Pipeline
 from finephys.types import Float, LimbHeatmaps, Poses, Request, Result, Stage, Update, VideoClip
+from finephys.weights.checkpoints import checkpoints_root
 
 ASKED = Request(action=25, seed=3, steps=1)
 
@@ -41,7 +40,7 @@ def test_bodies_are_put_where_the_fused_one_was(pipeline: Pipeline, poses: Poses
     """
 
     def still(xy: Float) -> Float:
-        return transform_points(poses.camera.to_first, xy)
+        return poses.camera.stabilised(xy)
 
     camera = still(pipeline.reproject(poses, poses.fused).xy)
     way = still(poses.detected.xy) - camera
@@ -116,7 +115,7 @@ def test_a_tier_without_weights_ends_before_any_work(
     if checkpoints_root().joinpath(tier, "generator.safetensors").is_file():
         pytest.skip(f"the {tier} weights are here")
     with pytest.raises(WeightsMissingError, match="python -m finephys fetch sd15") as caught:
-        next(pipeline.stream(None, replace(ASKED, tier=tier)))
+        next(pipeline.stream(None, replace(ASKED, generator=tier)))
     assert pipeline.models.missing(tier) == str(caught.value)
     assert pipeline.models.missing("tiny") is None
     assert "tiny" in pipeline.models.generators  # what was loaded stays

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from finephys.checkpoints import load_module
 from finephys.config import TINY_GENERATOR
 from finephys.generator.autoencoder import SmallAutoencoder, make_autoencoder
 from finephys.generator.network import VideoNetwork
@@ -17,6 +16,7 @@ from finephys.training.autoencoder import (
 )
 from finephys.training.clips import ClipBatch
 from finephys.training.loop import LoopSettings
+from finephys.weights.checkpoints import load_module
 
 CONFIG = replace(TINY_GENERATOR, size=32, autoencoder_channels=(8, 16), text_width=16, text_heads=2)
 

@@ -128,7 +128,7 @@ def test_what_a_prompt_was_cut_by_is_said_and_kept(tmp_path: Path) -> None:
     wanted = grid(tmp_path, methods=("text", "ours"), request=request)
     rows = run_batch(wanted, KnownPoses(), said.append)
     assert [line for line in said if line.startswith("note:")] == [
-        "note: The text encoder takes a shorter prompt; this part was not read: in red"
+        "note: The prompt is too long for the text encoder; this part was truncated: in red"
     ]
     assert all(row["notes"] == [said[1].removeprefix("note: ")] for row in rows)
 

@@ -8,11 +8,10 @@ import pytest
 from finephys.errors import ClipError, NoPersonError, RequestError, StoppedError
 from finephys.pose2d import DETECTORS, load_detector
 from finephys.pose2d.detection import detect_clip, pose_times
-from finephys.pose2d.plausibility import TRUSTED
 from finephys.pose2d.span import choose_span
 from finephys.pose2d.zoom import find_person, look_closer, person_boxes
 from finephys.skeleton import JOINT, JOINTS
-from finephys.types import Bytes, Float, VideoClip
+from finephys.types import CONFIDENT_SCORE, Bytes, Float, VideoClip
 from finephys.video import VideoInfo, probe, write_video
 
 STANDER = np.array(
@@ -150,7 +149,7 @@ def test_a_joint_seen_elsewhere_in_the_mirrored_frame_is_not_trusted() -> None:
     clip = VideoClip(drawn(walking(), dot=3), fps=6)
     reader = Unsure()
     found = detect_clip(clip, reader)
-    assert found.score[:, JOINT["head"]].min() < TRUSTED
+    assert found.score[:, JOINT["head"]].min() < CONFIDENT_SCORE
     assert np.median(found.score) > 0.8
 
 
@@ -169,7 +168,7 @@ def test_a_bone_of_impossible_length_is_not_trusted() -> None:
     poses = walking()
     poses[6, [JOINT["left_ankle"], JOINT["right_ankle"]], 1] += 110
     found = detect_clip(VideoClip(drawn(poses, size=(320, 400)), fps=6), DotReader())
-    assert found.score[6, [JOINT["left_ankle"], JOINT["right_ankle"]]].max() < TRUSTED
+    assert found.score[6, [JOINT["left_ankle"], JOINT["right_ankle"]]].max() < CONFIDENT_SCORE
     assert found.score[7].min() > 0.8
 
 

@@ -12,7 +12,7 @@ from finephys.anthropometry import (
     consistent_mass_matrix,
 )
 from finephys.config import DYNAMICS_TITLES
-from finephys.physics.dynamics import (
+from finephys.pose3d.physics.dynamics import (
     COORDINATES,
     DYNAMICS,
     AnthropometricDynamics,
@@ -21,8 +21,8 @@ from finephys.physics.dynamics import (
     coriolis_of,
     joint_masses,
 )
-from finephys.physics.mechanics import rigid_limbs, without_wrench
-from finephys.physics.network import PhysNetwork, PhysState
+from finephys.pose3d.physics.mechanics import rigid_limbs, without_wrench
+from finephys.pose3d.physics.network import PhysNetwork, PhysState
 from finephys.skeleton import FRAMES, JOINTS, limb_lengths
 
 M1, M2, L1, L2 = 1.3, 0.7, 0.8, 0.6

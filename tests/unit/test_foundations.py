@@ -9,8 +9,8 @@ from finephys.anthropometry import (
     center_of_mass_weights,
     consistent_mass_matrix,
 )
-from finephys.batches import PoseWindows
 from finephys.errors import RequestError
+from finephys.pose3d.windows import PoseWindows
 from finephys.skeleton import (
     JOINT,
     JOINTS,

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from finephys.checkpoints import read_config
 from finephys.config import TINY_GENERATOR
 from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import make_scheduler
-from finephys.heatmaps import heatmap_level
+from finephys.guidance.heatmaps import heatmap_level
 from finephys.skeleton import FRAMES, JOINTS, LIMBS, MIRROR
 from finephys.training import generator as training
 from finephys.training.clips import ClipBatch, RenderedClips
@@ -27,6 +26,7 @@ from finephys.training.generator import (
 )
 from finephys.training.loop import LoopSettings
 from finephys.training.vocabulary import END, caption_corpus, train_tokenizer
+from finephys.weights.checkpoints import read_config
 
 CONFIG = replace(
     TINY_GENERATOR,

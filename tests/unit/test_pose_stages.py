@@ -8,20 +8,20 @@ import pytest
 import torch
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.batches import BodyWindows, PoseWindows
-from finephys.checkpoints import ROOT_VARIABLE, save_module
 from finephys.errors import RequestError, WeightsError
-from finephys.fusion import DEFAULT_FUSION, FUSIONS
-from finephys.lifting import Lifter
-from finephys.lifting.inputs import normalise
-from finephys.lifting.lifter import lifting_config
-from finephys.lifting.network import LiftingNetwork, LiftingSize
-from finephys.physics import PhysNet
-from finephys.physics.dynamics import DYNAMICS
-from finephys.physics.network import PhysBank
-from finephys.projection import Projection, ProjectionNetwork
+from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.lifting.inputs import normalise
+from finephys.pose3d.lifting.lifter import lifting_config
+from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
+from finephys.pose3d.physics import PhysNet
+from finephys.pose3d.physics.dynamics import DYNAMICS
+from finephys.pose3d.physics.network import PhysBank
+from finephys.pose3d.projection import Projection, ProjectionNetwork
+from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.skeleton import FRAMES, JOINTS, MIRROR, limb_lengths
 from finephys.types import Request
+from finephys.weights.checkpoints import ROOT_VARIABLE, save_module
 
 J = len(JOINTS)
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from finephys.actions import ACTIONS
-from finephys.checkpoints import ROOT_VARIABLE
 from finephys.data.pose_windows import WindowSettings
 from finephys.errors import RequestError, WeightsError
-from finephys.lifting import Lifter
-from finephys.physics import PhysNet
-from finephys.projection import Projection
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.physics import PhysNet
+from finephys.pose3d.projection import Projection
 from finephys.skeleton import JOINTS
 from finephys.training.lifting import (
     BANK_MOTIONS,
@@ -27,10 +26,11 @@ from finephys.training.lifting import (
 )
 from finephys.training.lifting import normalise as normalised
 from finephys.training.loop import LoopSettings
-from finephys.training.physics import LiftedWindows, state_of, train_physnet, train_projection
+from finephys.training.physics import LiftedSamples, state_of, train_physnet, train_projection
 from finephys.training.poses import PoseData, with_certain_flight
 from finephys.training.stages import STAGES, train_stage
 from finephys.types import WorldMotion
+from finephys.weights.checkpoints import ROOT_VARIABLE
 
 STEPS = LoopSettings(steps=2, learning_rate=1e-3, log_every=1)
 
@@ -112,7 +112,7 @@ def test_half_of_the_known_classes_are_told() -> None:
 
 def test_the_true_path_lies_where_true_detections_do(data: PoseData, trained: Path) -> None:
     """Catches an offset between PhysNet's coordinates and the truth it is trained on."""
-    windows = LiftedWindows(
+    windows = LiftedSamples(
         data, WindowSettings(level=(0.0, 0.0), augment=False), trained / "tier/lifting.safetensors"
     )
     batch, _, root = windows.draw(16, np.random.default_rng(0))

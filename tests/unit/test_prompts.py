@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finephys.lifting.inputs import LiftingInputs, normalise
-from finephys.lifting.prompts import TURNS, PromptBank
+from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
+from finephys.pose3d.lifting.prompts import TURNS, PromptBank
 from finephys.skeleton import FRAMES, JOINTS, MIRROR
 
 J = len(JOINTS)

@@ -7,7 +7,7 @@ import pytest
 
 from finephys.data import rendered
 from finephys.data.rendered import (
-    PLAIN_CAPTION,
+    CAPTURE_CAPTION,
     capture_captions,
     read_dataset,
     read_shards,
@@ -78,7 +78,7 @@ def test_captures_get_a_sentence_for_what_they_show(tmp_path: Path) -> None:
         WorldMotion(_motion().joints, 30.0, _motion().flight, action, source)
         for action, source in ((None, "cmu_1: CMU"), (25, "simulation"), (None, "cmu_2: CMU"))
     ]
-    assert capture_captions(tmp_path, motions) == ["A person jumps.", None, PLAIN_CAPTION]
+    assert capture_captions(tmp_path, motions) == ["A person jumps.", None, CAPTURE_CAPTION]
 
 
 def test_a_single_frame_cannot_be_filmed() -> None:

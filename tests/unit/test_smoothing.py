@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from finephys.physics.smoothing import combine_passes, pass_backward, pass_forward, smooth
+from finephys.pose3d.physics.smoothing import combine_passes, pass_backward, pass_forward, smooth
 from finephys.skeleton import FRAMES
 
 

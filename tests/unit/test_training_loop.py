@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.checkpoints import save_module
 from finephys.training.loop import LoopSettings, make_optimizer, share_of_rate, train
+from finephys.weights.checkpoints import save_module
 
 SETTINGS = LoopSettings(steps=40, learning_rate=0.1, warmup=4, average_decay=0.8, log_every=10)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finephys.config import CONFIGS, DYNAMICS_TITLES
+from finephys.config import DYNAMICS_TITLES, TIERS
 from finephys.errors import ClipError, RequestError
 from finephys.methods import METHODS
 from finephys.ui import runs as runs_module
@@ -13,7 +13,7 @@ from finephys.ui.choices import ACTION, CLIPS, EXAMPLE, NOT_SAID, UPLOAD, Choice
 from finephys.ui.controls import _prompt_parts, _rewrite
 from finephys.ui.page import status_line
 from finephys.ui.runs import Runs
-from finephys.ui.settings import TIERS, _usual, describe_tiers
+from finephys.ui.settings import TIER_TITLES, _usual, describe_tiers
 
 USUAL = Choices(
     source=ACTION,
@@ -116,7 +116,7 @@ def test_methods_and_model_reach_the_request() -> None:
     """A control that is shown and not obeyed; methods run in the order of their table."""
     chosen = changed(methods=["ours", "text", "physics"], tier="sd15-controlnet")
     assert chosen.compared() == ("text", "physics", "ours")
-    assert chosen.request().tier == "sd15-controlnet"
+    assert chosen.request().generator == "sd15-controlnet"
     assert changed(methods=["lifted"]).request().method == "lifted"
 
 
@@ -133,7 +133,7 @@ def test_absent_weights_are_shown_with_their_command() -> None:
 
     tiny, *others = describe_tiers(missing).split("<dt>")[1:]
     assert "fetch" not in tiny
-    assert len(others) == len(CONFIGS) - 1
+    assert len(others) == len(TIERS) - 1
     for shown in others:
         assert "<code>python -m finephys fetch sd15</code>" in shown
         assert "&lt;sd15" in shown  # an error's words are text, never HTML
@@ -141,13 +141,13 @@ def test_absent_weights_are_shown_with_their_command() -> None:
 
 def test_every_method_and_tier_has_words() -> None:
     """A tier added to the engine must be on the page."""
-    assert set(TIERS) == set(CONFIGS)
+    assert set(TIER_TITLES) == set(TIERS)
     assert all(len(method.line.split()) > 3 for method in METHODS.values())
 
 
 def test_the_model_brings_its_own_steps_and_guidance() -> None:
     """Eight steps of tiny on Stable Diffusion would give a blur."""
-    for tier, config in CONFIGS.items():
+    for tier, config in TIERS.items():
         usual = (config.generator.default_steps, config.generator.default_guidance)
         assert _usual(tier) == usual
 

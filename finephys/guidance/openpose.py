@@ -12,9 +12,9 @@ import math
 import cv2
 import numpy as np
 
-from finephys.framing import TRUSTED_SCORE, Framing
+from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES, JOINT
-from finephys.types import Bool, Bytes, Float, Pose2D, VideoClip
+from finephys.types import CONFIDENT_SCORE, Bool, Bytes, Float, Pose2D, VideoClip
 
 SIZE = 512
 """Width and height of the pictures."""
@@ -83,7 +83,7 @@ def pose_video(pose: Pose2D, canvas: Framing, fps: float = 8.0, size: int = SIZE
 
     Args:
         pose: 2D joints in pixels of a clip, such as S_re-proj. Joints below
-            `framing.TRUSTED_SCORE` are left out.
+            `types.CONFIDENT_SCORE` are left out.
         canvas: the square of that clip which is drawn.
         fps: written on the clip.
         size: width and height in pixels.
@@ -95,7 +95,7 @@ def pose_video(pose: Pose2D, canvas: Framing, fps: float = 8.0, size: int = SIZE
     placed = canvas.to_canvas(xy) * size
     frames = [
         _draw(points, trusted, size)
-        for points, trusted in zip(placed, score >= TRUSTED_SCORE, strict=True)
+        for points, trusted in zip(placed, score >= CONFIDENT_SCORE, strict=True)
     ]
     return VideoClip(np.stack(frames), fps)
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from finephys.actions import ACTIONS
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.batches import BodyWindows, PoseWindows
-from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
-from finephys.lifting.inputs import normalise
-from finephys.lifting.network import LiftingNetwork, LiftingSize
+from finephys.pose3d.geometry import window_tensors
+from finephys.pose3d.lifting.inputs import normalise
+from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
+from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.skeleton import LIMBS
 from finephys.types import Float
-from finephys.windows import window_tensors
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
 
 CHUNK = 64
 """Windows lifted at once: enough for speed, little memory."""

@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.batches import BodyWindows, MotionWindows, PoseWindows
-from finephys.checkpoints import checkpoint_path, load_module, read_config
 from finephys.errors import RequestError
-from finephys.physics.dynamics import angular_momentum, joint_masses
-from finephys.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, solve_path
-from finephys.physics.smoothing import pass_backward, pass_forward
-from finephys.skeleton import limb_lengths
-from finephys.types import MOTION_ARRAYS, Float
-from finephys.windows import (
+from finephys.pose3d.geometry import (
     confidence_of,
     fill_missing,
     fit_image_scale,
     perspective_evidence,
     window_tensors,
 )
+from finephys.pose3d.physics.dynamics import angular_momentum, joint_masses
+from finephys.pose3d.physics.network import PhysBank, PhysNetwork, PhysOutput, PhysState, solve_path
+from finephys.pose3d.physics.smoothing import pass_backward, pass_forward
+from finephys.pose3d.windows import BodyWindows, MotionWindows, PoseWindows
+from finephys.skeleton import limb_lengths
+from finephys.types import MOTION_ARRAYS, Float
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
 
 CHUNK = 64
 """Windows updated at once."""

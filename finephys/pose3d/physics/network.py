@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finephys.anthropometry import GRAVITY
-from finephys.physics.dynamics import COORDINATES, DYNAMICS, NoDynamics, joint_masses
-from finephys.physics.mechanics import rigid_limbs, settle_limbs, without_wrench
-from finephys.physics.smoothing import smooth
+from finephys.pose3d.physics.dynamics import COORDINATES, DYNAMICS, NoDynamics, joint_masses
+from finephys.pose3d.physics.mechanics import rigid_limbs, settle_limbs, without_wrench
+from finephys.pose3d.physics.smoothing import smooth
 from finephys.skeleton import FRAMES, JOINTS
 
 _J = len(JOINTS)

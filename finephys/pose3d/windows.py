@@ -1,4 +1,4 @@
-"""Batches of windows, as stages give and take them; one item is a value of types.
+"""Batches of windows, the input and output of the pose stages; one item is a value of `types`.
 
 N windows of F = 16 frames and J = 17 joints.
 """
@@ -13,33 +13,23 @@ from finephys.types import Float, Motion, Pose3D, check_array
 
 
 @dataclass(frozen=True)
-class PoseWindows:
-    """A batch of 2D windows with what lifting them needs.
+class DetectedWindows:
+    """A batch of 2D windows.
 
     Attributes:
         xy: float32 (N, F, J, 2) pixels, camera motion removed.
         score: float32 (N, F, J) in [0, 1].
         size: (width, height) of the image in pixels.
-        dt: float32 (N,) seconds of real time between frames.
-        body_height: metres.
-        ballistic: float32 (N,), 1 where the root path is that of a still camera, else 0.
     """
 
     xy: Float
     score: Float
     size: tuple[int, int]
-    dt: Float
-    body_height: float
-    ballistic: Float
 
     def __post_init__(self) -> None:
         count = len(self.xy)
         check_array("xy", self.xy, (count, FRAMES, len(JOINTS), 2), np.float32)
         check_array("score", self.score, (count, FRAMES, len(JOINTS)), np.float32)
-        check_array("dt", self.dt, (count,), np.float32)
-        check_array("ballistic", self.ballistic, (count,), np.float32)
-        if count and not (self.dt > 0).all():
-            raise RequestError(f"dt has {self.dt.min()} s; time between frames must be positive.")
         if min(self.size) < 1:
             raise RequestError(f"size is {self.size}; width and height must be at least 1 pixel.")
         if count and (self.score.min() < 0 or self.score.max() > 1):
@@ -47,6 +37,29 @@ class PoseWindows:
                 f"score runs from {self.score.min():.3g} to {self.score.max():.3g}; "
                 "it must lie in [0, 1]."
             )
+
+
+@dataclass(frozen=True)
+class PoseWindows(DetectedWindows):
+    """A batch of 2D windows with what lifting and PhysNet need beside them.
+
+    Attributes:
+        dt: float32 (N,) seconds of real time between frames.
+        body_height: metres.
+        ballistic: float32 (N,), 1 where the root path is that of a still camera, else 0.
+    """
+
+    dt: Float
+    body_height: float
+    ballistic: Float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = len(self.xy)
+        check_array("dt", self.dt, (count,), np.float32)
+        check_array("ballistic", self.ballistic, (count,), np.float32)
+        if count and not (self.dt > 0).all():
+            raise RequestError(f"dt has {self.dt.min()} s; time between frames must be positive.")
         if not 0.3 <= self.body_height <= 3.0:
             raise RequestError(
                 f"body height is {self.body_height} m; give a height between 0.3 and 3 m."

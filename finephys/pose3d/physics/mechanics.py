@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from finephys.physics.dynamics import joint_masses
+from finephys.pose3d.physics.dynamics import joint_masses
 from finephys.skeleton import JOINTS, LIMBS, PARENTS
 
 _J = len(JOINTS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from finephys.windows import confidence_of, fill_missing, weighted_mean
+from finephys.pose3d.geometry import confidence_of, fill_missing, weighted_mean
 
 FEATURES = 6
 """Per joint and frame: xy about the body's centre (2), confidence (1), the centre's path (2), time

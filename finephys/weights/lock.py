@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from finephys.checkpoints import checkpoints_root
 from finephys.errors import WeightsError, WeightsMissingError
 from finephys.files import sha256, whole_file
+from finephys.weights.catalogue import FETCHABLE
+from finephys.weights.checkpoints import checkpoints_root
 
 LOCK = "lock.json"
 FOLDER_VARIABLE = "FINEPHYS_WEIGHTS"
@@ -83,6 +84,23 @@ def read_lock(folder: Path) -> dict[str, LockedPart]:
         raise WeightsError(
             f"{LOCK} beside the weights is damaged ({error}); remove it and fetch again."
         ) from error
+
+
+def fetched_lock(name: str, weights: str, command: str) -> Path:
+    """The lock of weights that `name` needs, a key of `FETCHABLE`.
+
+    Raises:
+        WeightsMissingError: they were not fetched, or not wholly.
+    """
+    folder = weights_folder(weights)
+    missing = {part.name for part in FETCHABLE[weights]} - read_lock(folder).keys()
+    if missing:
+        raise WeightsMissingError(
+            f"The weights of {name} are missing, or were not wholly fetched "
+            f"({', '.join(sorted(missing))}); run: {command} (fetched elsewhere with "
+            f"--dir? set {FOLDER_VARIABLE} to that folder)"
+        )
+    return folder / LOCK
 
 
 def write_lock(folder: Path, parts: dict[str, LockedPart]) -> None:

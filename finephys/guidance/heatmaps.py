@@ -7,7 +7,7 @@ point to the limb.
 
 import torch
 
-from finephys.framing import Framing
+from finephys.guidance.framing import Framing
 from finephys.skeleton import LIMBS
 from finephys.types import LimbHeatmaps, Pose2D
 

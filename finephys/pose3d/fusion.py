@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from finephys.batches import BodyWindows, MotionWindows
+from finephys.pose3d.windows import BodyWindows, MotionWindows
 from finephys.types import Float
 
 Fusion = Callable[[BodyWindows, MotionWindows], BodyWindows]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finephys.errors import FinePhysError, RequestError, WeightsError
-from finephys.fetch_lock import LockedFile, LockedPart, read_lock, write_lock
-from finephys.fetch_parts import FETCHABLE, Licence, Part, wanted_files
-from finephys.fetch_sources import Listing, Source, SourceError
 from finephys.files import sha256
+from finephys.weights.catalogue import FETCHABLE, Licence, Part, wanted_files
+from finephys.weights.lock import LockedFile, LockedPart, read_lock, write_lock
+from finephys.weights.sources import Listing, Source, SourceError
 
 logger = logging.getLogger(__name__)
 

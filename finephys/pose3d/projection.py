@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
-from finephys.batches import BodyWindows, PoseWindows
-from finephys.checkpoints import checkpoint_path, load_module
-from finephys.skeleton import JOINTS, limb_lengths
-from finephys.types import Float
-from finephys.windows import (
+from finephys.pose3d.geometry import (
     confidence_of,
     fill_missing,
     fit_image_scale,
     perspective_evidence,
     weighted_mean,
-    window_tensors,
 )
+from finephys.pose3d.windows import BodyWindows, DetectedWindows
+from finephys.skeleton import JOINTS, limb_lengths
+from finephys.types import Float
+from finephys.weights.checkpoints import checkpoint_path, load_module
 
 CHUNK = 64
 """Windows projected at once."""
@@ -171,7 +170,7 @@ class Projection:
         load_module(network, checkpoint_path(tier, "projection"))
         return cls(network.to(device))
 
-    def project(self, windows: PoseWindows, body: BodyWindows, follow: bool = True) -> Float:
+    def project(self, windows: DetectedWindows, body: BodyWindows, follow: bool = True) -> Float:
         """Project bodies onto the images of their windows.
 
         Args:
@@ -184,7 +183,8 @@ class Projection:
             (N, F, J, 2) pixels. A window without any detection is drawn at its image's centre, as
             tall as four fifths of the image's height.
         """
-        xy, score, _ = window_tensors(windows, str(self._device))
+        xy = torch.from_numpy(windows.xy).to(self._device)
+        score = torch.from_numpy(windows.score).to(self._device)
         center = torch.tensor(windows.size, dtype=torch.float32, device=self._device) / 2
         out = np.empty(windows.xy.shape, np.float32)
         for begin in range(0, len(xy), CHUNK):

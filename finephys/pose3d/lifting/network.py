@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from finephys.lifting.inputs import FEATURES, LiftingInputs
-from finephys.lifting.prompts import PAIR_FEATURES, Pair, PromptBank
+from finephys.pose3d.lifting.inputs import FEATURES, LiftingInputs
+from finephys.pose3d.lifting.prompts import PAIR_FEATURES, Pair, PromptBank
 from finephys.skeleton import FRAMES, JOINTS
 
 _J = len(JOINTS)

@@ -22,9 +22,7 @@ ROOT_VARIABLE = "FINEPHYS_CHECKPOINTS"
 def checkpoints_root() -> Path:
     """Folder that holds one folder a tier."""
     configured = os.environ.get(ROOT_VARIABLE)
-    return (
-        Path(configured) if configured else Path(__file__).resolve().parent.parent / "checkpoints"
-    )
+    return Path(configured) if configured else Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 def checkpoint_path(tier: str, name: str) -> Path:

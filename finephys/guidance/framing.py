@@ -6,10 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from finephys.errors import RequestError
-from finephys.types import Pose2D
-
-TRUSTED_SCORE = 0.3
-"""Design choice: joints below this score do not decide where the canvas lies."""
+from finephys.types import CONFIDENT_SCORE, Pose2D
 
 _FARTHEST = 6.0
 """Design choice: a joint further than this many times the body's median spread is a glitch; the
@@ -55,7 +52,7 @@ def frame_body(pose: Pose2D, fill: float = 0.75) -> Framing:
     background still; 0.75 lies in the middle of what the training cameras show (0.55 to 0.9).
 
     Args:
-        pose: 2D joints in pixels. Joints under `TRUSTED_SCORE` and joints far outside the body
+        pose: 2D joints in pixels. Joints under `CONFIDENT_SCORE` and joints far outside the body
             (glitches of a detector) are left out.
         fill: share of the square's side that the longer side of the joints' box takes, (0, 1].
 
@@ -64,10 +61,10 @@ def frame_body(pose: Pose2D, fill: float = 0.75) -> Framing:
     """
     if not 0 < fill <= 1:
         raise RequestError(f"fill is {fill}; choose a share above 0 and up to 1.")
-    trusted = pose.score >= TRUSTED_SCORE
+    trusted = pose.score >= CONFIDENT_SCORE
     if not trusted.any():
         raise RequestError(
-            f"no joint reaches a score of {TRUSTED_SCORE} in any frame (the best has "
+            f"no joint reaches a score of {CONFIDENT_SCORE} in any frame (the best has "
             f"{pose.score.max():.2f}), so there is no body to frame; choose another clip or use "
             "the pose prior."
         )

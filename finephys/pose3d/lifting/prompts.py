@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from finephys.lifting.inputs import LiftingInputs
+from finephys.pose3d.lifting.inputs import LiftingInputs
 from finephys.skeleton import FRAMES, JOINTS, MIRROR
 
 _J = len(JOINTS)

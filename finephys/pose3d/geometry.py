@@ -3,11 +3,8 @@
 import torch
 from torch import Tensor
 
-from finephys.batches import PoseWindows
-
-TRUSTED_SCORE = 0.06
-"""Scores up to this say that a joint was not found. Design choice: mediapipe's visibility of
-joints outside the image and the plausibility checks of S_detect stay below it."""
+from finephys.pose3d.windows import PoseWindows
+from finephys.types import MISSING_SCORE
 
 
 def window_tensors(windows: PoseWindows, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
@@ -21,7 +18,7 @@ def window_tensors(windows: PoseWindows, device: str = "cpu") -> tuple[Tensor, T
 
 def confidence_of(score: Tensor) -> Tensor:
     """Scores with everything that was not found at exactly 0, same shape."""
-    return torch.where(score > TRUSTED_SCORE, score, torch.zeros_like(score))
+    return torch.where(score > MISSING_SCORE, score, torch.zeros_like(score))
 
 
 def fill_missing(xy: Tensor, confidence: Tensor) -> Tensor:

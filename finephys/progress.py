@@ -7,7 +7,7 @@ from finephys.errors import StoppedError
 from finephys.types import Stage, StageValue, Update
 
 
-class Run:
+class Progress:
     """Clock, stop button and update maker of one run.
 
     Args:
