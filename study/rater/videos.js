@@ -5,6 +5,7 @@ import { NotLoaded, PATIENCE, forget, local } from "./loading.js";
 import { hurry, pause } from "./server.js";
 
 const SLOW = 6000; // milliseconds of loading after which the rater is told
+const CHECK = 1000; // milliseconds between two looks at what plays
 const NO_SIGN = 2000; // milliseconds in which a browser that plays by itself begins to
 
 export const lessMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -59,7 +60,8 @@ export class Videos {
   // Resolves when all videos have come and began to play, where the browser allows it.
   async load(addresses) {
     this.began = performance.now();
-    this.timer = setInterval(() => this.check(), 1000);
+    this.checked = this.began;
+    this.timer = setInterval(() => this.check(), CHECK);
     this.videos.forEach((video, n) => { video.address = addresses[n]; });
     await Promise.all(this.videos.map((video) => this.fetch(video)));
     if (this.stopped) return;
@@ -199,12 +201,14 @@ export class Videos {
     this.changed();
   }
 
-  // Notices a video that should play and does not move. Hidden pages are left alone: browsers
-  // stop muted videos there.
+  // Notices a video that should play and does not move. Browsers stop videos and timers of hidden
+  // pages and sleeping devices: the time that they were away does not count.
   check() {
     const now = performance.now();
+    const away = document.hidden || now - this.checked > 3 * CHECK;
+    this.checked = now;
     for (const video of this.videos) {
-      if (document.hidden || this.needsPress || video.element.paused) video.moved = now;
+      if (away || this.needsPress || video.element.paused) video.moved = now;
       else if (video.here && now - video.moved > PATIENCE) this.restore(video, "stop");
     }
     if (this.slow) this.changed();

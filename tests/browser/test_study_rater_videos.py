@@ -85,12 +85,12 @@ def test_a_video_that_stops_while_it_plays_is_noticed(visits, server):
     start(page, server)
     playing(page)
     page.evaluate("document.querySelector('.pair video').playbackRate = 0")
-    page.clock.fast_forward(6_000)
+    page.clock.run_for(6_000)
     page.evaluate(
         "() => new Promise((done) => document.querySelectorAll('.pair video')[1]"
         ".addEventListener('timeupdate', done, {once: true}))"
     )
-    page.clock.fast_forward(6_000)
+    page.clock.run_for(6_000)
     expect(status(page)).to_contain_text("The left video stopped")
     page.get_by_role("button", name="Try again").click()
     unlocked(page)
