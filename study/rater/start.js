@@ -22,7 +22,7 @@
     line.className = "card";
     line.setAttribute("role", "alert");
     line.appendChild(document.createTextNode(text));
-    main.innerHTML = "";
+    main.textContent = "";
     main.appendChild(line);
   }
 
