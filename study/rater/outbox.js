@@ -8,6 +8,7 @@ import * as status from "./status.js";
 const NAME = "outbox";
 const listeners = new Set();
 const refused = new Map(); // cell -> answer that the server did not accept
+const stored = new Map(); // cell -> answer stored since this document was opened
 let sending = null;
 let last = "saved"; // the state reported last
 
@@ -37,6 +38,10 @@ export function listen(listener) {
 
 // Answers of the current session that are not stored yet.
 export const waiting = () => kept().filter((each) => each.token === storage.get("token"));
+
+// Answers of the current session that were stored while a page was on its way here.
+export const justStored = () =>
+  [...stored.values()].filter((each) => each.token === storage.get("token"));
 
 export function put(answer) {
   keep([...kept(), { ...answer, key: randomKey(), token: storage.get("token") }]);
@@ -76,6 +81,7 @@ async function sendAll() {
       await request("POST", "answers", body, token);
       remove(answer);
       refused.delete(cell(answer));
+      stored.set(cell(answer), answer);
       report(kept().length ? "saving" : "saved", answer);
       wait = 500;
     } catch (error) {

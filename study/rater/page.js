@@ -50,6 +50,7 @@ export function showPage(page, study, words, { mayGoBack, skips }) {
       intro(), stage(), ...scales.sections, missing,
       make("div", { class: "row ends" }, back, next),
       make("p", { class: "trouble" }, button(words.troubled, reportTrouble, "quiet")));
+    showGiven();
     show(article);
     whenReplaced(end);
     lock(!page.seen);
@@ -70,6 +71,14 @@ export function showPage(page, study, words, { mayGoBack, skips }) {
       references.load().catch(reject);
       fetchAhead(page.next).catch(reject);
       videos.look();
+    }
+
+    // Scores given before: the server's, and those that were on their way when it sent the page.
+    function showGiven() {
+      const ofPage = (answer) => answer.position === here;
+      for (const answer of outbox.justStored().filter(ofPage)) scales.set(answer, true);
+      for (const answer of page.given) scales.set(answer, true);
+      for (const answer of outbox.waiting().filter(ofPage)) scales.set(answer, false);
     }
 
     // Posts an act of this page; null when the page is not this rater's to act on any more.

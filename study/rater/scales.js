@@ -11,7 +11,6 @@ export class Scales {
       ? { left: words.leftShort, right: words.rightShort } : { left: words.onlyShort };
     this.groups = [];
     this.sections = study.dimensions.map((dimension) => this.section(dimension));
-    for (const answer of page.given) this.set(answer);
   }
 
   section(dimension) {
@@ -65,11 +64,13 @@ export class Scales {
       each.dataset.dimension === dimension && each.dataset.side === side);
   }
 
-  set({ side, dimension, score }) {
-    const input = this.find(dimension, side)?.querySelector(`[value="${score}"]`);
+  // Shows a score that was given before, stored or still on its way.
+  set({ side, dimension, score }, stored) {
+    const group = this.find(dimension, side);
+    const input = group?.querySelector(`[value="${score}"]`);
     if (!input) return;
     input.checked = true;
-    this.markStored({ side, dimension });
+    group.classList.toggle("stored", stored);
   }
 
   markStored({ side, dimension }) {

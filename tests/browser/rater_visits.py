@@ -73,24 +73,32 @@ class Server:
         """A new session: its id and token.
 
         Args:
-            at: "questions", "playback" or "pages": how far it has come; "end" when every page is
-                complete and only the finish is missing.
+            at: how far it has come: "questions", "playback", "pages"; "scores" when the videos of
+                every page were seen; "end" when every page is complete and only the finish is
+                missing.
         """
         entry = {"source": "open", "names": {}, "language": "en", "agreed": True}
         token = self.post("enter", entry)["token"]
         session = self.newest()
         if at != "questions":
             self.post("questions", {"answers": {"expertise": "expert"}}, token)
-        if at in ("pages", "end"):
+        if at in ("pages", "scores", "end"):
             self.post("playback", {"outcome": "ok"}, token)
+        if at in ("scores", "end"):
+            self.let_score(session)
         if at == "end":
             with self.database() as database:
                 database.execute(
-                    "update assignments set shown_at = 1, seen_at = 1, completed_at = 1"
-                    " where session = ?",
-                    (session,),
+                    "update assignments set completed_at = 1 where session = ?", (session,)
                 )
         return session, token
+
+    def let_score(self, session: str) -> None:
+        """Take the videos of every page for seen: the watching, without watching."""
+        with self.database() as database:
+            database.execute(
+                "update assignments set shown_at = 1, seen_at = 1 where session = ?", (session,)
+            )
 
     @contextmanager
     def database(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
@@ -169,7 +177,11 @@ class Visits:
         context.set_default_timeout(15_000)
         self.contexts.append(context)
         if token:
-            context.add_init_script(f"localStorage.setItem(location.pathname + 'token', '{token}')")
+            context.add_init_script(
+                "if (!localStorage.getItem('given')) {"
+                f"localStorage.setItem(location.pathname + 'token', '{token}');"
+                "localStorage.setItem('given', 'once'); }"
+            )
         if script:
             context.add_init_script(script)
         page = context.new_page()
@@ -300,6 +312,15 @@ def first_page(visits: Visits, server: Server, **options: object) -> tuple[Page,
     """A tab that is about to open the first page, and its session."""
     session, token = server.enter()
     return visits.tab(token, **options), session
+
+
+def scoring(visits: Visits, server: Server, **options: object) -> tuple[Page, str]:
+    """A tab at the first page, which may be scored at once, and its session."""
+    session, token = server.enter(at="scores")
+    page = visits.tab(token, **options)
+    page.goto(server.url)
+    unlocked(page)
+    return page, session
 
 
 def start(page: Page, server: Server) -> None:

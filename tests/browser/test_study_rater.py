@@ -8,11 +8,14 @@ from rater_visits import (
     agree,
     begin,
     fill_questions,
+    first_page,
     go_on,
     group,
     saved,
     score,
     score_all,
+    scoring,
+    start,
     unlocked,
 )
 
@@ -23,6 +26,7 @@ def test_the_whole_way_to_the_code(visits, server):
     page = visits.open()
     begin(page)
     session = server.newest()
+    server.let_score(session)
     for _ in range(8):
         unlocked(page)
         score_all(page)
@@ -112,8 +116,7 @@ def test_scores_open_only_after_both_videos_were_seen(visits):
 
 def test_a_reload_resumes_at_the_same_page_with_the_same_scores(visits, server):
     # Bug: no resume after a reload (jsPsych #3573).
-    page = visits.open()
-    begin(page)
+    page, _ = scoring(visits, server)
     score_all(page)
     go_on(page)
     unlocked(page)
@@ -129,8 +132,7 @@ def test_a_reload_resumes_at_the_same_page_with_the_same_scores(visits, server):
 
 def test_going_back_one_page_changes_the_score_that_counts(visits, server):
     # Bug: every click is an answer and the final one is unknown (potato #167).
-    page = visits.open()
-    begin(page)
+    page, session = scoring(visits, server)
     score_all(page, 2)
     go_on(page)
     unlocked(page)
@@ -142,7 +144,6 @@ def test_going_back_one_page_changes_the_score_that_counts(visits, server):
     score(page, "Overall", "Left", 5)
     saved(page)
     expect(page.locator(".stored")).to_have_count(4)
-    session = server.newest()
     assert server.answers(session)[-1] == (0, "left", "overall", 2, 5)
     assert len(server.answers(session)) == 5
 
@@ -150,9 +151,7 @@ def test_going_back_one_page_changes_the_score_that_counts(visits, server):
 def test_a_lost_connection_keeps_the_answers_and_sends_them_once(visits, server):
     # Bug: answers given without a connection are lost, or shown as saved.
     visits.expected = re.compile("ERR_INTERNET_DISCONNECTED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     score(page, "Text", "Left", 4)
     saved(page)
     page.context.set_offline(True)
@@ -171,9 +170,7 @@ def test_a_lost_connection_keeps_the_answers_and_sends_them_once(visits, server)
 
 def test_answers_kept_in_the_page_survive_closing_it(visits, server):
     visits.expected = re.compile("ERR_INTERNET_DISCONNECTED|ERR_FAILED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     page.route("**/answers", lambda route: route.abort())
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("kept on this device")
@@ -189,9 +186,7 @@ def test_answers_kept_in_the_page_survive_closing_it(visits, server):
 def test_a_lost_reply_does_not_double_an_answer(visits, server):
     # Bug: the server stored it, the reply was lost, the page sends it again as a new answer.
     visits.expected = re.compile("ERR_FAILED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     lost: list[int] = []
 
     def lose(route) -> None:
@@ -210,9 +205,7 @@ def test_a_lost_reply_does_not_double_an_answer(visits, server):
 
 def test_a_full_disk_is_said_and_the_answer_comes_later(visits, server):
     visits.expected = re.compile("507")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     full = {"code": "storage", "sentence": "full"}
     tries: list[int] = []
 
@@ -233,9 +226,9 @@ def test_a_full_disk_is_said_and_the_answer_comes_later(visits, server):
 def test_a_crash_of_the_server_loses_nothing(visits, server):
     # 409: the new server does not know that the next videos were sent ahead; the page asks again.
     visits.expected = re.compile("ERR_CONNECTION_|ERR_EMPTY_RESPONSE|409")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = first_page(visits, server)
+    start(page, server)
+    unlocked(page)
     score(page, "Text", "Left", 4)
     saved(page)
     server.kill()
@@ -279,10 +272,9 @@ def test_a_wrong_number_in_the_playback_check_is_told(visits):
     page.get_by_role("button", name="Start").wait_for()
 
 
-def test_what_is_still_open_is_said_from_the_beginning(visits):
+def test_what_is_still_open_is_said_from_the_beginning(visits, server):
     # Bug: Next does nothing and nobody says why, until the first score is given.
-    page = visits.open()
-    begin(page)
+    page, _ = scoring(visits, server)
     expect(page.get_by_text("4 scales are still open.")).to_be_visible()
     score(page, "Text", "Left", 3)
     expect(page.get_by_text("3 scales are still open.")).to_be_visible()
@@ -306,9 +298,7 @@ def test_the_next_pair_is_there_before_it_is_needed(visits):
 
 
 def test_withdrawing_deletes_and_gives_a_receipt(visits, server):
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     score_all(page)
     saved(page)
     page.get_by_role("button", name="Withdraw from the study").click()

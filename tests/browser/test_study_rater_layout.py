@@ -6,9 +6,8 @@ from rater_visits import (
     agree,
     begin,
     fill_questions,
-    first_page,
     group,
-    start,
+    scoring,
     unlocked,
 )
 
@@ -41,38 +40,40 @@ def test_less_motion_means_nothing_plays_by_itself(visits):
     unlocked(page)
 
 
-@pytest.mark.parametrize("width", [320, 390, 640, 1280])
-def test_nothing_is_wider_than_the_screen(visits, width):
+def test_nothing_is_wider_than_the_screen(visits):
     # 640 is a window of 1280 at a zoom of 200 %, 320 one at 400 %.
-    page = visits.open(viewport={"width": width, "height": 720})
-    for step in range(5):
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"step {step} is {wide} wide"
-        small = page.evaluate(
-            "[...document.querySelectorAll('main button:not(.quiet), .scores label, .option')]"
-            ".map((e) => e.getBoundingClientRect()).filter((r) => r.width && r.height)"
-            ".filter((r) => r.height < 40 || r.width < 40).length"
-        )
-        assert small == 0, f"step {step} has {small} targets too small for a thumb"
-        if step == 0:
-            page.get_by_role("button", name="I agree, begin").click()
-            page.locator("form").wait_for()
-        elif step == 1:
-            page.get_by_label("well", exact=True).check()
-            page.get_by_role("button", name="Next").click()
-            page.locator(".pair.small").wait_for()
-        elif step == 2:
-            page.get_by_role("button", name="7", exact=True).click()
-            page.get_by_role("button", name="Start").wait_for()
-        elif step == 3:
-            page.get_by_role("button", name="Start").click()
-            unlocked(page)
-
-
-def test_the_scale_in_use_is_never_under_the_videos(visits):
-    # Bug: videos that stay in view hide the scale that has the focus.
     page = visits.open()
-    begin(page)
+
+    def check(step: str) -> None:
+        for width in (320, 390, 640, 1280):
+            page.set_viewport_size({"width": width, "height": 720})
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{step} is {wide} wide on {width}"
+            small = page.evaluate(
+                "[...document.querySelectorAll('main button:not(.quiet), .scores label, .option')]"
+                ".map((e) => e.getBoundingClientRect()).filter((r) => r.width && r.height)"
+                ".filter((r) => r.height < 40 || r.width < 40).length"
+            )
+            assert small == 0, f"{step} has {small} targets too small for a thumb on {width}"
+
+    check("consent")
+    agree(page)
+    page.locator("form").wait_for()
+    check("questions")
+    fill_questions(page)
+    page.locator(".pair.small").wait_for()
+    check("playback")
+    page.get_by_role("button", name="7", exact=True).click()
+    page.get_by_role("button", name="Start").wait_for()
+    check("instructions")
+    page.get_by_role("button", name="Start").click()
+    unlocked(page)
+    check("page")
+
+
+def test_the_scale_in_use_is_never_under_the_videos(visits, server):
+    # Bug: videos that stay in view hide the scale that has the focus.
+    page, _ = scoring(visits, server)
     for _ in range(4):
         page.keyboard.press("3")
         page.wait_for_timeout(100)
@@ -132,14 +133,15 @@ def test_chinese_lines_are_joined_without_a_gap(visits):
 
 
 def test_right_to_left_keeps_left_on_the_left(visits, server):
-    page, _ = first_page(visits, server)
+    _, token = server.enter(at="scores")
+    page = visits.tab(token)
 
     def in_arabic(route) -> None:
         study = route.fetch().json()
         route.fulfill(json={**study, "language": "ar", "languages": ["ar"], "title": "دراسة"})
 
     page.route("**/study?*", in_arabic)
-    start(page, server)
+    page.goto(server.url)
     unlocked(page)
     assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == [
         "ar",

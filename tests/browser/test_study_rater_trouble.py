@@ -9,14 +9,13 @@ from rater_visits import (
     agree,
     fail,
     fill_questions,
-    first_page,
     hold,
     lose_reply,
     saved,
     score,
     score_all,
+    scoring,
     skip,
-    start,
     unlocked,
 )
 
@@ -86,10 +85,8 @@ def test_withdrawing_without_a_connection_is_not_shown_as_done(visits, server):
     # Bug: the dialog closed and nothing was said, with every answer still there.
     visits.expected = FAILED
     session, token = server.enter(at="playback")
-    page = visits.tab()
+    page = visits.tab(token)
     page.goto(server.url)
-    page.evaluate(f"localStorage.setItem(location.pathname + 'token', '{token}')")
-    page.reload()
     blocked = fail(page, "**/withdraw")
     withdraw = page.get_by_role("button", name="Withdraw from the study")
     delete = page.get_by_role("button", name="Delete my answers")
@@ -124,9 +121,7 @@ def test_a_lost_reply_to_the_entry_makes_no_second_session(visits, server):
 def test_answers_of_an_earlier_person_on_this_device_are_still_sent(visits, server):
     # Bug: they were thrown away when another person opened the study.
     visits.expected = FAILED
-    page, session = first_page(visits, server)
-    start(page, server)
-    unlocked(page)
+    page, session = scoring(visits, server)
     fail(page, "**/answers")
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("kept on this device")
@@ -144,9 +139,7 @@ def test_answers_of_an_earlier_person_on_this_device_are_still_sent(visits, serv
 def test_a_score_that_came_too_late_is_not_called_saved(visits, server):
     # Bug: refused at the close, dropped, and "All answers are saved." below.
     visits.expected = re.compile(f"{FAILED.pattern}|403")
-    page, session = first_page(visits, server)
-    start(page, server)
-    unlocked(page)
+    page, session = scoring(visits, server)
     score(page, "Text", "Right", 2)
     saved(page)
     blocked = fail(page, "**/answers")
@@ -162,9 +155,7 @@ def test_a_score_that_came_too_late_is_not_called_saved(visits, server):
 
 def test_a_score_the_server_refuses_is_said_and_asked_for_again(visits, server):
     visits.expected = re.compile("422")
-    page, session = first_page(visits, server)
-    start(page, server)
-    unlocked(page)
+    page, session = scoring(visits, server)
     page.route("**/answers", lambda route: route.continue_(post_data='{"score": 9}'), times=1)
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("did not accept 1 score")
@@ -177,9 +168,7 @@ def test_a_score_the_server_refuses_is_said_and_asked_for_again(visits, server):
 
 def test_a_full_device_loses_no_answer(visits, server):
     # Bug: the older list stored on the device hid the newer one kept in the page.
-    page, session = first_page(visits, server)
-    start(page, server)
-    unlocked(page)
+    page, session = scoring(visits, server)
     score(page, "Text", "Left", 4)
     saved(page)
     page.evaluate("() => { Storage.prototype.setItem = () => { throw Error('full'); }; }")
@@ -228,7 +217,7 @@ def test_a_part_of_the_page_that_does_not_load_is_fetched_later(visits, server):
     # Bug: a blank page until somebody reloads it.
     visits.expected = FAILED
     page = visits.tab()
-    blocked = fail(page, "**/rater/scales.js")
+    blocked = fail(page, "**/rater/videos.js")
     page.goto(server.url)
     expect(page.locator("main")).to_contain_text("No connection. Part of the page")
     blocked.end()
@@ -236,7 +225,7 @@ def test_a_part_of_the_page_that_does_not_load_is_fetched_later(visits, server):
 
 
 def test_an_error_of_the_page_is_not_called_a_lost_connection(visits, server):
-    page = visits.tab(script="window.Request = class { constructor() { throw Error('odd'); } };")
+    page = visits.tab(script="window.fetch = async () => { throw Error('odd'); };")
     page.goto(server.url)
     expect(page.locator("h1")).to_contain_text("This page has an error (odd).")
     visits.problems.clear()
