@@ -5,7 +5,6 @@ and the request), settings (what all videos of a folder have in common), notes, 
 """
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -59,11 +58,10 @@ def merge(out: Path) -> None:
     """Join the manifests of all processes into one; safe when several do so at once."""
     rows = read_manifest(out)
     while rows:
-        with whole_file(out / f"manifest.{os.getpid()}.joined") as partial:
+        with whole_file(out / MANIFEST) as partial:
             partial.write_text(
                 "".join(json.dumps(rows[file]) + "\n" for file in sorted(rows)), encoding="utf-8"
             )
-        (out / f"manifest.{os.getpid()}.joined").replace(out / MANIFEST)
         if (latest := read_manifest(out)) == rows:
             return
         rows = latest
