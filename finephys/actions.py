@@ -85,6 +85,7 @@ def action_by_id(number: int) -> Action:
     if number not in _BY_ID:
         raise RequestError(
             f"action {number} does not exist; choose a class id from 6 to 40 "
-            "(`python -m finephys actions` lists them)."
+            "(`python -m finephys actions` lists them).",
+            "python -m finephys actions",
         )
     return _BY_ID[number]

@@ -73,9 +73,9 @@ def load_library(path: Path) -> list[WorldMotion]:
     """
     path = Path(path)
     if not path.is_file():
+        command = f"python -m finephys.motion.library {path}"
         raise RequestError(
-            f"there is no library of motions at {path}; make one with "
-            f"`python -m finephys.motion.library {path}`."
+            f"there is no library of motions at {path}; make one with `{command}`.", command
         )
     with np.load(path, allow_pickle=False) as data:
         ends = np.cumsum(data["length"])
