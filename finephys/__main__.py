@@ -7,6 +7,7 @@ which guide a video generator.
 import argparse
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -354,7 +355,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FinePhysError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail("stopped by the keyboard; files that were finished, or begun by fetch, stay.")
+        return _fail("stopped; files that were finished, or begun by fetch, stay.")
     except MemoryError as error:
         return _fail(_internal("there is not enough memory", error))
     except OSError as error:
@@ -378,5 +379,17 @@ def _internal(text: str, error: BaseException) -> str:
     return f"{text}; the traceback is in {path}, please add it if you report this."
 
 
+def _stop_on_signals() -> None:
+    """Let `kill` and a closed terminal end a command as Ctrl-C does, without temporary files."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, stop)
+
+
 if __name__ == "__main__":
+    _stop_on_signals()
     sys.exit(main())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from finephys.errors import RequestError
 from finephys.marks import Kind
-from finephys.preflight import Input, Output, check_files, check_folder
+from finephys.preflight import Input, Output, check_files
 from finephys.weights.checkpoints import checkpoints_root
 
 if TYPE_CHECKING:
@@ -325,6 +325,8 @@ def train_stage(
     ]
     if start is not None:
         inputs.append(Input("--start", start))
-    check_files(inputs, [Output("--out", asked.out, Kind.CHECKPOINT)], overwrite=overwrite)
-    check_folder("--run", asked.run)
+    outputs = [Output("--out", asked.out, Kind.CHECKPOINT)]
+    for own in ("state.pt", "log.jsonl"):
+        outputs.append(Output("--run", asked.run / own, Kind.CHECKPOINT, known=True))
+    check_files(inputs, outputs, overwrite=overwrite)
     stage.function(asked)

@@ -72,6 +72,8 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "train onto its start": lambda p: (
         "train", "lifting", "--start", p / "w.safetensors", "--out", p / "w.safetensors"),
     "train onto its base": lambda p: ("train", "physnet", "--out", p / "lifting.safetensors"),
+    "train onto its state": lambda p: (
+        "train", "lifting", "--run", p / "run", "--out", p / "run/state.pt"),
     "train onto a clip": lambda p: ("train", "lifting", "--out", p / "own.mp4"),
     "import from itself": lambda p: (
         "import", "videocrafter", p / "checkpoints/imported/videocrafter"),

@@ -1,15 +1,18 @@
 """The end of every command: one sentence, a status, and a log of what nobody expected."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from finephys import commands
-from finephys.__main__ import main
+from finephys.__main__ import _stop_on_signals, main
+from finephys.files import whole_file
 
 
 @pytest.fixture
@@ -76,8 +79,30 @@ def test_the_keyboard_is_no_fault(
 ) -> None:
     fail_with(KeyboardInterrupt(), monkeypatch)
     assert main(["actions"]) == 1
-    assert capsys.readouterr().err.startswith("error: stopped by the keyboard")
+    assert capsys.readouterr().err.startswith("error: stopped;")
     assert not state.exists()
+
+
+def test_a_killed_command_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches `timeout 60 python -m finephys ...`, whose every run would leave one."""
+
+    def fail(_: object) -> None:
+        with whole_file(tmp_path / "x.mp4") as partial:
+            partial.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)  # the signal ends it
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(commands, "actions", fail)
+    try:
+        _stop_on_signals()
+        assert main(["actions"]) == 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [["actions"], ["--help"]])
