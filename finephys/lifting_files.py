@@ -75,10 +75,10 @@ def _read_poses(path: Path, body_height: float) -> PoseWindows | PoseSequence:
             f"xy in {path} is {xy.shape}; expected ('N', {FRAMES}, {_J}, 2) for windows, or "
             f"('T', {_J}, 2) for a sequence."
         )
-    if score.shape != (*frames, _J):
-        raise RequestError(f"score in {path} is {score.shape}; expected {(*frames, _J)}.")
     if not count:
         raise RequestError(f"xy in {path} is empty; give at least one window, or one frame.")
+    if score.shape != (*frames, _J):
+        raise RequestError(f"score in {path} is {score.shape}; expected {(*frames, _J)}.")
     if size.shape != (2,):
         raise RequestError(
             f"size in {path} is {size.shape}; expected (2,), width and height in pixels."

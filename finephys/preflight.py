@@ -80,8 +80,8 @@ def check_files(
                 raise RequestError(
                     f"{place} is the same file as {taken[key]}; choose another name for one."
                 )
-        for key in _identities(output.path):
-            taken[key] = f"{place}, which is written too"
+        # Not by inode: a file is replaced, not written into, so hard-linked outputs are safe.
+        taken[_name(output.path)] = f"{place}, which is written too"
         _check_replaceable(output, overwrite)
         folder = _existing_folder(output.option, output.path.parent)
         if folder not in folders:
