@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from finephys.actions import action_by_id
 from finephys.errors import RequestError
-from finephys.files import whole_file
 from finephys.motion.cameras import sample_camera
 from finephys.motion.looks import prompt, sample_look
 from finephys.motion.moments import core, sample_motion, seconds
@@ -311,7 +310,8 @@ def _write_shard(first: int, stop: int) -> None:
         caption = captions[chosen] if captions else None
         clips.append(render_clip(motions[chosen], rng, size, caption))
     name = path / _shard_name(first)
-    with whole_file(name) as partial, partial.open("wb") as file:
+    part = name.with_suffix(".part")
+    with part.open("wb") as file:
         np.savez(
             file,
             frames=np.stack([clip.frames for clip in clips]),
@@ -322,4 +322,5 @@ def _write_shard(first: int, stop: int) -> None:
             action=np.array([clip.action or 0 for clip in clips], np.int64),
             span=np.array([clip.span for clip in clips], np.float32),
         )
+    part.replace(name)
     logger.info("rendered clips %d to %d into %s", first, stop - 1, name)
