@@ -84,7 +84,7 @@ def generate(arguments: argparse.Namespace) -> None:
 
 
 def _pose_files(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
-    """Return the poses to generate from, and the file to write poses to; one at least is None.
+    """Return the poses to generate from, and the file to write poses to; at least one is None.
 
     `--poses` is an older spelling of both: it writes beside --clip or --action, and reads without.
     """
