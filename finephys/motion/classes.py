@@ -322,6 +322,7 @@ def description(action: int) -> Airborne | Supported:
     if action not in CLASSES:
         raise RequestError(
             f"action {action} does not exist; choose a class id from 6 to 40 "
-            "(`python -m finephys actions` lists them)."
+            "(`python -m finephys actions` lists them).",
+            "python -m finephys actions",
         )
     return CLASSES[action]

@@ -6,7 +6,6 @@ after another, `flight` bool (N,), and for each motion `length` (frames), `actio
 
 import argparse
 import logging
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from finephys.actions import ACTIONS
 from finephys.errors import RequestError
+from finephys.files import whole_file
 from finephys.motion.simulation import simulate
 from finephys.types import WorldMotion
 
@@ -52,11 +52,9 @@ def build_library(
     with ProcessPoolExecutor(processes) as pool:
         motions = list(pool.map(simulate, actions, seeds, [fps] * len(jobs), chunksize=8))
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    try:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
-            partial,
+            file,
             joints=np.concatenate([motion.joints for motion in motions]),
             flight=np.concatenate([motion.flight for motion in motions]),
             length=np.array([len(motion.joints) for motion in motions], np.int64),
@@ -64,9 +62,6 @@ def build_library(
             seed=np.array(seeds, np.int64),
             fps=np.float64(fps),
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     logger.info("wrote %d motions to %s", len(motions), path)
 
 
@@ -78,9 +73,9 @@ def load_library(path: Path) -> list[WorldMotion]:
     """
     path = Path(path)
     if not path.is_file():
+        command = f"python -m finephys.motion.library {path}"
         raise RequestError(
-            f"there is no library of motions at {path}; make one with "
-            f"`python -m finephys.motion.library {path}`."
+            f"there is no library of motions at {path}; make one with `{command}`.", command
         )
     with np.load(path, allow_pickle=False) as data:
         ends = np.cumsum(data["length"])

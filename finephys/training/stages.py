@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finephys.errors import RequestError
+from finephys.marks import Kind
+from finephys.preflight import Input, Output, check_files
 from finephys.weights.checkpoints import checkpoints_root
 
 if TYPE_CHECKING:
@@ -273,6 +275,8 @@ def train_stage(
     capture: Path | None = None,
     start: Path | None = None,
     steps: int | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Train one stage, resuming an interrupted run.
 
@@ -283,6 +287,7 @@ def train_stage(
         capture: folder of motion capture, for the stages that need it.
         start: checkpoint whose weights a new run begins with, of the tiny tier's stages.
         steps: optimiser steps in all, also of a run that goes on; None: the stage's own.
+        overwrite: replace `out` also if it is not a checkpoint.
 
     Raises:
         RequestError: when the stage does not exist or something it starts from is missing.
@@ -309,8 +314,19 @@ def train_stage(
         raise RequestError(f"{start} does not exist; --start takes a .safetensors file.")
     for needed in stage.starts_from:
         if not asked.beside(needed).is_file():
+            command = f"python -m finephys train {needed}"
             raise RequestError(
                 f"stage {name} starts from {asked.beside(needed)}, which is missing; run "
-                f"`python -m finephys train {needed}` first."
+                f"`{command}` first.",
+                command,
             )
+    inputs = [
+        Input(f"the {needed} checkpoint", asked.beside(needed)) for needed in stage.starts_from
+    ]
+    if start is not None:
+        inputs.append(Input("--start", start))
+    outputs = [Output("--out", asked.out, Kind.CHECKPOINT)]
+    for own in ("state.pt", "log.jsonl"):
+        outputs.append(Output("--run", asked.run / own, Kind.CHECKPOINT, known=True))
+    check_files(inputs, outputs, overwrite=overwrite)
     stage.function(asked)
