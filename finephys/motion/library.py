@@ -6,7 +6,6 @@ after another, `flight` bool (N,), and for each motion `length` (frames), `actio
 
 import argparse
 import logging
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from finephys.actions import ACTIONS
 from finephys.errors import RequestError
+from finephys.files import whole_file
 from finephys.motion.simulation import simulate
 from finephys.types import WorldMotion
 
@@ -26,7 +26,7 @@ HELD_OUT_SEED = 100_000
 def build_library(
     path: Path, per_class: int, first_seed: int = 0, processes: int = 2, fps: float = 60.0
 ) -> None:
-    """Simulate all 35 classes and write them to one npz (whole, or not at all).
+    """Simulate all 35 classes and write them to one npz, atomically.
 
     Args:
         path: the npz to write.
@@ -52,11 +52,9 @@ def build_library(
     with ProcessPoolExecutor(processes) as pool:
         motions = list(pool.map(simulate, actions, seeds, [fps] * len(jobs), chunksize=8))
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    try:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
-            partial,
+            file,
             joints=np.concatenate([motion.joints for motion in motions]),
             flight=np.concatenate([motion.flight for motion in motions]),
             length=np.array([len(motion.joints) for motion in motions], np.int64),
@@ -64,9 +62,6 @@ def build_library(
             seed=np.array(seeds, np.int64),
             fps=np.float64(fps),
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     logger.info("wrote %d motions to %s", len(motions), path)
 
 
