@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -168,11 +169,13 @@ class RenderedClips:
             )
 
 
-def _opened(path: Path) -> np.lib.npyio.NpzFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open a file of clips; RequestError when its arrays cannot be read."""
     try:
-        shard: np.lib.npyio.NpzFile = np.load(path, allow_pickle=False)
-    except (BadZipFile, ValueError, EOFError) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as shard:
+            yield shard
+    except (BadZipFile, ValueError, KeyError, EOFError) as error:
         raise RequestError(
             f"{path} is damaged ({error}); delete it and render again, which keeps the other files."
         ) from error
-    return shard

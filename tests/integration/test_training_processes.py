@@ -55,10 +55,17 @@ def test_two_processes_train_one_model_on_different_batches(tmp_path: Path) -> N
     """Catches processes that draw the same, learn apart, log twice or write one file at once."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    # What `accelerate launch --num_processes 2` starts on a machine with two GPUs.
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         [*launch, str(script), str(tmp_path)],
         env=environment,
