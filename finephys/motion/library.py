@@ -26,7 +26,7 @@ HELD_OUT_SEED = 100_000
 def build_library(
     path: Path, per_class: int, first_seed: int = 0, processes: int = 2, fps: float = 60.0
 ) -> None:
-    """Simulate all 35 classes and write them to one npz (whole, or not at all).
+    """Simulate all 35 classes and write them to one npz, atomically.
 
     Args:
         path: the npz to write.
