@@ -77,7 +77,8 @@ class Previews:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request of a preview's page."""
-        number = str(scope["path"]).removeprefix(str(scope["root_path"])).split("/")[1]
+        number = str(scope["path"]).removeprefix(str(scope["root_path"])).strip("/")
+        number = number.partition("/")[0]
         _, router = self._shown.get(number, (None, Router()))
         await router(scope, receive, send)
 
