@@ -1,11 +1,12 @@
 # make demo   serve the app on 127.0.0.1:7860 with the shipped weights
 # make test   pass the whole test suite
+# make space  build a Hugging Face Space in build/space; HARDWARE=cpu|gpu|zero, UPLOAD=owner/name
 PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint setup setup-dev clean
+.PHONY: demo test lint space setup setup-dev clean
 
 demo: setup
 	$(BIN)/python app.py
@@ -18,6 +19,10 @@ lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+HARDWARE ?= cpu
+space: setup
+	$(BIN)/python -m deploy.space build/space --hardware $(HARDWARE) $(if $(UPLOAD),--upload $(UPLOAD))
 
 setup: .venv/ready
 setup-dev: .venv/ready-dev

@@ -19,6 +19,7 @@ from finephys.pose3d.geometry import (
     fit_image_scale,
     perspective_evidence,
     weighted_mean,
+    window_tensors,
 )
 from finephys.pose3d.windows import BodyWindows, DetectedWindows
 from finephys.skeleton import JOINTS
