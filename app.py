@@ -89,11 +89,11 @@ def load_models(pipeline: "Pipeline", ready: threading.Event) -> None:
 
 def studies(folder: Path, flags: argparse.Namespace) -> "Site":
     """The user studies of a folder, or one sentence and the end when they cannot be served."""
-    from study import site
+    from study import serving
     from study.errors import StudyError
 
     try:
-        return site.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
+        return serving.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
     except StudyError as error:
         sys.exit(str(error))
 
@@ -148,9 +148,9 @@ def main() -> None:
     # Ending by a signal must still delete what people uploaded.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if flags.study_only:
-        from study import site
+        from study import serving
 
-        site.serve(studies(flags.study_only, flags), flags.host, flags.port)
+        serving.serve_site(studies(flags.study_only, flags), flags.host, flags.port)
     else:
         serve_demo(flags)
 

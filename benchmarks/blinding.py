@@ -35,9 +35,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from study.definition import template
 from study.folder import Folder, read_clips
 from study.media import TYPES, media_response
+from study.reading import template
 from study.sources import find
 from study.stimuli import build
 

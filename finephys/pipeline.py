@@ -270,9 +270,10 @@ class Pipeline:
             ballistic=np.array([float(seen.camera.known and prior is None)], np.float32),
         )
         stages = self._pose_stages(windows, request.fusion, request.action, request.dynamics, still)
-        data_driven = next(stages).item(0, "lifted" if still is None else "pose prior")
+        lifted = cast(BodyWindows, next(stages))
+        data_driven = lifted.item(0, "lifted" if still is None else "pose prior")
         yield run.update(Stage.DATA_DRIVEN, data_driven, 0.25)
-        motion = next(stages).item(0)
+        motion = cast(MotionWindows, next(stages)).item(0)
         yield run.update(Stage.PHYSICS, motion, 0.3)
         staged = _returned(stages)
         reprojected = _reprojected(seen.camera.in_clip(staged.reprojected_xy[0]), request.fusion)

@@ -218,7 +218,7 @@ class CameraMotion:
         return _transformed(np.linalg.inv(self.to_first), xy)
 
 
-def _transformed(homographies: npt.NDArray[np.float64], xy: Float) -> Float:
+def _transformed(homographies: npt.NDArray[np.floating], xy: Float) -> Float:
     """Pixels (F, J, 2) moved by each frame's homography (F, 3, 3)."""
     ones = np.ones((*xy.shape[:-1], 1))
     moved = np.einsum("fij,fkj->fki", homographies, np.concatenate([xy, ones], -1))

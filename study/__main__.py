@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study import commands
-from study.definition import TEMPLATES
 from study.errors import StudyError
+from study.reading import TEMPLATES
 
 Run = Callable[[argparse.Namespace], None]
 Options = Callable[[argparse.ArgumentParser], None]

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from study import audit, backup, blinding, identities
 from study.blinding import BlindingMap
-from study.definition import Definition, digest, parse
+from study.definition import Definition
 from study.errors import DefinitionError, StudyError
-from study.folder import Folder, Milestones, need_phase, read_definition, write_whole
+from study.files import digest, write_atomically
+from study.folder import Folder, Milestones, need_phase, read_definition
+from study.reading import parse
 from study.sources import find
 from study.stimuli import build
 from study.store import Row, Store
@@ -56,7 +58,7 @@ def edit(folder: Folder, source: str, actor: str) -> Definition:
         )
     with Store(folder.database) as store, store.transaction() as database:
         need_phase(folder, ("draft",), "edit")
-        write_whole(folder.definition, source)
+        write_atomically(folder.definition, source)
         sha256 = digest(folder.definition)
         audit.record(database, store.clock.now(), actor, "edit", definition_sha256=sha256)
     return made

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -16,7 +15,8 @@ from pathlib import Path
 
 from study import audit
 from study.errors import StudyError
-from study.folder import Folder, read_milestones, write_whole
+from study.files import digest, sync, write_atomically
+from study.folder import Folder, read_milestones
 from study.store import (
     APPLICATION_ID,
     StorageError,
@@ -99,10 +99,10 @@ def _take(database: Path, to: Path, name: str, now: datetime) -> Snapshot:
         copy.close()
         source.close()
     snapshot = _described(partial, name, now.isoformat(timespec="seconds"))
-    _sync(partial)
+    sync(partial)
     _write_note(to / name, snapshot)
     partial.replace(to / name)
-    _sync(to)
+    sync(to)
     return snapshot
 
 
@@ -171,7 +171,7 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
     try:
         partial = database.with_name(f".{database.name}.part")
         shutil.copyfile(snapshot, partial)
-        _sync(partial)
+        sync(partial)
         if database.exists():
             kept = f"{database.name}{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S}"
             for ending in ("", "-wal"):
@@ -180,7 +180,7 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
                     old.rename(database.with_name(kept + ending))
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
         partial.replace(database)
-        _sync(database.parent)
+        sync(database.parent)
         with Store(database) as store, store.transaction() as opened:
             audit.record(
                 opened,
@@ -274,7 +274,7 @@ def _forget(path: Path, session: str) -> bool:
         connection.execute("pragma wal_checkpoint(truncate)")
     finally:
         connection.close()
-    _sync(path)
+    sync(path)
     return held > 0
 
 
@@ -370,17 +370,9 @@ def _described(path: Path, name: str, taken_at: str) -> Snapshot:
         raise StudyError(f"{path.name} is damaged ({error}); restore another snapshot.") from error
     finally:
         connection.close()
-    return Snapshot(name, taken_at, hashlib.sha256(path.read_bytes()).hexdigest(), counts)
+    return Snapshot(name, taken_at, digest(path), counts)
 
 
 def _write_note(path: Path, snapshot: Snapshot) -> None:
     text = json.dumps(asdict(snapshot), indent=1) + "\n"
-    write_whole(path.with_name(f"{path.name}.json"), text, 0o600)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_atomically(path.with_name(f"{path.name}.json"), text, 0o600)

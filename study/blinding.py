@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from study.definition import Definition
 from study.errors import FrozenError, PhaseError, StudyError
+from study.files import write_atomically
 from study.folder import (
     Clips,
     Folder,
@@ -29,7 +30,6 @@ from study.folder import (
     read_definition,
     read_milestones,
     write_milestones,
-    write_whole,
 )
 
 _NAME = re.compile(r"[^\W\d_]{4}")  # words without four letters in a row occur in any number
@@ -85,7 +85,9 @@ class BlindingMap:
 def write_map(folder: Folder, blinding: BlindingMap) -> None:
     """Write the map of a draft, readable by its owner alone."""
     folder.secret.mkdir(mode=0o700, exist_ok=True)
-    write_whole(folder.map, json.dumps(asdict(blinding), indent=1, sort_keys=True) + "\n", 0o600)
+    write_atomically(
+        folder.map, json.dumps(asdict(blinding), indent=1, sort_keys=True) + "\n", 0o600
+    )
 
 
 def new_salt() -> str:

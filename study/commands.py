@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from study.definition import template
 from study.errors import StudyError
 from study.folder import Folder, read_clips, read_definition, read_milestones
+from study.reading import template
 
 DEMO_CLIPS = Path(__file__).parent.parent / "assets" / "study_demo"
 
@@ -75,7 +75,7 @@ def invite(given: argparse.Namespace) -> None:
 
 def serve(given: argparse.Namespace) -> None:
     """Serve one study to raters, alone."""
-    from study.server import serve as serve_study
+    from study.serving import serve as serve_study
 
     _print(f"{given.name} on http://{given.host}:{given.port}/ (end with Ctrl-C)")
     serve_study(_study(given).root, given.host, given.port)

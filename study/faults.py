@@ -2,22 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # `definition` asks this module when it reads a file
-    from study.definition import (
-        Definition,
-        Dimension,
-        Encoding,
-        Extra,
-        Item,
-        Option,
-        Question,
-        Text,
-    )
-
-LEVELS = 5
-"""Scores run from 1 to 5 (supplement B.3)."""
+from study.definition import (
+    LEVELS,
+    Definition,
+    Dimension,
+    Encoding,
+    Extra,
+    Item,
+    Option,
+    Question,
+    Text,
+)
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
@@ -28,7 +24,7 @@ def is_name(text: str) -> bool:
     return _CODE.fullmatch(text) is not None
 
 
-def faults(definition: "Definition") -> tuple[str, ...]:
+def faults(definition: Definition) -> tuple[str, ...]:
     """Everything in a well-formed definition that contradicts itself, one sentence each."""
     found = [*_name_faults(definition), *_wording_faults(definition)]
     if not definition.dimensions:
@@ -71,7 +67,7 @@ def faults(definition: "Definition") -> tuple[str, ...]:
     return (*found, *_encoding_faults(definition.encoding))
 
 
-def _name_faults(definition: "Definition") -> list[str]:
+def _name_faults(definition: Definition) -> list[str]:
     found = []
     groups: dict[str, Sequence[Dimension | Question | Item | Extra | Option]] = {
         "dimensions": definition.dimensions,
@@ -103,7 +99,7 @@ def _name_faults(definition: "Definition") -> list[str]:
     return found
 
 
-def _wording_faults(definition: "Definition") -> list[str]:
+def _wording_faults(definition: Definition) -> list[str]:
     """Wordings that lack a language; captions of items need one language only."""
     texts: list[tuple[str, Text]] = [
         (name, getattr(definition, name)) for name in ("title", "instructions", "consent", "thanks")
@@ -132,7 +128,7 @@ def _wording_faults(definition: "Definition") -> list[str]:
     return found
 
 
-def _extra_faults(definition: "Definition", extra: "Extra") -> list[str]:
+def _extra_faults(definition: Definition, extra: Extra) -> list[str]:
     found = []
     wants_two = definition.kind != "single"
     if wants_two != (extra.right is not None):
@@ -173,7 +169,7 @@ def _extra_faults(definition: "Definition", extra: "Extra") -> list[str]:
     return found
 
 
-def _encoding_faults(encoding: "Encoding") -> list[str]:
+def _encoding_faults(encoding: Encoding) -> list[str]:
     limits = {
         "width": (64, 1920),
         "height": (64, 1920),

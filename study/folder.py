@@ -13,16 +13,15 @@ NAME/
 
 import dataclasses
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from study import definition as definitions
 from study.definition import Definition
 from study.errors import FrozenError, PhaseError, StudyError
+from study.files import digest, write_atomically
+from study.reading import load
 
 Phase = Literal["draft", "open", "closed", "unblinded"]
 
@@ -171,7 +170,7 @@ def read_definition(folder: Folder) -> Definition:
         FrozenError: it is not what the study was opened with.
     """
     check_frozen(folder)
-    return definitions.load(folder.definition)
+    return load(folder.definition)
 
 
 def read_clips(folder: Folder) -> Clips:
@@ -200,7 +199,7 @@ def read_clips(folder: Folder) -> Clips:
 
 def write_clips(folder: Folder, clips: Clips) -> None:
     """Write the list of clips of a draft."""
-    write_whole(folder.clips, json.dumps(dataclasses.asdict(clips), indent=1) + "\n")
+    write_atomically(folder.clips, json.dumps(dataclasses.asdict(clips), indent=1) + "\n")
 
 
 def read_milestones(folder: Folder) -> Milestones:
@@ -213,7 +212,7 @@ def read_milestones(folder: Folder) -> Milestones:
 
 def write_milestones(folder: Folder, milestones: Milestones) -> None:
     """Record an act."""
-    write_whole(folder.milestones, json.dumps(dataclasses.asdict(milestones), indent=1) + "\n")
+    write_atomically(folder.milestones, json.dumps(dataclasses.asdict(milestones), indent=1) + "\n")
 
 
 def check_frozen(folder: Folder) -> None:
@@ -227,7 +226,7 @@ def check_frozen(folder: Folder) -> None:
         (folder.definition, fixed.definition_sha256),
         (folder.clips, fixed.clips_sha256),
     ):
-        if published and (not path.is_file() or definitions.digest(path) != published):
+        if published and (not path.is_file() or digest(path) != published):
             raise FrozenError(
                 f"{path.name} was changed after the study opened on {fixed.opened}; put back the "
                 f"file with SHA-256 {published} or make a new study for the change."
@@ -243,8 +242,7 @@ def check_media(folder: Folder) -> None:
     odd = [
         name
         for name, published in read_clips(folder).hashes.items()
-        if not (folder.media / name).is_file()
-        or definitions.digest(folder.media / name) != published
+        if not (folder.media / name).is_file() or digest(folder.media / name) != published
     ]
     if odd:
         raise FrozenError(
@@ -271,13 +269,3 @@ def need_phase(folder: Folder, accepted: tuple[Phase, ...], act: str) -> Milesto
             f"{' or '.join(accepted)}."
         )
     return milestones
-
-
-def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text file so that a reader sees the old one or the new one, never a part."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(text.encode("utf-8"))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

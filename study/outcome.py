@@ -10,6 +10,25 @@ from study.folder import Folder, read_definition, read_milestones
 if TYPE_CHECKING:
     import pandas as pd
 
+RESULTS = "results"
+"""Folder of a study into which the administrator's page writes its results."""
+
+RESULT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+}
+
+
+def result_files(root: Path) -> dict[str, Path]:
+    """Return every file of a study's results: name below `RESULTS` -> path."""
+    folder = root / RESULTS
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in RESULT_TYPES
+    }
+
 
 def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The answers as checked tables of ratings and of choices, one of them without rows.

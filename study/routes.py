@@ -22,7 +22,7 @@ from study.answers import Answer
 from study.definition import worded
 from study.errors import PhaseError
 from study.media import media_response
-from study.server import BusyError, OpenStudy
+from study.open_study import BusyError, OpenStudy
 from study.sessions import Consent, Entry, RefusedError
 from study.store import StorageError, one, rows
 

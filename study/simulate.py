@@ -15,7 +15,7 @@ from study.clock import Clock
 from study.definition import LEVELS, Definition
 from study.errors import StudyError
 from study.folder import Clips, Folder, need_phase, read_clips, read_definition
-from study.server import places, rules
+from study.open_study import places, rules
 from study.sessions import Consent, Entry
 from study.store import Row, Store, rows, run, value
 

@@ -7,7 +7,7 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
 
-from study.admin import gate, uploads
-from study.admin.gate import Gate, Message, Receive, Send
+from study.admin import uploads
+from study.admin.gate import Asgi, Gate, Message, Receive, Send
 from study.admin.preview import Previews
 from study.errors import StudyError
 from study.faults import is_name
 from study.folder import Folder, read_milestones
+from study.open_study import SNAPSHOT_SECONDS, OpenStudy
 from study.routes import SAFE_HEADERS, routes
-from study.server import SNAPSHOT_SECONDS, OpenStudy, serve_routes
 
 logger = logging.getLogger(__name__)
 
@@ -120,19 +120,24 @@ class Site:
         runner: the gate, and behind it the runner's page.
     """
 
-    def __init__(self, studies: Path, clips: Sequence[Path], password: str) -> None:
+    def __init__(
+        self,
+        studies: Path,
+        clips: Sequence[Path],
+        password: str,
+        inside: Callable[["Site"], Asgi],
+    ) -> None:
         """Take every open study.
 
         Args:
             studies: folder of all studies; made when absent.
             clips: folders of clips on this machine.
-            password: of the runner.
+            password: of the administrator.
+            inside: makes what the gate guards (`admin.routes.inside`).
 
         Raises:
             StudyError: a folder of clips is missing.
         """
-        from study.admin.routes import inside
-
         for folder in clips:
             if not folder.is_dir():
                 raise StudyError(f"{folder} is no folder; give one that holds clips, or none.")
@@ -192,33 +197,5 @@ class Site:
         self.close()
 
 
-def start(studies: Path, clips: Sequence[Path], address: str) -> Site:
-    """A site with the password from the environment, or one that is shown once.
-
-    Args:
-        studies: folder of all studies.
-        clips: folders of clips on this machine.
-        address: of the server, for what is shown.
-
-    Raises:
-        StudyError: as `Site`, or the password is too short.
-    """
-    password, made_up = gate.wanted_password()
-    site = Site(studies, clips, password)
-    shown = f"password {password}" if made_up else f"password from {gate.VARIABLE}"
-    logging.getLogger("study").warning("Runner's page: %s%s/ (%s)", address, RUNNER, shown)
-    return site
-
-
-def serve(site: Site, host: str, port: int) -> None:
-    """Serve the studies alone, without the demo, until it is stopped."""
-    with site:
-        serve_routes([*site.routes(), Route("/favicon.ico", _no_icon)], host, port)
-
-
 async def _slash(request: Request) -> Response:
     return RedirectResponse(f"{request.scope['root_path']}{RUNNER}/", 308)
-
-
-async def _no_icon(request: Request) -> Response:
-    return Response(status_code=204)

@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from study.definition import Definition, Text, digest
+from study.definition import Definition, Text
 from study.encoding import Measure, measure
 from study.errors import StimuliError
+from study.files import digest
 from study.manifest import COLUMNS, Placed, Row, of_batch
 from study.manifest import read as read_manifest
 

@@ -19,12 +19,11 @@ from study.definition import (
     Extra,
     Item,
     Shown,
-    digest,
-    dump,
 )
 from study.encoding import Form, Frames, Measure
 from study.errors import DefinitionError, StudyError
 from study.faults import faults
+from study.files import digest, write_atomically
 from study.folder import (
     Clip,
     Clips,
@@ -33,8 +32,8 @@ from study.folder import (
     Reference,
     need_phase,
     write_clips,
-    write_whole,
 )
+from study.reading import dump
 from study.sources import Sources, measured
 
 logger = logging.getLogger(__name__)
@@ -147,7 +146,7 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
         )
     write_map(folder, BlindingMap(tuple(methods), keys, origins, new_salt()))
     definition = replace(definition, encoding=replace(wanted, crf=crf))
-    write_whole(folder.definition, dump(definition))
+    write_atomically(folder.definition, dump(definition))
     return definition
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from study import definition as definitions
 from study import folder as folders
+from study.files import digest
 from study.folder import Clip, Clips, ExtraClips, Folder, Milestones, Reference
+from study.reading import load
 
 SECONDS = 1.0
 METHODS = ("oldmodel", "newmodel", "othermodel")
@@ -76,7 +77,7 @@ def make_study(root: Path, *, kind: str = "pairs", seconds: float = SECONDS) -> 
             "    right: {made: as_is}\n", ""
         )
     study.definition.write_text(text, encoding="utf-8")
-    definition = definitions.load(study.definition)
+    definition = load(study.definition)
     rng = np.random.default_rng(5)
 
     def video() -> str:
@@ -114,8 +115,8 @@ def make_study(root: Path, *, kind: str = "pairs", seconds: float = SECONDS) -> 
         study,
         Milestones(
             opened="2026-01-01T00:00:00+00:00",
-            definition_sha256=definitions.digest(study.definition),
-            clips_sha256=definitions.digest(study.clips),
+            definition_sha256=digest(study.definition),
+            clips_sha256=digest(study.clips),
         ),
     )
     return study

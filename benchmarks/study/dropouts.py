@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from benchmarks.study.made import free_port, open_study, row
 from benchmarks.study.raters import Browser, Rater, Record
 from study.clock import Clock
+from study.open_study import OpenStudy
 from study.routes import routes
-from study.server import OpenStudy
 from study.sessions import ACTIVE_SECONDS
 from study.store import rows
 

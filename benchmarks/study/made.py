@@ -15,13 +15,14 @@ import av
 import numpy as np
 
 from study import acts
-from study.definition import Encoding, template
+from study.definition import Encoding
 from study.folder import Folder
+from study.reading import template
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 METHODS = 7
 ITEMS = ("8_1", "8_2")
-SERVE = "import sys; from study.server import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
+SERVE = "import sys; from study.serving import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
 
 
 def row(what: str, **figures: object) -> None:
@@ -128,7 +129,7 @@ class Server:
 
 
 def study_server(folder: Folder, port: int | None = None) -> Server:
-    """`study.server.serve` in a process of its own."""
+    """`study.serving.serve` in a process of its own."""
     return Server([sys.executable, "-c", SERVE, str(folder.root)], port)
 
 

@@ -20,8 +20,8 @@ from study.analysis.mos import opinion_scores
 from study.analysis.raters import rater_table, screened
 from study.blinding import read_map
 from study.commands import DEMO_CLIPS
-from study.definition import template
 from study.folder import Folder
+from study.reading import template
 from study.simulate import Tastes, even_quality, fill
 
 CARELESS = ("random", "constant", "inverted")

@@ -19,7 +19,7 @@ from study.store import Store
 
 SERVE_AS_NOBODY = """
 import os, sys, uvicorn, starlette.applications, study.routes
-from study.server import serve
+from study.serving import serve
 if os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)

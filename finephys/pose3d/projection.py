@@ -19,7 +19,6 @@ from finephys.pose3d.geometry import (
     fit_image_scale,
     perspective_evidence,
     weighted_mean,
-    window_tensors,
 )
 from finephys.pose3d.windows import BodyWindows, DetectedWindows
 from finephys.skeleton import JOINTS, limb_lengths
@@ -184,7 +183,8 @@ class Projection:
             (N, F, J, 2) pixels. A window without any detection is drawn at its image's centre, as
             tall as four fifths of the image's height.
         """
-        xy, score, _ = window_tensors(windows, str(self._device))
+        xy = torch.from_numpy(windows.xy).to(self._device)
+        score = torch.from_numpy(windows.score).to(self._device)
         center = torch.tensor(windows.size, dtype=torch.float32, device=self._device) / 2
         out = np.empty(windows.xy.shape, np.float32)
         for begin in range(0, len(xy), CHUNK):

@@ -10,10 +10,11 @@ import gradio as gr
 from study import acts
 from study.admin import fragments, uploads
 from study.admin.parts import QUICK, RUNNER, SLOW, island, told
-from study.definition import TEMPLATES, Definition, parse, template
+from study.definition import Definition
 from study.errors import StudyError
 from study.faults import is_name
 from study.folder import Folder, need_phase, read_definition
+from study.reading import TEMPLATES, parse, template
 from study.sources import VIDEOS
 from study.summary import summary
 

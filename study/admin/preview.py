@@ -11,7 +11,8 @@ from starlette.routing import Mount, Router
 
 from study.admin.gate import Message, Receive, Send
 from study.blinding import check_complete
-from study.definition import Recruiting, digest, dump
+from study.definition import Recruiting
+from study.files import digest, write_atomically
 from study.folder import (
     Folder,
     Milestones,
@@ -19,10 +20,10 @@ from study.folder import (
     read_clips,
     read_definition,
     write_milestones,
-    write_whole,
 )
+from study.open_study import OpenStudy
+from study.reading import dump
 from study.routes import routes
-from study.server import OpenStudy
 
 MOST = 3
 """Previews kept at a time; the oldest goes."""
@@ -54,7 +55,9 @@ class Previews:
         copy = Folder(Path(tempfile.mkdtemp(prefix="study-preview-")) / folder.root.name)
         copy.secret.mkdir(parents=True, mode=0o700)
         copy.media.symlink_to(folder.media.resolve(), target_is_directory=True)
-        write_whole(copy.definition, dump(replace(definition, recruiting=Recruiting(False, True))))
+        write_atomically(
+            copy.definition, dump(replace(definition, recruiting=Recruiting(False, True)))
+        )
         shutil.copyfile(folder.clips, copy.clips)
         write_milestones(
             copy,

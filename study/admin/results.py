@@ -8,13 +8,13 @@ import gradio as gr
 from study import acts
 from study.admin import fragments
 from study.admin.parts import RUNNER, SLOW, told
-from study.admin.routes import RESULTS, result_files
 from study.admin.running import need_typed
 from study.audit import acts as recorded
 from study.audit import first_broken
 from study.blinding import read_map
 from study.errors import StudyError
 from study.folder import Folder, Milestones
+from study.outcome import RESULTS, result_files
 from study.store import Store
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from study import board
 from study.admin import fragments, uploads
 from study.admin.gate import Asgi, Message, Receive, Send
 from study.errors import StudyError
+from study.outcome import RESULT_TYPES, result_files
 
 if TYPE_CHECKING:
     from study.site import Site
@@ -29,14 +30,6 @@ logger = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
-RESULTS = "results"
-"""Folder of a study for what its report writes."""
-
-RESULT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".csv": "text/csv; charset=utf-8",
-}
 RESULT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 Act = Callable[["Site", Request], Awaitable[Response]]
@@ -58,16 +51,6 @@ def inside(site: "Site") -> Asgi:
             Mount("/", _Page(site)),
         ]
     )
-
-
-def result_files(root: Path) -> dict[str, Path]:
-    """Everything that was written for a study's results: name below `RESULTS` -> file."""
-    folder = root / RESULTS
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in RESULT_TYPES
-    }
 
 
 def _said(site: "Site", act: Act) -> Callable[[Request], Awaitable[Response]]:

@@ -13,8 +13,9 @@ from study_clips import METHODS, make_clips
 from study_folder import make_study
 from study_site import PASSWORD, SiteServer
 
-from study.definition import Recruiting, dump, parse
+from study.definition import Recruiting
 from study.folder import Folder, read_milestones
+from study.reading import dump, parse
 
 pytestmark = pytest.mark.browser
 

@@ -20,7 +20,7 @@ from study_folder import make_study
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVE = "import sys; from study.server import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
+SERVE = "import sys; from study.serving import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
 
 
 class Server:

@@ -282,7 +282,7 @@ def test_every_command_has_its_help():
 def test_the_command_line_needs_neither_torch_nor_gradio():
     """A study-only start must be light."""
     code = (
-        "import sys, study.__main__, study.server, study.routes\n"
+        "import sys, study.__main__, study.serving, study.routes\n"
         "heavy = {'torch', 'gradio', 'finephys', 'pandas', 'scipy', 'av'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)\n"
     )

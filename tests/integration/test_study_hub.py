@@ -17,7 +17,7 @@ from study.admin import fragments
 from study.answers import Answer
 from study.errors import StudyError
 from study.folder import Folder
-from study.server import OpenStudy
+from study.open_study import OpenStudy
 from study.sessions import Consent, Entry
 from study.store import Store, rows, value
 

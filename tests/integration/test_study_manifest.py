@@ -12,9 +12,9 @@ from study_clips import METHODS, make_clips
 from finephys import manifest as batch
 from study.__main__ import main
 from study.blinding import unblind
-from study.definition import template
 from study.errors import StimuliError
 from study.folder import Folder, Milestones, read_definition, write_milestones
+from study.reading import template
 from study.sources import find, measured
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "study_demo"

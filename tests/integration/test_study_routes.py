@@ -12,8 +12,8 @@ from study_folder import close_study, make_study
 
 from study import identities
 from study.folder import Milestones, write_milestones
+from study.open_study import OpenStudy
 from study.routes import routes
-from study.server import OpenStudy
 from study.store import rows, run
 
 

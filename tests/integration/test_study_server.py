@@ -21,14 +21,14 @@ from study_folder import close_study, make_study
 from study import folder as folders
 from study.errors import PhaseError
 from study.folder import Milestones
-from study.server import BusyError, OpenStudy
+from study.open_study import BusyError, OpenStudy
 from study.store import StorageError, Store, value
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVE = """
 import os, sys
 import uvicorn, starlette.applications, study.routes
-from study.server import serve
+from study.serving import serve
 if len(sys.argv) > 3 and os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
@@ -78,7 +78,7 @@ def test_serving_loads_nothing_heavy():
     # sqlite-utils brings pandas; a file that needs no migration needs neither.
     heavy = ("torch", "finephys", "gradio", "pandas", "scipy", "av", "huggingface_hub", "plotly")
     code = (
-        "import sys, study.routes, study.server, uvicorn;"
+        "import sys, study.routes, study.serving, uvicorn;"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     said = subprocess.run(
@@ -275,7 +275,7 @@ def test_a_server_that_could_not_start_lets_go_of_the_file(root):
 
 
 def test_too_many_waiting_answers_are_refused_instead_of_piling_up(root, monkeypatch):
-    monkeypatch.setattr("study.server.MOST_WAITING", 3)
+    monkeypatch.setattr("study.open_study.MOST_WAITING", 3)
 
     async def go(study: OpenStudy) -> list[object]:
         calls = [study.write(time.sleep, 0.05) for _ in range(5)]

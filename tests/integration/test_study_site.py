@@ -15,10 +15,11 @@ from study_site import PASSWORD, ROOT, ask
 
 from study import acts, audit
 from study.admin import fragments
-from study.definition import template
+from study.admin.routes import inside
 from study.errors import DefinitionError, PhaseError, StudyError
 from study.folder import Folder, read_clips
-from study.server import OpenStudy
+from study.open_study import OpenStudy
+from study.reading import template
 from study.site import Site
 from study.store import Store
 
@@ -41,7 +42,7 @@ def site(draft: Folder, tmp_path: Path) -> Iterator[Site]:
     studies = tmp_path / "studies"
     shutil.copytree(draft.root, studies / "turns")
     make_study(studies / "small")
-    with Site(studies, [], PASSWORD) as made:
+    with Site(studies, [], PASSWORD, inside) as made:
         yield made
 
 
@@ -150,7 +151,7 @@ def test_fragments_escape_what_others_wrote(site: Site) -> None:
 
 def test_the_folder_of_clips_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="is no folder"):
-        Site(tmp_path / "studies", [tmp_path / "nothing"], PASSWORD)
+        Site(tmp_path / "studies", [tmp_path / "nothing"], PASSWORD, inside)
 
 
 def test_the_start_for_raters_imports_neither_gradio_nor_torch_nor_finephys() -> None:

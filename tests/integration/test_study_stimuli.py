@@ -13,10 +13,11 @@ import pytest
 from study_clips import METHODS, make_clips, picture, write
 
 from study.blinding import leaks, secret_words
-from study.definition import Definition, Shown, template
+from study.definition import Definition, Shown
 from study.encoding import Form, common_sizes, encode, measure, read_frames, write_mp4
 from study.errors import PhaseError, StimuliError
 from study.folder import Folder, Milestones, read_clips, read_definition, write_milestones
+from study.reading import template
 from study.sources import find
 from study.stimuli import FIXED_TIME, build
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from study.definition import Definition, Item, template
+from study.definition import Definition, Item
 from study.design import Page, least_filled, pages, partners, sequences, williams
 from study.errors import StudyError
 from study.folder import Clip, Clips, ExtraClips
+from study.reading import template
 
 METHODS = range(2, 13)
 

@@ -12,8 +12,9 @@ import pytest
 from study import acts, blinding
 from study.audit import acts as audit_log
 from study.blinding import BlindingMap, Origin, leaks, new_salt, read_map, secret_words, write_map
-from study.definition import Item, digest, dump, template
+from study.definition import Item
 from study.errors import FrozenError, PhaseError, StudyError
+from study.files import digest
 from study.folder import (
     Clip,
     Clips,
@@ -23,6 +24,7 @@ from study.folder import (
     read_milestones,
     write_clips,
 )
+from study.reading import dump, template
 from study.store import Store
 
 WORDS = frozenset({"AnimateDiff", "8_3", "seed-42", "clips/ours/8_3.mp4", "7"})

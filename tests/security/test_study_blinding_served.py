@@ -12,8 +12,8 @@ from study_clips import make_clips
 from study.__main__ import main
 from study.blinding import BlindingMap, Origin, leaks, secret_words
 from study.folder import Folder
+from study.open_study import OpenStudy
 from study.routes import RATER, routes
-from study.server import OpenStudy
 from study.store import run
 
 

@@ -16,6 +16,7 @@ from study_site import PASSWORD, SiteServer, ask, log_in
 
 from study.admin import gate, uploads
 from study.admin.gate import Gate
+from study.admin.routes import inside
 from study.admin.uploads import UploadError
 from study.site import Site
 
@@ -426,7 +427,7 @@ def test_a_forged_name_of_a_study_opens_no_other_folder(tmp_path: Path) -> None:
     """The page's list of studies is the browser's; the server must look for itself."""
     make_study(tmp_path / "elsewhere")
     (tmp_path / "studies").mkdir()
-    with Site(tmp_path / "studies", [], PASSWORD) as site:
+    with Site(tmp_path / "studies", [], PASSWORD, inside) as site:
         for name in ("../elsewhere", "", "elsewhere", str(tmp_path / "elsewhere"), None):
             with pytest.raises(Exception, match="there is no study"):
                 site.folder(name)

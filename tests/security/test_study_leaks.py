@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from study_folder import METHODS, make_study
 
+from study.open_study import OpenStudy
 from study.routes import RATER, routes
-from study.server import OpenStudy
 from study.store import rows, run
 
 

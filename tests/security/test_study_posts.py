@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from study_folder import make_study
 
+from study.open_study import OpenStudy
 from study.routes import routes
-from study.server import OpenStudy
 from study.store import rows, run, value
 
 TABLES = ("sessions", "assignments", "answers", "demographics", "identities", "receipts", "media")

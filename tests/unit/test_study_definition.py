@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from study import definition as definitions
-from study.definition import TEMPLATES, dump, load, parse, template, worded
+from study.definition import worded
 from study.errors import DefinitionError, FrozenError
+from study.files import digest
 from study.folder import Folder, Milestones, check_frozen, read_definition, write_milestones
+from study.reading import TEMPLATES, dump, load, parse, template
 
 
 def problems(text: str) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ def test_any_change_after_the_opening_is_refused(tmp_path):
     """A changed question under the old answers: even a comment counts as a change."""
     folder = Folder(tmp_path)
     folder.definition.write_text(dump(template("fig16")), "utf-8")
-    opened = Milestones(opened="today", definition_sha256=definitions.digest(folder.definition))
+    opened = Milestones(opened="today", definition_sha256=digest(folder.definition))
     write_milestones(folder, opened)
     assert read_definition(folder) == template("fig16")
     with folder.definition.open("a", encoding="utf-8") as file:

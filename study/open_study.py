@@ -1,17 +1,14 @@
-"""One study, open for raters: its parts put together once, and a small server for them alone."""
+"""One study, open for raters: its parts, assembled once and shared by all that serves it."""
 
 import asyncio
 import logging
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from types import TracebackType
 from typing import ParamSpec, TypeVar
-
-from starlette.routing import BaseRoute
 
 from study import design, folder, hub, identities
 from study.answers import Rules
@@ -200,44 +197,4 @@ def places(definition: Definition, clips: Clips) -> Places:
         sequences=design.sequences(definition, clips),
         pages=lambda sequence, seed: design.pages(definition, clips, sequence, seed),
         files=files,
-    )
-
-
-def serve(root: Path, host: str = "127.0.0.1", port: int = 7861) -> None:
-    """Serve one study alone, without Gradio, until it is stopped.
-
-    Args:
-        root: the study's folder.
-        host: address to listen on; 0.0.0.0 for every one.
-        port: TCP port.
-
-    Raises:
-        StudyError: as `OpenStudy`.
-    """
-    from study.routes import routes
-
-    with OpenStudy(root) as study:
-        serve_routes(routes(study), host, port)
-
-
-def serve_routes(routes: Sequence[BaseRoute], host: str, port: int) -> None:
-    """Serve routes, without Gradio, until it is stopped.
-
-    Design choice: the loop and the writer hand over to each other sooner than after Python's 5 ms,
-    for an answer passes between them several times; connections are kept for a minute, for a rater
-    looks at a page for so long between two requests.
-    """
-    import uvicorn
-    from starlette.applications import Starlette
-
-    sys.setswitchinterval(0.0005)
-    uvicorn.run(
-        Starlette(routes=routes),
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=60,
-        timeout_graceful_shutdown=5,
     )

@@ -1,0 +1,83 @@
+"""study.yaml <-> a checked `Definition`, and the templates shipped with it."""
+
+from pathlib import Path
+
+import yaml
+
+from study.definition import Definition
+from study.errors import DefinitionError
+from study.faults import faults
+from study.plain import OnceLoader, read, write
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+HEADER = """\
+# A study, to be edited until it opens; then any change is refused. Texts are given per language.
+# kind: pairs, single or choice. A page of training or gold shows a video (a file) or one made from
+# a reference: as_is, frozen, scrambled or noise. items_per_rater: 0 shows all items to everybody.
+# watch_seconds: 0 asks for one whole loop. recruiting takes a completion_code too.
+# After changing items, training, gold or encoding run `python -m study new` again.
+"""
+
+
+def load(path: Path) -> Definition:
+    """Read and check a study's YAML.
+
+    Raises:
+        DefinitionError: the file is missing, no YAML, or says something that cannot be; all its
+            faults are listed at once.
+    """
+    try:
+        return parse(Path(path).read_text(encoding="utf-8"), Path(path).name)
+    except FileNotFoundError as error:
+        raise DefinitionError(
+            [f"{path} does not exist; make a study with `python -m study new NAME --videos DIR`."]
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError([f"{path} is not UTF-8 text; save it as UTF-8."]) from error
+
+
+def parse(source: str, called: str = "study.yaml") -> Definition:
+    """Check the text of a study's YAML.
+
+    Args:
+        source: the YAML.
+        called: how the errors name it.
+
+    Raises:
+        DefinitionError: as in `load`.
+    """
+    try:
+        data = yaml.load(source, OnceLoader)  # noqa: S506  (a SafeLoader)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise DefinitionError(
+            [f"{called} is not valid YAML{line}: {getattr(error, 'problem', error)}."]
+        ) from error
+    problems: list[str] = []
+    definition = read(Definition, data, "", problems)
+    if not problems:
+        problems = list(faults(definition))
+    if problems:
+        raise DefinitionError([f"{called}: {problem}" for problem in problems])
+    assert isinstance(definition, Definition)  # noqa: S101  (for the type checker)
+    return definition
+
+
+def template(name: str) -> Definition:
+    """A shipped definition without items: "fig16" or "fig16_printed".
+
+    Raises:
+        DefinitionError: no template is called so.
+    """
+    path = TEMPLATES / f"{name}.yaml"
+    known = sorted(file.stem for file in TEMPLATES.glob("*.yaml"))
+    if name not in known:
+        raise DefinitionError([f"no template is called {name!r}; choose {' or '.join(known)}."])
+    return load(path)
+
+
+def dump(definition: Definition) -> str:
+    """A definition as YAML that `parse` reads back to the same value."""
+    return HEADER + write(definition)
