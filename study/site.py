@@ -178,7 +178,7 @@ class Site:
     @property
     def gated(self) -> tuple[str, ...]:
         """Paths that answer only after a login."""
-        return (RUNNER,)
+        return (ADMIN,)
 
     def routes(self) -> list[Route | Mount]:
         """For a server of ours or beside another page."""

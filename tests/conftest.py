@@ -1,4 +1,4 @@
-"""Clips and the running app, which several folders of tests share."""
+"""Fixtures that several folders of tests share, and how tests are spread over workers."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,44 @@ import pytest
 
 from benchmarks.app_server import AppServer
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+# Read when torch or numpy is imported, here and in every process that a test starts. Tests run on
+# several workers: more threads in each would only wait for one another.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT.parent / "shared" / "clips"
 EXAMPLES = ROOT / "assets" / "examples"
+
+GROUPS = {
+    "browser": ("browser/", "security/test_file_access.py"),
+    "pipeline": ("integration/test_pipeline.py", "integration/test_methods_pipeline.py"),
+    "simulation": (
+        "unit/test_simulation",
+        "unit/test_motion_moments.py",
+        "integration/test_sequence.py",
+        "integration/test_shipped_poses.py",
+    ),
+}
+"""Name -> beginnings of paths under tests/ whose tests share something costly: the running app and
+the browser, loaded models, or solved simulations. They run on one worker, the first group first;
+every other file is a group of its own."""
+
+
+def group_of(path: Path) -> str:
+    """The group of a test file; its path where it shares nothing costly with other files."""
+    name = path.relative_to(ROOT / "tests").as_posix()
+    return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell xdist which tests stay together; the longest groups begin first, the rest follows."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    order = {group: place for place, group in enumerate(GROUPS)}
+    items.sort(key=lambda item: order.get(group_of(item.path), len(order)))
 
 
 @pytest.fixture(scope="session")
