@@ -1,7 +1,7 @@
-"""A library of simulated motions on disk, so that training need not simulate again.
+"""A library of simulated motions on disk, so that training does not simulate again.
 
-One npz, compressed: `joints` float32 (N, 17, 3) with all frames of all motions one
-after another, `flight` bool (N,), and for each motion `length` (frames), `action`, `seed`; `fps`.
+One compressed npz: `joints` float32 (N, 17, 3), the frames of all motions concatenated; `flight`
+bool (N,); for each motion `length` (frames), `action` and `seed`; `fps`.
 """
 
 import argparse
@@ -20,23 +20,23 @@ from finephys.types import WorldMotion
 logger = logging.getLogger(__name__)
 
 HELD_OUT_SEED = 100_000
-"""Seeds from here on are for tests and benchmarks and are never in a library."""
+"""Seeds from here on are reserved for tests and benchmarks, and never in a library."""
 
 
 def build_library(
     path: Path, per_class: int, first_seed: int = 0, processes: int = 2, fps: float = 60.0
 ) -> None:
-    """Simulate all 35 classes and write them to one npz, atomically.
+    """Simulate all 35 classes and write them atomically to one npz.
 
     Args:
         path: the npz to write.
         per_class: motions of each class, seeds first_seed, first_seed + 1, ...
         first_seed: 0 or more.
-        processes: how many run at once.
+        processes: number of worker processes.
         fps: frames per second.
 
     Raises:
-        RequestError: a seed would be one that is held out.
+        RequestError: a seed would be a held-out one.
     """
     if per_class < 1 or first_seed < 0 or first_seed + per_class > HELD_OUT_SEED:
         raise RequestError(
@@ -66,7 +66,7 @@ def build_library(
 
 
 def load_library(path: Path) -> list[WorldMotion]:
-    """The motions of a library, ordered by class, then seed.
+    """Read the motions of a library, ordered by class, then seed.
 
     Raises:
         RequestError: there is no such file.
@@ -75,7 +75,7 @@ def load_library(path: Path) -> list[WorldMotion]:
     if not path.is_file():
         command = f"python -m finephys.motion.library {path}"
         raise RequestError(
-            f"there is no library of motions at {path}; make one with `{command}`.", command
+            f"there is no library of motions at {path}; create one with `{command}`.", command
         )
     with np.load(path, allow_pickle=False) as data:
         ends = np.cumsum(data["length"])
