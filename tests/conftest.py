@@ -10,8 +10,12 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
 
 # Read when torch or numpy is imported, here and in every process that a test starts. Tests run on
 # several workers: more threads in each would only wait for one another.
@@ -25,11 +29,14 @@ EXAMPLES = ROOT / "assets" / "examples"
 
 GROUPS = {
     "browser": ("browser/", "security/test_file_access.py"),
-    "pipeline": ("integration/test_pipeline.py", "integration/test_methods_pipeline.py"),
+    "pipeline": (
+        "integration/test_pipeline.py",
+        "integration/test_methods_pipeline.py",
+        "integration/test_sequence.py",
+    ),
     "simulation": (
         "unit/test_simulation",
         "unit/test_motion_moments.py",
-        "integration/test_sequence.py",
         "integration/test_shipped_poses.py",
     ),
 }
@@ -58,6 +65,14 @@ def person_clip() -> Path:
     """A clip of one whole person: a real one where there is one, else a rendered example."""
     real = CLIPS / "runner_gym_hall.mp4"
     return real if real.is_file() else EXAMPLES / "double_turn.mp4"
+
+
+@pytest.fixture(scope="session")
+def pipeline() -> "Pipeline":
+    """The tiny tier's pipeline, whose models are loaded when first used."""
+    from finephys.pipeline import Pipeline
+
+    return Pipeline("tiny", "cpu")
 
 
 @pytest.fixture(scope="session")

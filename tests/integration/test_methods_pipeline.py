@@ -18,11 +18,6 @@ ASKED = Request(action=25, seed=3, steps=1)
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
-
-
-@pytest.fixture(scope="module")
 def poses(pipeline: Pipeline) -> Poses:
     updates: Iterator[Update] = pipeline.stream_poses(None, ASKED)
     while True:

@@ -26,11 +26,6 @@ QUICK = Request(action=12, steps=2, seed=1)
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
-
-
-@pytest.fixture(scope="module")
 def updates(pipeline: Pipeline) -> list[Update]:
     return list(pipeline.stream(None, QUICK))
 
