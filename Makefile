@@ -2,13 +2,14 @@
 # make test      run the tests of every change
 # make test-all  run every test, the slow ones too
 # make lint      check format, style, types and imports
+# make space     build a Hugging Face Space in build/space; HARDWARE=cpu|gpu|zero, UPLOAD=owner/name
 PYTHON ?= python3.11
 BIN := .venv/bin
 TORCH := 2.13.0
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint setup setup-dev clean
+.PHONY: demo test test-all lint space setup setup-dev clean
 
 demo: setup
 	$(BIN)/python app.py
@@ -27,6 +28,10 @@ lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+HARDWARE ?= cpu
+space: setup
+	$(BIN)/python -m deploy.space build/space --hardware $(HARDWARE) $(if $(UPLOAD),--upload $(UPLOAD))
 
 setup: .venv/ready
 setup-dev: .venv/ready-dev

@@ -159,14 +159,13 @@ class Motion:
         acceleration: float32 (F, J, 3) m/s^2, camera axes.
         force: float32 (F, J, 3), generalised force J per unit body mass, N/kg.
         coriolis: float32 (F, J, 3), C per unit body mass, N/kg.
-        flight: float32 (F,) in [0, 1], probability that the body is airborne.
+        flight: float32 (F,) in [0, 1], probability that the body is airborne; 0 where it is not
+            judged (a moving camera, no detections, or frames over 0.25 s apart).
         contact: float32 (F, 2) in [0, 1], probability that the left and the right foot rest on the
-            floor.
+            floor; 0 where it is not judged.
         center_of_mass: float32 (F, 3) metres, camera axes, in the frame of the root's path.
         angular_momentum: float32 (F, 3) m^2/s, about the centre of mass, per unit body mass.
-        expected_error: float32 (F, J) metres, error that PhysNet expects of each joint.
-        mass_matrix: float32 (F, 3J, 3J) M(q) per unit body mass, coordinates joint-major; None when
-            not asked for.
+        expected_error: float32 (F, J) metres, how far off PhysNet expects each joint to be.
         dynamics: name of the dynamics used.
     """
 
@@ -181,14 +180,11 @@ class Motion:
     center_of_mass: Float
     angular_momentum: Float
     expected_error: Float
-    mass_matrix: Float | None = None
     dynamics: str = ""
 
     def __post_init__(self) -> None:
         for name, shape in MOTION_ARRAYS.items():
             check_array(name, getattr(self, name), shape, np.float32)
-        if self.mass_matrix is not None:
-            check_array("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
 
 
 @dataclass(frozen=True)

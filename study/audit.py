@@ -16,7 +16,7 @@ def record(database: Connection, at: float, actor: str, act: str, **detail: obje
     Args:
         database: the open transaction.
         at: server time, seconds since 1970.
-        actor: who acted, as the runner calls themselves; never a rater.
+        actor: who acted, as the administrator calls themselves; never a rater.
         act: what was done, for example "open" or "invite".
         detail: what is needed to understand the act; no identity of a rater.
 

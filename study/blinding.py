@@ -1,6 +1,6 @@
 """Who made which clip: kept apart until the study is closed, published as a hash before it opens.
 
-The map lies in its own file (mode 0600), outside the database and outside everything that is
+The map is in its own file (mode 0600), outside the database and outside everything that is
 served. It begins with a salt, so that its hash can be published without anybody being able to try
 the few thousand orders of seven methods against it.
 """
@@ -102,7 +102,7 @@ def open_study(folder: Folder) -> Milestones:
         The milestones with the hashes to publish.
 
     Raises:
-        PhaseError: the study is no draft.
+        PhaseError: the study is not a draft.
         StudyError: it has no clips, no items or no map yet.
     """
     need_phase(folder, ("draft",), "open")
@@ -121,7 +121,7 @@ def open_study(folder: Folder) -> Milestones:
 
 
 def close_study(folder: Folder) -> Milestones:
-    """Let no answer in any more.
+    """Accept no more answers.
 
     Raises:
         PhaseError: the study is not open.
@@ -147,7 +147,7 @@ def read_map(folder: Folder) -> BlindingMap:
     """Who made what, after the study was unblinded.
 
     Raises:
-        PhaseError: it was not; nothing of the map is read.
+        PhaseError: it was not; the map is not read.
         FrozenError: the map is not the one whose hash was published.
     """
     milestones = read_milestones(folder)
@@ -245,7 +245,7 @@ def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:
             f"{folder.map.name} was changed after the study opened on {milestones.opened}; put "
             f"back the file with SHA-256 {milestones.map_sha256}, no result is shown without it."
         )
-    data = json.loads(content)
+    data = json.loads(content)  # whole: its hash is the published one
     return BlindingMap(
         methods=tuple(data["methods"]),
         items=data["items"],
@@ -257,7 +257,7 @@ def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:
 def _map_bytes(folder: Folder) -> bytes:
     if not folder.map.is_file():
         raise StudyError(
-            f"{folder.map} is missing, without it nobody can say who made which clip; put it back "
+            f"{folder.map} is missing; it says which method made which clip. Put it back "
             "from your copy."
         )
     return folder.map.read_bytes()

@@ -6,7 +6,7 @@ would show it (B-frames, scene cuts). Every frame is padded to the size of the l
 place in any clip, so that sample tables, boxes and files are the same to the byte outside the coded
 picture.
 
-Design choice: the padding is an SEI message of user data in each frame, which decoders pass over.
+Design choice: the padding is an SEI message of user data in each frame, which decoders skip.
 A `free` box at the end alone would make files equally long too, but its own length, the table of
 sample sizes and the length of `mdat` would still tell a noisy method from a smooth one.
 """

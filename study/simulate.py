@@ -59,7 +59,7 @@ def even_quality(arms: int) -> tuple[float, ...]:
 
 
 def fill(folder: Folder, raters: int, tastes: Tastes, seed: int, actor: str) -> list[str]:
-    """Send scripted raters through an open study that nobody has rated yet.
+    """Send scripted raters through an open study that has no raters yet.
 
     Args:
         folder: of the study; not being served.
@@ -75,6 +75,13 @@ def fill(folder: Folder, raters: int, tastes: Tastes, seed: int, actor: str) -> 
         StudyError: the study is not open, or real raters have begun.
     """
     need_phase(folder, ("open",), "simulate raters in")
+    for name, number, low, high in (
+        ("raters", raters, 1, 10_000),
+        ("seed", seed, 0, 2**63 - 1),
+        ("drop_out", tastes.drop_out, 0, 1),
+    ):
+        if not low <= number <= high:
+            raise StudyError(f"{name} is {number}; give {low} to {high}.")
     definition, clips = read_definition(folder), read_clips(folder)
     if len(tastes.quality) != clips.arms:
         raise StudyError(

@@ -74,9 +74,9 @@ class Video:
 def build(folder: Folder, definition: Definition, sources: Sources) -> Definition:
     """Make the media, the list of clips, the blinding map and study.yaml of a draft.
 
-    Names are random, times fixed, and files are written in an order drawn by lot, so that no name,
-    time or place on the disk goes with a method. Which arm stands for which method is drawn by lot
-    too, and so is the order of clips.json.
+    Names are random, times fixed, and files are written in random order, so that no name,
+    time or place on the disk goes with a method. Which arm stands for which method is random too,
+    and so is the order of clips.json.
 
     Args:
         folder: of the study; made if need be.
@@ -277,7 +277,7 @@ def _frames(video: Video) -> Frames:
 
 
 def _scrambled(frames: Frames) -> Frames:
-    """Every frame once, in an order drawn by lot (the same lot for every clip)."""
+    """Every frame once, in one random order, the same for every clip."""
     scrambled: Frames = frames[np.random.default_rng(1).permutation(len(frames))]
     return scrambled
 

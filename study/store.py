@@ -270,7 +270,7 @@ def release(handle: int | None) -> None:
 
 @contextlib.contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk say into one sentence a person can act on."""
+    """Turn errors of SQLite and the disk into one sentence a person can act on."""
     try:
         yield
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):

@@ -1,18 +1,13 @@
 """Fixtures that several folders of tests share, and how tests are spread over workers."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from benchmarks.app_server import AppServer
 
 if TYPE_CHECKING:
     from finephys.pipeline import Pipeline
@@ -77,7 +72,7 @@ def pipeline() -> "Pipeline":
 
 @pytest.fixture(scope="session")
 def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a textured scene with nobody in it."""
+    """Two seconds of a textured scene with nobody in it, which drifts by five pixels a frame."""
     import numpy as np
 
     from finephys.types import VideoClip
@@ -86,61 +81,14 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     scene = rng.integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
     path = tmp_path_factory.mktemp("clips") / "nobody.mp4"
-    write_video(path, VideoClip(np.tile(scene, (24, 1, 1, 1)), fps=12))
+    write_video(path, VideoClip(np.stack([np.roll(scene, 5 * at, 1) for at in range(8)]), fps=4))
     return path
 
 
-@dataclass(frozen=True)
-class RunningApp:
-    """`python app.py` as its users meet it: address, log, and the folder of its temporary files."""
-
-    url: str
-    log: Path
-    temporary: Path
-    seconds_to_page: float
-
-
 @pytest.fixture(scope="session")
-def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app on a free port, in a process of its own."""
-    folder = tmp_path_factory.mktemp("app")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = folder / "log.txt"
-    environment = {**os.environ, "TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": ""}
-    began = time.monotonic()
-    with (
-        log.open("wb") as sink,
-        subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        url = f"http://127.0.0.1:{port}/"
-        try:
-            _wait_for(url, process, log)
-            yield RunningApp(url, log, folder, time.monotonic() - began)
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    left = list(folder.glob("finephys-*"))
+    with AppServer(tmp_path_factory.mktemp("app")) as server:
+        yield server
+    left = server.left_behind()
     assert not left, f"uploads and results were left behind when the app ended: {left}"
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()}")
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-    pytest.fail(f"app.py did not answer within two minutes:\n{log.read_text()}")

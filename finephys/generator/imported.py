@@ -168,18 +168,19 @@ class ImportedVideos:
                 f"the videos of {self._name} are looked up by class and seed, and no class was "
                 "named; choose an action (--action ID)."
             )
-        name = f"{asked.action}_{asked.seed}"
+        name, command = f"{asked.action}_{asked.seed}", SYSTEMS[self._name].command
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:
             raise RequestError(
                 f"no video of {self._name} was imported for class {asked.action} and seed "
                 f"{asked.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
-                f"run: {SYSTEMS[self._name].command}"
+                f"run: {command}",
+                command,
             )
         path = self._folder / file
         if not path.is_file() or sha256(path) != self._index[file]:
             raise WeightsError(
-                f"{self._name}/{file} is not what was imported; run: {SYSTEMS[self._name].command}"
+                f"{self._name}/{file} is not what was imported; run: {command}", command
             )
         clip = _frames(path)
         yield VideoClip(clip.frames, clip.fps)

@@ -1,4 +1,4 @@
-"""Clips that the runner sends through the browser: every name, size and count is checked."""
+"""Clips that the administrator sends through the browser: every name, size and count is checked."""
 
 import re
 import secrets
@@ -37,13 +37,13 @@ class UploadError(StudyError):
 
 def accepted() -> tuple[str, ...]:
     """Endings of files that a study may be made from, in small letters."""
-    from study.sources import VIDEOS  # brings a decoder, which raters never need
+    from study.sources import VIDEOS  # imports a decoder, which raters never need
 
     return (*VIDEOS, *TABLES)
 
 
 def folder(studies: Path, upload: str) -> Path:
-    """Where an upload lies; made when absent, readable by its owner alone.
+    """The folder of an upload; created when absent, readable by its owner alone.
 
     Args:
         studies: folder of all studies.
@@ -63,7 +63,7 @@ def sweep(studies: Path) -> None:
     """Delete uploads that were left over."""
     for old in (studies / FOLDER).glob("*"):
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def inside(root: Path, name: str) -> Path:
@@ -84,7 +84,7 @@ def inside(root: Path, name: str) -> Path:
             "the beginning of a name."
         )
     if PurePosixPath(name).suffix.lower() not in accepted():
-        raise UploadError(f"{name[:200]!r} is no file of a study; give {', '.join(accepted())}.")
+        raise UploadError(f"{name[:200]!r} is of no use to a study; give {', '.join(accepted())}.")
     return root.joinpath(*parts)
 
 
@@ -95,7 +95,7 @@ async def store(root: Path, name: str, content: AsyncIterator[bytes]) -> int:
         Its bytes.
 
     Raises:
-        UploadError: the name or a limit; nothing of the file stays.
+        UploadError: the name or a limit; nothing of the file is kept.
     """
     path = inside(root, name)
     files, held = _held(root)
@@ -110,7 +110,7 @@ async def store_zip(root: Path, content: AsyncIterator[bytes]) -> int:
         How many files it brought.
 
     Raises:
-        UploadError: it is no zip, or holds what `inside` refuses, links, or more than the limits.
+        UploadError: not a zip, or it holds what `inside` refuses, links, or too much.
     """
     import asyncio
 
@@ -131,7 +131,7 @@ def unpack(archive: Path, root: Path) -> int:
         How many.
 
     Raises:
-        UploadError: as `store_zip`; nothing of it stays.
+        UploadError: as `store_zip`; nothing of it is kept.
     """
     partial = root.with_name(f"{root.name}.{secrets.token_hex(4)}.part")
     partial.mkdir(mode=0o700)
@@ -140,7 +140,7 @@ def unpack(archive: Path, root: Path) -> int:
             wanted = [info for info in packed.infolist() if not _is_litter(info)]
             files, held = _held(root)
             _need_room("the zip", files, len(wanted) - 1)
-            names = _without_top([info.filename for info in wanted])
+            names = _without_top([info.filename.replace("\\", "/") for info in wanted])
             room = LARGEST_UPLOAD - held
             for info, name in zip(wanted, names, strict=True):
                 room -= _unpack_one(packed, info, inside(partial, name), min(LARGEST_CLIP, room))
@@ -158,7 +158,9 @@ def unpack(archive: Path, root: Path) -> int:
 def _unpack_one(packed: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int) -> int:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise UploadError(f"{info.filename[:200]!r} in the zip is no plain file; pack files only.")
+        raise UploadError(
+            f"{info.filename[:200]!r} in the zip is not a regular file; pack only files."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with packed.open(info) as source, path.open("wb") as sink:
@@ -208,9 +210,11 @@ def _too_large(name: str, most: int) -> str:
 
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:
-    """Folders, and what macOS adds by itself."""
-    parts = info.filename.split("/")
-    return info.is_dir() or parts[0] == "__MACOSX" or parts[-1] in (".DS_Store", "Thumbs.db")
+    """Folders, and what systems add by themselves."""
+    from study.sources import is_junk  # imports a decoder, which raters never need
+
+    name = info.filename.replace("\\", "/")
+    return name.endswith("/") or any(is_junk(part) for part in name.split("/"))
 
 
 def _without_top(names: list[str]) -> list[str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from study.analysis.headline import headline
 from study.analysis.info import StudyInfo
 from study.analysis.page import document
 from study.analysis.results import StudyResults, analyse
 from study.analysis.sections import sections
-from study.analysis.sections_methods import headline
 from study.analysis.table import write_table
 
 

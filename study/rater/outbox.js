@@ -1,75 +1,106 @@
-// Answers on their way: kept on this device until the server says that they are stored, sent one
-// after another in the order they were given, each with a key so that it counts once.
+// Answers on their way: kept on this device until the server has stored them, sent one after
+// another in the order they were given, each with a key so that it counts once. An answer carries
+// the token of its session: what one person left here is still sent after another one began.
 
-import { Refused, ask, memory, pause } from "./server.js";
+import { Refused, pause, randomKey, request, storage } from "./server.js";
+import * as status from "./status.js";
 
 const NAME = "outbox";
 const listeners = new Set();
+const refused = new Map(); // cell -> answer that the server did not accept
+const stored = new Map(); // cell -> answer stored since this document was opened
 let sending = null;
-let state = "saved";
+let last = "saved"; // the state reported last
 
-const kept = () => JSON.parse(memory.get(NAME) ?? "[]");
-const keep = (answers) => memory.set(NAME, JSON.stringify(answers));
+const kept = () => JSON.parse(storage.get(NAME) ?? "[]");
+const keep = (answers) => storage.set(NAME, JSON.stringify(answers));
+const remove = (answer) => keep(kept().filter((each) => each.key !== answer.key));
+const cell = ({ position, side, dimension }) => `${position} ${side} ${dimension}`;
 
-const randomKey = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0"))
-    .join("");
-
-function tell(next, answer) {
-  state = next;
+// `state` as in status.setAnswers, or "refused"; `answer` is the one it is about.
+function report(state, answer) {
+  last = state;
+  const waiting = kept().length;
+  status.setAnswers({
+    state: state === "refused" ? (waiting ? "saving" : "saved") : state,
+    waiting, refused: refused.size, stored: Boolean(answer),
+  });
+  if (!answer) return;
   for (const listener of listeners) listener(state, answer);
 }
 
-// `listener(state, answer)`: "saving", "offline", "storage", "saved" or "refused"; `answer` when
-// one was just stored or refused.
+// `listener(state, answer)` hears of each answer that was "saved", "refused" or came too late
+// ("closed"). Returns a function that ends this.
 export function listen(listener) {
   listeners.add(listener);
-  listener(state);
   return () => listeners.delete(listener);
 }
 
-export const waiting = () => kept();
+// Answers of the current session that are not stored yet.
+export const waiting = () => kept().filter((each) => each.token === storage.get("token"));
+
+// Answers of the current session that were stored while a page was on its way here.
+export const justStored = () =>
+  [...stored.values()].filter((each) => each.token === storage.get("token"));
 
 export function put(answer) {
-  keep([...kept(), { ...answer, key: randomKey() }]);
-  tell("saving");
+  keep([...kept(), { ...answer, key: randomKey(), token: storage.get("token") }]);
+  if (sending) report(last === "saved" ? "saving" : last);
   return send();
 }
 
+// Drops what the current session has waiting: it was withdrawn.
 export function discard() {
-  memory.forget(NAME);
-  tell("saved");
+  const token = storage.get("token");
+  keep(kept().filter((each) => each.token !== token));
+  report(kept().length ? "saving" : "saved");
+  status.forgetAnswers();
 }
 
-// Resolves when nothing waits any more.
+// Forgets which answers were refused: the rater saw it and went on.
+export function acknowledge() {
+  if (!refused.size) return;
+  refused.clear();
+  report(last);
+}
+
+// Resolves when nothing waits any more, or when the study takes no more answers.
 export function send() {
-  sending ??= sendAll().finally(() => { sending = null; });
+  if (!sending) sending = sendAll().finally(() => { sending = null; });
   return sending;
 }
 
 async function sendAll() {
   let wait = 500;
+  if (kept().length) report("saving");
   for (;;) {
     const [answer] = kept();
     if (!answer) break;
+    const { token, ...body } = answer;
     try {
-      await ask("POST", "answers", answer);
+      await request("POST", "answers", body, token);
       remove(answer);
-      tell(kept().length ? "saving" : "saved", answer);
+      refused.delete(cell(answer));
+      stored.set(cell(answer), answer);
+      report(kept().length ? "saving" : "saved", answer);
       wait = 500;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (!error.passing) {
+      if (error.temporary) {
+        report(error.cause);
+        await pause(wait);
+        wait = Math.min(wait * 2, 10000);
+      } else if (error.code === "closed") {
+        // Kept: nothing that was given is thrown away without the rater being told.
+        report("closed", answer);
+        return;
+      } else {
         remove(answer);
-        tell("refused", answer);
-        continue;
+        // Answers of a withdrawn session are deleted; nobody has to give them again.
+        if (error.code !== "withdrawn") refused.set(cell(answer), answer);
+        report("refused", answer);
       }
-      tell(error.code === "storage" ? "storage" : "offline");
-      await pause(wait);
-      wait = Math.min(wait * 2, 10000);
     }
   }
-  tell("saved");
+  report("saved");
 }
-
-const remove = (answer) => keep(kept().filter((each) => each.key !== answer.key));

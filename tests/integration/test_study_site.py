@@ -76,7 +76,7 @@ def test_a_study_served_elsewhere_is_said_to_raters(site: Site, client: TestClie
 
 
 def test_a_preview_leaves_the_study_as_it_is(site: Site) -> None:
-    """A preview that opened the study itself would freeze it and count its runner as a rater."""
+    """A preview that opened the study itself would freeze it and count a rater too many."""
     folder = site.folder("turns")
     before = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
     number = site.previews.make(folder)
@@ -150,7 +150,7 @@ def test_fragments_escape_what_others_wrote(site: Site) -> None:
 
 
 def test_the_folder_of_clips_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is no folder"):
+    with pytest.raises(StudyError, match="is not a directory"):
         Site(tmp_path / "studies", [tmp_path / "nothing"], PASSWORD, inside)
 
 
@@ -176,7 +176,7 @@ def test_no_tab_imports_finephys() -> None:
 
 @pytest.mark.slow
 def test_the_demo_serves_studies_beside_itself(tmp_path: Path) -> None:
-    """Mounted beside the demo, the runner's page must be found, guarded, and alive after login."""
+    """Mounted beside the demo, the administrator's page must be found, guarded, and alive."""
     import socket
     import time
 

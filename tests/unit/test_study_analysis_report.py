@@ -197,11 +197,10 @@ def test_the_same_scores_give_the_same_page() -> None:
     assert pages[0] == pages[1]
 
 
-def test_a_method_that_is_not_named_ours_is_not_compared() -> None:
+def test_with_no_method_named_ours_every_pair_is_compared() -> None:
     ratings, _ = scripted_ratings(SCRIPT, 3)
     results = analyse(ratings[ratings["dimension"] == "Text"], empty_choices(), StudyInfo("x"))
-    assert results.tables["comparisons"].empty
-    assert any("none was named as ours" in reason for reason in results.missing)
+    assert set(results.tables["comparisons"]["method"]) == {"best <b>&", "middle"}, "every pair"
     assert not results.tables["mixed_effects"].empty
 
 

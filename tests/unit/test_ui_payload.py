@@ -57,7 +57,7 @@ def test_a_detection_that_knows_nothing_still_gives_a_plane(body: Pose3D) -> Non
 def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
     """A value that lost an earlier stage would empty a card when the next one arrives."""
     frames = np.full((FRAMES, 40, 64, 3), 120, np.uint8)
-    value = payload.fresh("run", "clip", ("text", "ours"))
+    value = payload.empty("run", "clip", ("text", "ours"), "physics")
     steps = (
         Update(Stage.CLIP, VideoClip(frames, 10.0), 0.1, 0.5, ("a note",)),
         Update(Stage.DETECTED, seen_by_a_camera(body, 20.0), 0.2, 1.0, ("a note", "another")),
@@ -86,7 +86,7 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
 def test_a_mirrored_body_is_drawn_in_front_of_its_plane(body: Pose3D) -> None:
     mirrored = replace(body, xyz=body.xyz * np.array([-1, 1, 1], np.float32))
     value = payload.with_update(
-        payload.fresh("run", "action", ("ours",)),
+        payload.empty("run", "action", ("ours",), "physics"),
         Update(Stage.DETECTED, seen_by_a_camera(mirrored, 90.0), 0.2, 1.0),
     )
     value = payload.with_update(value, Update(Stage.DATA_DRIVEN, mirrored, 0.3, 1.0))
