@@ -19,7 +19,7 @@ from finephys.generator.systems import INDEX, SYSTEMS, import_folder
 from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES
 from finephys.types import Pose2D, VideoClip
-from finephys.video import probe, read_span
+from finephys.video import VideoFile, probe, read_span
 
 _NAME = re.compile(r"([1-9]\d?)_(0|[1-9]\d{0,9})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
 
@@ -101,7 +101,8 @@ def _fault(path: Path) -> str | None:
 
 
 def _frames(path: Path) -> VideoClip:
-    return read_span(path, 0.0, max(probe(path).last, 1e-3))
+    with VideoFile(path) as file:
+        return read_span(file, 0.0, max(file.info.last, 1e-3), keep_repeats=True)
 
 
 def _read_index(folder: Path) -> dict[str, str]:
