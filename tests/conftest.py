@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks.app_server import AppServer
+
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
 
 # Read when torch or numpy is imported, here and in every process that a test starts. Tests run on
 # several workers: more threads in each would only wait for one another.
@@ -20,11 +24,14 @@ EXAMPLES = ROOT / "assets" / "examples"
 
 GROUPS = {
     "browser": ("browser/", "security/test_file_access.py"),
-    "pipeline": ("integration/test_pipeline.py", "integration/test_methods_pipeline.py"),
+    "pipeline": (
+        "integration/test_pipeline.py",
+        "integration/test_methods_pipeline.py",
+        "integration/test_sequence.py",
+    ),
     "simulation": (
         "unit/test_simulation",
         "unit/test_motion_moments.py",
-        "integration/test_sequence.py",
         "integration/test_shipped_poses.py",
     ),
 }
@@ -56,8 +63,16 @@ def person_clip() -> Path:
 
 
 @pytest.fixture(scope="session")
+def pipeline() -> "Pipeline":
+    """The tiny tier's pipeline, whose models are loaded when first used."""
+    from finephys.pipeline import Pipeline
+
+    return Pipeline("tiny", "cpu")
+
+
+@pytest.fixture(scope="session")
 def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a textured scene with nobody in it."""
+    """Two seconds of a textured scene with nobody in it, which drifts by five pixels a frame."""
     import numpy as np
 
     from finephys.types import VideoClip
@@ -66,7 +81,7 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     scene = rng.integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
     path = tmp_path_factory.mktemp("clips") / "nobody.mp4"
-    write_video(path, VideoClip(np.tile(scene, (24, 1, 1, 1)), fps=12))
+    write_video(path, VideoClip(np.stack([np.roll(scene, 5 * at, 1) for at in range(8)]), fps=4))
     return path
 
 

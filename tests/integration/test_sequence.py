@@ -15,11 +15,6 @@ SIZE = (640, 480)
 J = len(JOINTS)
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
-
-
 def seen(frames: int, fps: float, jitter: float = 1.0) -> tuple[PoseSequence, np.ndarray]:
     """A simulated split jump repeated back and forth, seen from the side; its true bodies."""
     every = max(1, round(60 / fps))
