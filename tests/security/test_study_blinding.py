@@ -144,7 +144,7 @@ def test_a_draft_is_edited_with_checks_and_an_open_study_is_not(draft):
 
 def test_a_lost_map_is_noticed_at_the_opening(draft):
     draft.map.unlink()
-    with pytest.raises(StudyError, match="put it back"):
+    with pytest.raises(StudyError, match="Put it back"):
         acts.open_for_raters(draft, "me")
     assert read_milestones(draft).phase == "draft"
 
