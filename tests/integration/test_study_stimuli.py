@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 from study_clips import METHODS, make_clips, picture, write
+from study_secrets import leaks, secret_words
 
-from study.blinding import leaks, secret_words
 from study.definition import Definition, Shown
 from study.encoding import Form, common_sizes, encode, measure, read_frames, write_mp4
 from study.errors import PhaseError, StimuliError

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_secrets import leaks, secret_words
 
 from study import acts, blinding
 from study.audit import acts as audit_log
-from study.blinding import BlindingMap, Origin, leaks, new_salt, read_map, secret_words, write_map
+from study.blinding import BlindingMap, Origin, new_salt, read_map, write_map
 from study.definition import Item
 from study.errors import FrozenError, PhaseError, StudyError
 from study.files import digest
