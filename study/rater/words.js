@@ -60,7 +60,7 @@ const en = {
     `The videos are loading slowly (${percent} %). You can wait, or skip this page.`,
   videoTrouble: (kind, which) => {
     const video = {
-      left: "The left video", right: "The right video", both: "Both videos", only: "The video",
+      left: "The left video", right: "The right video", both: "The videos", only: "The video",
     }[which];
     const what = { load: "did not load", play: "could not be played", stop: "stopped" }[kind];
     return `${video} ${what}. The page tries again by itself. You can also skip this page.`;

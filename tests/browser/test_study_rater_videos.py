@@ -172,3 +172,16 @@ def test_a_slow_connection_is_waited_for(visits, server):
     network.send("Network.emulateNetworkConditions", {**limits, "downloadThroughput": -1})
     unlocked(page)
     assert server.answers(session) == []
+
+
+def test_a_video_refused_because_the_study_closed_ends_the_page(visits, server):
+    # Bug: the page tried for ever to load a video of a study that takes no more answers.
+    visits.expected = re.compile(f"{FAILED.pattern}|404")
+    page, session = first_page(visits, server)
+    blocked = fail(page, re.compile(media(server, session, 0, "left")))
+    start(page, server)
+    expect(status(page)).to_contain_text("The left video did not load")
+    with server.closed():
+        blocked.end()
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("h1")).to_contain_text("This study is closed")
