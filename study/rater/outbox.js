@@ -12,7 +12,13 @@ const stored = new Map(); // cell -> answer stored since this document was opene
 let sending = null;
 let last = "saved"; // the state reported last
 
-const kept = () => JSON.parse(storage.get(NAME) ?? "[]");
+function kept() {
+  try {
+    return JSON.parse(storage.get(NAME) ?? "[]");
+  } catch {
+    return []; // damaged: nothing of it can be sent, and new answers must be kept
+  }
+}
 const keep = (answers) => storage.set(NAME, JSON.stringify(answers));
 const remove = (answer) => keep(kept().filter((each) => each.key !== answer.key));
 const cell = ({ position, side, dimension }) => `${position} ${side} ${dimension}`;
