@@ -74,7 +74,10 @@ const en = {
   troubleNothing: "nothing at all",
   troubleGo: "Go on without scores",
   skipsLeft: (n) => {
-    if (!n) return "You have skipped as many pages as the study allows: with one more, no code.";
+    if (!n) {
+      return "You have skipped as many pages as the study allows. If you skip this one too, you " +
+        "get no code.";
+    }
     return n === 1 ? "You can skip 1 page and still get your code."
       : `You can skip ${n} pages and still get your code.`;
   },
