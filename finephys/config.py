@@ -156,9 +156,9 @@ them, since the paper's own are not public either."""
 
 
 DYNAMICS_TITLES = {
-    "euler-lagrange": "the paper's: M(q) learned, C derived from it",
+    "euler-lagrange": "M(q) learned, C derived from it by the supplement's Eq. 40",
     "anthropometric": "M of body segments from published tables, C = 0",
-    "free": "M, J and C learned apart from each other, after PhysMoP",
+    "free": "M, J and C learned independently, as in PhysMoP",
     "none": "no acceleration: the control",
 }
 """PhysNet's dynamics by name and what they assume."""

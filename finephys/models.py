@@ -30,12 +30,16 @@ class Models:
     Args:
         tier: key of `config.TIERS`, used where a request names none.
         device: "cpu", "cuda", or "auto" for a GPU when there is one.
+        poses_on_cpu: whether the pose stages run on the CPU although the generators do not.
     """
 
-    def __init__(self, tier: str = DEFAULT_TIER, device: str = "auto") -> None:
+    def __init__(
+        self, tier: str = DEFAULT_TIER, device: str = "auto", poses_on_cpu: bool = False
+    ) -> None:
         check_tier(tier)
         self.tier = tier
         self._device = device
+        self._poses_on_cpu = poses_on_cpu
         self._physnets: dict[str | None, PhysNet] = {}
         self._weights: dict[str, dict[str, str]] = {}
         self.generators: dict[str, VideoGenerator] = {}
@@ -64,6 +68,10 @@ class Models:
             )
         return self._device
 
+    @property
+    def _pose_device(self) -> str:
+        return "cpu" if self._poses_on_cpu else self.device
+
     @cached_property
     def detector(self) -> "Detector":
         """S_detect."""
@@ -76,7 +84,7 @@ class Models:
         """S_dd."""
         from finephys.pose3d.lifting import Lifter
 
-        return Lifter.load(POSE_TIER, self.device)
+        return Lifter.load(POSE_TIER, self._pose_device)
 
     def physnet(self, dynamics: str | None = None) -> "PhysNet":
         """S_pp.
@@ -90,7 +98,7 @@ class Models:
         from finephys.pose3d.physics.physnet import PhysNet
 
         if dynamics not in self._physnets:
-            self._physnets[dynamics] = PhysNet.load(POSE_TIER, self.device, dynamics)
+            self._physnets[dynamics] = PhysNet.load(POSE_TIER, self._pose_device, dynamics)
         return self._physnets[dynamics]
 
     @cached_property
@@ -98,7 +106,7 @@ class Models:
         """S_re-proj."""
         from finephys.pose3d.projection import Projection
 
-        return Projection.load(POSE_TIER, self.device)
+        return Projection.load(POSE_TIER, self._pose_device)
 
     def generator(self, tier: str) -> "VideoGenerator":
         """The video generator of a tier; that of another tier is let go.

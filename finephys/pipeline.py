@@ -5,7 +5,7 @@ This is the only module that composes the stages; pages and commands read the va
 """
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -37,7 +37,7 @@ from finephys.types import (
 )
 
 if TYPE_CHECKING:
-    from finephys.generator.protocol import VideoGenerator
+    from finephys.zerogpu import Denoise
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,20 @@ class Pipeline:
     Args:
         tier: key of `config.TIERS`, for requests that name none.
         device: "cpu", "cuda", or "auto" for a GPU when there is one.
+        borrow_gpu: wraps the denoising loop where a GPU is lent for it alone (`finephys.zerogpu`);
+            the pose stages then stay on the CPU.
     """
 
-    def __init__(self, tier: str = DEFAULT_TIER, device: str = "auto") -> None:
-        self.models = Models(tier, device)
+    def __init__(
+        self,
+        tier: str = DEFAULT_TIER,
+        device: str = "auto",
+        borrow_gpu: "Callable[[Denoise], Denoise] | None" = None,
+    ) -> None:
+        self.models = Models(tier, device, poses_on_cpu=borrow_gpu is not None)
+        self.borrows_gpu = borrow_gpu is not None
         self._lock = threading.Lock()
+        self._denoise = borrow_gpu(self._denoised) if borrow_gpu else self._denoised
 
     def warm_up(self) -> None:
         """Load every model, in the order in which a run needs them."""
@@ -238,7 +247,7 @@ class Pipeline:
             drawn = generator.draw(guide, canvas)
             yield run.update(Stage.HEATMAPS, drawn, run.share(0.0), (), request.method)
         fps = 1 / float(frame_times[1] - frame_times[0])
-        video = yield from self._video(generator, drawn, request, fps, run)
+        video = yield from self._video(drawn, request, fps, run)
         return drawn, video
 
     def _poses(
@@ -292,9 +301,12 @@ class Pipeline:
             notes=seen.notes,
         )
 
+    def _denoised(self, name: str, sampling: Sampling) -> Iterator[VideoClip]:
+        """Denoise a clip with the generator of a name, yielding it after each step."""
+        yield from self.models.generator(name).denoise(sampling)
+
     def _video(
         self,
-        generator: "VideoGenerator",
         guide: Guidance | None,
         request: Request,
         fps: float,
@@ -313,7 +325,7 @@ class Pipeline:
             motion=motion,
             action=request.action,
         )
-        previews = generator.denoise(sampling)
+        previews = self._denoise(str(request.generator), sampling)
         for step, video in enumerate(previews, 1):
             share = run.share(0.95 * step / steps)
             yield run.update(Stage.PREVIEW, video, share, (), request.method, (step, steps))

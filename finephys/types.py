@@ -53,8 +53,10 @@ class VideoClip:
         frames: uint8 (N, H, W, 3) RGB, N >= 1.
         fps: frames per second of the file's own time.
         start: seconds from the beginning of the file to the first frame.
-        notes: plain sentences for the person about how the frames were taken.
+        notes: plain sentences for the user about how the frames were taken.
         frame_times: float32 (N,), the file's own time of each frame, rising; None: exactly even.
+        real_speed: how many times faster than the file the motion was, by the file's own mark of
+            slow motion; 1 without one. It is offered, never applied: see `Request.real_speed`.
         to_file: factors (x, y) from pixels of `frames` to pixels as the file stores them, which
             differ where large frames were scaled down or stored pixels are not square.
     """
@@ -65,6 +67,7 @@ class VideoClip:
     notes: tuple[str, ...] = ()
     frame_times: Float | None = None
     to_file: tuple[float, float] = (1.0, 1.0)
+    real_speed: float = 1.0
 
     def __post_init__(self) -> None:
         check_array("frames", self.frames, (None, None, None, 3), np.uint8)
@@ -87,6 +90,22 @@ class VideoClip:
         if self.frame_times is not None:
             return self.frame_times
         return (self.start + np.arange(len(self.frames)) / self.fps).astype(np.float32)
+
+    @property
+    def pose_times(self) -> Float:
+        """Seconds in the file of the clip's 16 poses, (F,), even, from first frame to last.
+
+        Design choice: the physics takes poses at one interval, so poses are always even; where the
+        frames are not, whatever belongs to a pose (joints, camera, the frame shown under it) is
+        taken at the pose's time.
+        """
+        times = self.times
+        return np.linspace(times[0], times[-1], FRAMES).astype(np.float32)
+
+    def nearest(self, times: Float) -> npt.NDArray[np.int64]:
+        """Indices (n,) of the frames nearest to some seconds (n,) in the file."""
+        away = np.abs(self.times[None, :] - np.asarray(times)[:, None])
+        return away.argmin(1)
 
 
 @dataclass(frozen=True)
@@ -159,14 +178,13 @@ class Motion:
         acceleration: float32 (F, J, 3) m/s^2, camera axes.
         force: float32 (F, J, 3), generalised force J per unit body mass, N/kg.
         coriolis: float32 (F, J, 3), C per unit body mass, N/kg.
-        flight: float32 (F,) in [0, 1], probability that the body is airborne.
+        flight: float32 (F,) in [0, 1], probability that the body is airborne; 0 where it is not
+            judged (a moving camera, no detections, or frames over 0.25 s apart).
         contact: float32 (F, 2) in [0, 1], probability that the left and the right foot rest on the
-            floor.
+            floor; 0 where it is not judged.
         center_of_mass: float32 (F, 3) metres, camera axes, in the frame of the root's path.
         angular_momentum: float32 (F, 3) m^2/s, about the centre of mass, per unit body mass.
-        expected_error: float32 (F, J) metres, error that PhysNet expects of each joint.
-        mass_matrix: float32 (F, 3J, 3J) M(q) per unit body mass, coordinates joint-major; None when
-            not asked for.
+        expected_error: float32 (F, J) metres, how far off PhysNet expects each joint to be.
         dynamics: name of the dynamics used.
     """
 
@@ -181,14 +199,11 @@ class Motion:
     center_of_mass: Float
     angular_momentum: Float
     expected_error: Float
-    mass_matrix: Float | None = None
     dynamics: str = ""
 
     def __post_init__(self) -> None:
         for name, shape in MOTION_ARRAYS.items():
             check_array(name, getattr(self, name), shape, np.float32)
-        if self.mass_matrix is not None:
-            check_array("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from finephys.data.clips import ClipBatch, RenderedClips
 from finephys.generator.memory import has_bfloat16
 from finephys.skeleton import JOINTS
-from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.types import Bool, Bytes, Float
 
 logger = logging.getLogger(__name__)

@@ -169,7 +169,7 @@ def load_base(
         unet = UNetMotionModel.from_unet2d(plain, motion)  # in the U-Net's dtype
     except (ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
+            f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}", COMMAND
         ) from error
     if not adapter:
         silence_motion(unet)

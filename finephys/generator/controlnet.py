@@ -174,7 +174,7 @@ class PoseVideoGenerator:
             unet = VideoUNet.from_unet2d(plain, adapter).to(memory.dtype)
         except (ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
+                f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}", COMMAND
             ) from error
         network = PoseNetwork(
             config,

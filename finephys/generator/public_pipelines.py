@@ -251,7 +251,9 @@ def _latte(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN4
     text = json.loads((whole / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     scheduler: Any = getattr(diffusers, str(text.get("_class_name")), None)
     if not (isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)):
-        raise WeightsError(f"latte/scheduler names no scheduler of diffusers; run: {command}")
+        raise WeightsError(
+            f"latte/scheduler names no scheduler of diffusers; run: {command}", command
+        )
     tokenizer = T5Tokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
     tokenizer.model_max_length = LATTE_TOKENS
     return diffusers.LattePipeline(

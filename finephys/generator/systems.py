@@ -47,7 +47,8 @@ class System:
             if not path.is_file():
                 raise WeightsMissingError(
                     f"No videos of {self.name} were imported; run: {self.command} (files named "
-                    "CLASS_SEED.mp4, such as 12_0.mp4)"
+                    "CLASS_SEED.mp4, such as 12_0.mp4)",
+                    self.command,
                 )
             return path
         return fetched_lock(self.name, self.name, self.command)

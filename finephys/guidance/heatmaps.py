@@ -8,7 +8,7 @@ point to the limb.
 import torch
 
 from finephys.guidance.framing import Framing
-from finephys.skeleton import LIMBS
+from finephys.skeleton import LIMB_CHILDREN, LIMB_PARENTS
 from finephys.types import LimbHeatmaps, Pose2D
 
 SIGMA = 0.02
@@ -16,9 +16,6 @@ SIGMA = 0.02
 
 _SIGMA_CELLS = 0.6
 """Least width in cells, so that a thin limb never falls between the cells of a coarse level."""
-
-_PARENTS = [parent for parent, _ in LIMBS]
-_CHILDREN = [child for _, child in LIMBS]
 
 
 def limb_heatmaps(pose: Pose2D, framing: Framing, levels: tuple[int, ...]) -> LimbHeatmaps:
@@ -49,9 +46,9 @@ def heatmap_level(canvas: torch.Tensor, score: torch.Tensor, cells: int) -> torc
         (..., L, cells, cells) in [0, 1]; rows run down, columns right, values at cell centres.
     """
     sigma = max(SIGMA, _SIGMA_CELLS / cells)
-    start = canvas[..., _PARENTS, :, None, None]  # (..., L, 2, 1, 1)
-    along = canvas[..., _CHILDREN, :, None, None] - start
-    least_score = torch.minimum(score[..., _PARENTS], score[..., _CHILDREN])
+    start = canvas[..., LIMB_PARENTS, :, None, None]  # (..., L, 2, 1, 1)
+    along = canvas[..., LIMB_CHILDREN, :, None, None] - start
+    least_score = torch.minimum(score[..., LIMB_PARENTS], score[..., LIMB_CHILDREN])
     centers = (torch.arange(cells, dtype=canvas.dtype, device=canvas.device) + 0.5) / cells
     x = centers[None, :] - start[..., 0, :, :]  # (..., L, 1, cells)
     y = centers[:, None] - start[..., 1, :, :]  # (..., L, cells, 1)

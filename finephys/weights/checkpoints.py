@@ -33,14 +33,23 @@ def checkpoint_path(tier: str, name: str) -> Path:
     """
     path = checkpoints_root() / tier / f"{name}.safetensors"
     if not path.is_file():
-        way = (
-            f"run: git checkout checkpoints/tiny, or python -m finephys train {name}"
-            if tier == "tiny"
-            else "the paper's are not public: train them with python -m finephys train sd15 "
-            "--capture FOLDER after python -m finephys fetch sd15, or choose --tier "
-            "sd15-controlnet, which needs no training"
+        if tier == "tiny":
+            commands = ("git checkout checkpoints/tiny", f"python -m finephys train {name}")
+            advice = f"run: {commands[0]}, or {commands[1]}"
+        else:
+            commands = (
+                "python -m finephys train sd15 --capture FOLDER",
+                "python -m finephys fetch sd15",
+            )
+            advice = (
+                f"the paper's are not public: train them with {commands[0]} after {commands[1]}, "
+                "or choose --tier sd15-controlnet, which needs no training"
+            )
+        if os.environ.get(ROOT_VARIABLE):
+            advice = f"{ROOT_VARIABLE} names another folder: correct or unset it, or {advice}"
+        raise WeightsMissingError(
+            f"The {tier} weights {_shown(path)} are missing; {advice}", *commands
         )
-        raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; {way}")
     return path
 
 

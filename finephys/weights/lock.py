@@ -98,7 +98,8 @@ def fetched_lock(name: str, weights: str, command: str) -> Path:
         raise WeightsMissingError(
             f"The weights of {name} are missing, or were not wholly fetched "
             f"({', '.join(sorted(missing))}); run: {command} (fetched elsewhere with "
-            f"--dir? set {FOLDER_VARIABLE} to that folder)"
+            f"--dir? set {FOLDER_VARIABLE} to that folder)",
+            command,
         )
     return folder / LOCK
 
@@ -127,17 +128,19 @@ def verify(folder: Path, names: tuple[str, ...], command: str) -> dict[str, Lock
         if name not in locked:
             raise WeightsMissingError(
                 f"The weights of {name} are missing, or were not wholly fetched; run: {command} "
-                f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)"
+                f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)",
+                command,
             )
         for file, wanted in locked[name].files.items():
             path = folder / name / file
             if not path.is_file():
-                raise WeightsMissingError(f"{name}/{file} is gone; run: {command}")
+                raise WeightsMissingError(f"{name}/{file} is gone; run: {command}", command)
             size = path.stat().st_size
             if size != wanted.size or sha256(path) != wanted.sha256:
                 raise WeightsError(
                     f"{name}/{file} is not what was fetched from {locked[name].repository} at "
                     f"revision {locked[name].revision[:12]} ({size} bytes, {wanted.size} locked, "
-                    f"or another SHA-256); remove that file and run: {command}"
+                    f"or another SHA-256); remove that file and run: {command}",
+                    command,
                 )
     return {name: locked[name] for name in names}

@@ -44,7 +44,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(adaptation, "ADAPTATION_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_CLIPS", 3)
     motion = simulate(12, 0)
-    monkeypatch.setattr(stages, "_pose_data", lambda _: PoseData([], [motion]))
+    monkeypatch.setattr(stages, "read_poses", lambda _: PoseData([], [motion]))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "checkpoints" / "sd15"
 
@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a state that misses weights or the optimiser, and one that holds the whole base."""
-    clips = stages._sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
+    clips = stages.sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
     at_once, twice = shelf / "once.safetensors", shelf / "twice.safetensors"
     encoder = shelf / "sd15-encoder.safetensors"
     adaptation.train_encoder(Path("runs/e"), encoder, clips, SHORT)

@@ -22,12 +22,7 @@ ORDER = [
     Stage.VIDEO,
     Stage.RESULT,
 ]
-QUICK = Request(action=12, steps=2, seed=1)
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
+QUICK = Request(action=12, steps=2, seed=1, guidance_scale=1)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,7 @@ def test_nobody_is_an_error_unless_the_prior_is_asked_for(
 ) -> None:
     with pytest.raises(NoPersonError, match="nobody"):
         list(pipeline.stream(empty_clip, Request(steps=1)))
-    request = Request(action=31, use_prior=True, steps=1)
+    request = Request(action=31, use_prior=True, steps=1, start=0.0, span=1.0)
     result = list(pipeline.stream(empty_clip, request))[-1].value
     assert isinstance(result, Result)
     poses = result.poses

@@ -21,7 +21,7 @@ from finephys.pose3d.physics.dynamics import (
     coriolis_of,
     joint_masses,
 )
-from finephys.pose3d.physics.mechanics import rigid_limbs, without_wrench
+from finephys.pose3d.physics.mechanics import remove_net_wrench, rigid_limbs
 from finephys.pose3d.physics.network import PhysNetwork, PhysState
 from finephys.skeleton import FRAMES, JOINTS, limb_lengths
 
@@ -188,7 +188,7 @@ def test_forces_in_flight_have_no_sum_and_no_torque() -> None:
     torch.manual_seed(0)
     points, force = torch.randn(5, JOINT_COUNT, 3), torch.randn(5, JOINT_COUNT, 3)
     masses = joint_masses()
-    inner = without_wrench(force, points, masses)
+    inner = remove_net_wrench(force, points, masses)
     center = (points * masses[:, None]).sum(1, keepdim=True)
     assert inner.sum(1).abs().max() < 1e-4
     assert torch.linalg.cross(points - center, inner).sum(1).abs().max() < 2e-3

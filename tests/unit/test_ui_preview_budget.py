@@ -2,7 +2,7 @@
 
 import pytest
 
-from finephys.ui.previews import SHARE, PreviewBudget
+from finephys.ui.preview_budget import SHARE, PreviewBudget
 
 
 class Clock:
