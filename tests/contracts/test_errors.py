@@ -64,5 +64,5 @@ def test_a_moved_checkpoint_folder_is_named(
 ) -> None:
     """Catches advice to train what is only looked for in the wrong folder."""
     monkeypatch.setenv("FINEPHYS_CHECKPOINTS", str(tmp_path))
-    with pytest.raises(FinePhysError, match="FINEPHYS_CHECKPOINTS names another folder"):
+    with pytest.raises(FinePhysError, match="FINEPHYS_CHECKPOINTS"):
         checkpoint_path("tiny", "lifting")
