@@ -92,7 +92,10 @@ class VideoFile:
     # -- reading -----------------------------------------------------------------------------
 
     def frames(
-        self, start: float = 0.0, stop: Callable[[], bool] | None = None
+        self,
+        start: float = 0.0,
+        stop: Callable[[], bool] | None = None,
+        key_frames_only: bool = False,
     ) -> Iterator[tuple[float, VideoFrame]]:
         """Decode from the last key frame at or before a time, passing over damaged packets.
 
@@ -102,6 +105,8 @@ class VideoFile:
         Args:
             start: seconds from the first frame.
             stop: called for every frame; True ends the reading.
+            key_frames_only: decode key frames alone, which is fast; not without time stamps, as
+                frames must then be counted.
 
         Yields:
             Seconds from the first frame, rising, and the frame.
@@ -110,6 +115,8 @@ class VideoFile:
             StoppedError: `stop` returned True.
         """
         self._go_to(start)
+        few = key_frames_only and self.info.stamped
+        self._stream.codec_context.skip_frame = "NONKEY" if few else "DEFAULT"
         before: float | None = None
         held: VideoFrame | None = None  # one frame back: to judge a stamp takes the next one too
         for frame in self._decoded():
