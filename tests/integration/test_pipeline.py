@@ -104,7 +104,7 @@ def test_one_job_at_a_time(pipeline: Pipeline) -> None:
 def test_nobody_is_an_error_unless_the_prior_is_asked_for(
     pipeline: Pipeline, empty_clip: Path
 ) -> None:
-    with pytest.raises(NoPersonError, match="nobody"):
+    with pytest.raises(NoPersonError, match="no person"):
         list(pipeline.stream(empty_clip, Request(steps=1)))
     request = Request(action=31, use_prior=True, steps=1, start=0.0, span=1.0)
     result = list(pipeline.stream(empty_clip, request))[-1].value
