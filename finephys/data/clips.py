@@ -158,12 +158,13 @@ class RenderedClips:
 
     def _read(self, path: Path) -> ClipBatch:
         with _opened(path) as shard:
-            frames = shard["frames"]
+            frames: Bytes = shard["frames"]
+            canvas: Float = shard["xy"] / np.float32(frames.shape[2])
             return ClipBatch(
                 frames,
                 shard["silhouette"],
                 shard["behind"] if self._layers else None,
-                shard["xy"] / np.float32(frames.shape[2]),
+                canvas,
                 [str(text) for text in shard["prompt"]],
                 shard["action"],
             )

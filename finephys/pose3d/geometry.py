@@ -61,7 +61,8 @@ def body_height(body: Tensor) -> Tensor:
         (N,), 0 for a body shrunk to a point.
     """
     total = torch.linalg.vector_norm(limb_vectors(body), dim=-1).sum(-1)
-    return total.median(1).values / _HEIGHT_IN_LIMBS
+    height: Tensor = total.median(1).values / _HEIGHT_IN_LIMBS
+    return height
 
 
 def confidence_of(score: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ STATE = "state.pt"
 
 Model = TypeVar("Model", bound=nn.Module)
 Batch = TypeVar("Batch")
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -195,13 +196,14 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         decay: share that the average keeps of itself at each update.
     """
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         if not averaged[0].is_floating_point():  # class ids and counters have no average
             torch._foreach_copy_(averaged, current)
             return
         # Early on an average of the whole run: the initial weights would otherwise dominate it.
         step = int(count) + 1
-        get_ema_multi_avg_fn(min(decay, step / (step + 10)))(averaged, current, count)
+        mean = get_ema_multi_avg_fn(min(decay, step / (step + 10)))  # type: ignore[no-untyped-call]
+        mean(averaged, current, count)
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
