@@ -142,17 +142,18 @@ def _check_replaceable(output: Output, overwrite: bool) -> None:
     """Raise if something at the output's path must stay."""
     path = output.path
     try:
-        mode = path.stat().st_mode
+        found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return  # nothing is there; its folder is checked apart
     except OSError as error:
         raise OutputError(f"{output.option} {path} cannot be written: {advice(error)}.") from error
-    if not stat.S_ISREG(mode):
-        found = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-        raise OutputError(f"{output.option} {path} is {found}; give the name of a file.")
+    if not stat.S_ISREG(found.st_mode):
+        what = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise OutputError(f"{output.option} {path} is {what}; give the name of a file.")
     if not os.access(path, os.W_OK):
         raise OutputError(f"{output.option} {path} is write-protected; choose another name.")
-    if not (overwrite or output.known or _is_kind(path, output.kind)):
+    empty = found.st_size == 0  # such as mktemp makes; nothing is lost
+    if not (overwrite or empty or output.known or _is_kind(path, output.kind)):
         raise RequestError(
             f"{output.option} {path} already exists and was not written by this command; choose "
             "another name, or add --overwrite to replace it."

@@ -60,6 +60,12 @@ def test_a_file_of_someone_else_is_not_replaced_silently(jump: Path) -> None:
     assert jump.read_bytes() == b"their only copy"
 
 
+def test_an_empty_file_may_be_replaced(tmp_path: Path) -> None:
+    """Scripts reserve a name with mktemp; an empty file holds nothing to lose."""
+    (tmp_path / "new.npz").touch()
+    check_files([], [Output("--out", tmp_path / "new.npz", Kind.LIFTED)])
+
+
 def test_files_are_known_by_kind(tmp_path: Path) -> None:
     """Catches repeated commands that refuse their own files, and commands that take another's."""
     write_marked_video(tmp_path / "a.mp4", CLIP)
