@@ -204,6 +204,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StudyError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"error: {error}; check that the path is right and may be used.\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         return 130

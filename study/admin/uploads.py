@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from study.errors import StudyError
+from study.files import replacing
 
 LARGEST_CLIP = 100_000_000
 LARGEST_UPLOAD = 2_000_000_000
@@ -174,20 +175,16 @@ def _unpack_one(packed: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most
 
 async def _write(path: Path, content: AsyncIterator[bytes], most: int, name: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     count = 0
     try:
-        with partial.open("wb") as sink:
+        with replacing(path, 0o600) as sink:
             async for chunk in content:
                 count += len(chunk)
                 if count > most:
                     raise UploadError(_too_large(name, most))
                 sink.write(chunk)
-        partial.replace(path)
     except OSError as error:
         raise UploadError(f"{name[:200]!r} was not stored ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 
