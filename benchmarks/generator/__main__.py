@@ -46,6 +46,7 @@ from benchmarks.generator.figure_reader import Reading, load_figure_reader, read
 from finephys.actions import ACTIONS
 from finephys.data.clips import ClipBatch, RenderedClips
 from finephys.data.rendered import SHARD, render_dataset
+from finephys.files import whole_file
 from finephys.generator.diffusion import Generator
 from finephys.guidance.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
@@ -122,10 +123,9 @@ def train_readers(folder: Path, renders: Path) -> Readers:
         for clips in RenderedClips(renders, layers=False, keep=1):
             rows.append(readings_of(figure, clips))
             logger.info("read %d true renders", sum(len(row.joints) for row in rows))
-        names = ReadClips._fields
-        np.savez(
-            kept, **dict(zip(names, map(np.concatenate, zip(*rows, strict=True)), strict=True))
-        )
+        joined = ReadClips(*map(np.concatenate, zip(*rows, strict=True)))
+        with whole_file(kept) as partial:
+            np.savez(partial, **joined._asdict())
     with np.load(kept) as file:
         read = ReadClips(*(file[name] for name in ReadClips._fields))
     return Readers(

@@ -32,6 +32,7 @@ from finephys.pose3d.fusion import DEFAULT_FUSION
 from finephys.pose3d.windows import PoseWindows
 from finephys.sequence import PoseSequence, lift_sequence
 from finephys.skeleton import FRAMES, limb_lengths
+from finephys.training.lifting import flight_middle
 from finephys.types import WorldMotion
 
 Array = npt.NDArray[np.float64]
@@ -66,10 +67,8 @@ class Clips(NamedTuple):
 def clip_times(motion: WorldMotion) -> Array:
     """Moments (T,) in seconds about the middle of a motion's flight; its ends are held."""
     length = (len(motion.joints) - 1) / motion.fps
-    frames = np.flatnonzero(motion.flight)
-    middle = frames.mean() / motion.fps if len(frames) else length / 2
     span = (LENGTH - 1) / FPS
-    begin = np.clip(middle - span / 2, 0, max(length - span, 0))
+    begin = np.clip(flight_middle(motion) - span / 2, 0, max(length - span, 0))
     return np.minimum(begin + np.arange(LENGTH) / FPS, length)
 
 

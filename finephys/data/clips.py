@@ -159,7 +159,7 @@ class RenderedClips:
     def _read(self, path: Path) -> ClipBatch:
         with _opened(path) as shard:
             frames: Bytes = shard["frames"]
-            canvas: Float = shard["xy"] / np.float32(frames.shape[2])
+            canvas: Float = (shard["xy"] / frames.shape[2]).astype(np.float32)
             return ClipBatch(
                 frames,
                 shard["silhouette"],

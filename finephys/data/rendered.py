@@ -6,14 +6,15 @@
 import json
 import logging
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from finephys.actions import action_by_id
 from finephys.errors import RequestError
@@ -195,7 +196,7 @@ def render_dataset(
         raise RequestError(f"{len(captions)} captions for {len(motions)} motions; give one each.")
     path.mkdir(parents=True, exist_ok=True)
     job = _Job(list(motions), list(captions) if captions else None, seed, size, path)
-    with FileLock(path / ".lock"):
+    with _only_writer(path):
         _check_recipe(job, count)
         spans = [(first, min(first + SHARD, count)) for first in range(0, count, SHARD)]
         wanted = [span for span in spans if not job.file(span[0]).exists()]
@@ -207,6 +208,21 @@ def render_dataset(
             with ProcessPoolExecutor(processes, spawned) as pool:
                 for future in [pool.submit(_write_file, job, span) for span in wanted]:
                     future.result()
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process renders into a folder, and keep others waiting meanwhile."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("waiting for another process that renders into %s", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Job(NamedTuple):

@@ -163,7 +163,7 @@ def _tilt(joints: Array, chosen: Bool, rng: np.random.Generator) -> Array:
 
 
 def _same_center(joints: Array, before: Array) -> Array:
-    """Move each frame so that its centre of mass lies where it did."""
+    """Move each frame so that its centre of mass stays where it was."""
     moved = np.einsum("j,nfjd->nfd", center_of_mass_weights(), joints - before)
     out: Array = joints - moved[:, :, None]
     return out

@@ -86,8 +86,8 @@ class TrainingWindows:
         missing = [action.id for action in ACTIONS if kinds.get(action.id, 0) <= BANK_MOTIONS]
         if missing:
             raise WeightsError(
-                f"the library holds too few motions of class {missing[0]}; simulate more than "
-                f"{BANK_MOTIONS} of each of the 35."
+                f"the library holds too few motions of class {missing[0]}; make it again with "
+                f"--per-class {BANK_MOTIONS + 1} or more."
             )
         self.sampler = WindowSampler(data.captured, drawn, settings)
 
@@ -126,11 +126,17 @@ def set_buffers(network: LiftingNetwork, windows: TrainingWindows) -> None:
     network.priors[0] = torch.from_numpy(standing())
 
 
+def flight_middle(motion: WorldMotion) -> float:
+    """Seconds into a motion of the middle of its flight, or of the motion when it has none."""
+    frames = np.flatnonzero(motion.flight)
+    length = (len(motion.joints) - 1) / motion.fps
+    return float(frames.mean() / motion.fps if len(frames) else length / 2)
+
+
 def bank_windows(motion: WorldMotion) -> list[Float]:
     """Windows (F, J, 3) of a motion about the middle of its flight, one for each of BANK_SPANS."""
     length = (len(motion.joints) - 1) / motion.fps
-    frames = np.flatnonzero(motion.flight)
-    middle = frames.mean() / motion.fps if len(frames) else length / 2
+    middle = flight_middle(motion)
     out = []
     for span in BANK_SPANS:
         span = min(span, length)
@@ -142,9 +148,8 @@ def bank_windows(motion: WorldMotion) -> list[Float]:
 
 def showcase(motion: WorldMotion) -> PoseBatch:
     """Two seconds about the middle of a motion's flight, seen from the front and side."""
-    frames = np.flatnonzero(motion.flight)
     length = (len(motion.joints) - 1) / motion.fps
-    middle = frames.mean() / motion.fps if len(frames) else length / 2
+    middle = flight_middle(motion)
     dt = min(2.0, length) / (FRAMES - 1)
     begin = float(np.clip(middle - dt * FRAMES / 2, 0, length - dt * (FRAMES - 1)))
     times: npt.NDArray[np.float64] = begin + dt * np.arange(FRAMES, dtype=np.float64)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from finephys.errors import RequestError
+from finephys.errors import FinePhysError, RequestError
 from finephys.files import whole_file
 from finephys.generator.memory import has_bfloat16
 from finephys.weights.checkpoints import load_matching
@@ -70,6 +70,10 @@ class LoopSettings:
     save_seconds: float = 60.0
     bfloat16: bool = False
     start: Path | None = None
+
+
+class DivergedError(FinePhysError):
+    """The loss of a step is not finite."""
 
 
 class Step(NamedTuple):
@@ -289,7 +293,7 @@ def train(
         The last step reached.
 
     Raises:
-        FloatingPointError: when the loss is not finite; nothing is saved after it.
+        DivergedError: when the loss is not finite; nothing is saved after it.
         RequestError: when `settings.start` is given and `run_folder` holds a state, or the state
             does not fit the model.
         WeightsError: when the checkpoint to start from has nothing in common with the model.
@@ -322,7 +326,7 @@ def train(
         network.to(accelerator.device)
     objective, optimizer = accelerator.prepare(Objective(task), optimizer)
     average = moving_average(model, settings.average_decay) if settings.average_decay else None
-    if average is not None and state is not None and state["average"] is not None:
+    if average is not None and state is not None and state.get("average") is not None:
         average.module.load_state_dict(state["average"])
         average.n_averaged.fill_(step)
     del state  # as large as model, optimiser and average together
@@ -361,9 +365,10 @@ def train(
                 losses = objective(batch, this)
                 total = losses["total"]
                 if not torch.isfinite(total):
-                    raise FloatingPointError(
-                        f"loss is {total.item()} at step {step}; lower the learning rate and "
-                        "resume."
+                    raise DivergedError(
+                        f"training diverged: the loss is {total.item()} at step {step}; the same "
+                        "command resumes from the last saved state, and a lower learning rate in "
+                        "the stage's LoopSettings makes it less likely."
                     )
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(total)

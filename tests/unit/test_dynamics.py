@@ -96,6 +96,18 @@ def test_mass_matrix_is_symmetric_positive_definite_and_inverted(name: str) -> N
     )
 
 
+def test_learned_mass_depends_on_the_shape_in_metres_and_not_on_the_place() -> None:
+    """Catches inputs in another unit than documented, which the shipped weights do not expect."""
+    torch.manual_seed(0)
+    dynamics = LearnedDynamics()
+    torch.nn.init.normal_(dynamics.output.weight, std=0.3)
+    q = 0.3 * torch.randn(4, COORDINATES)
+    moved = (q.reshape(4, -1, 3) + torch.tensor([5.0, -2.0, 1.0])).flatten(1)
+    torch.testing.assert_close(dynamics.matrix(moved), dynamics.matrix(q), rtol=1e-3, atol=1e-5)
+    smaller = dynamics.matrix(0.75 * q)
+    assert ((smaller - dynamics.matrix(q)).abs().amax((1, 2)) > 1e-3).all()
+
+
 def test_anthropometric_mass_is_that_of_the_segments_and_has_no_coriolis_term() -> None:
     """Catches coordinates laid out joint-major in one place and axis-major in another."""
     dynamics = AnthropometricDynamics()

@@ -178,8 +178,8 @@ def test_a_perfect_prediction_costs_nothing(
 
 def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     write_shard(tmp_path / "data" / "a", "clips_000000.npz", 8)
-    settings = LoopSettings(steps=80, learning_rate=1e-2, warmup=5, average_decay=0, log_every=10)
-    plan = replace(GeneratorTraining(), still_share=0.25, stills=8, clips=2, painted=8)
+    settings = LoopSettings(steps=40, learning_rate=1e-2, warmup=5, average_decay=0, log_every=5)
+    plan = replace(GeneratorTraining(), still_share=0.25, stills=8, clips=2, painted=4)
     run, out = tmp_path / "run", tmp_path / "out" / "generator.safetensors"
     torch.manual_seed(0)
     data = tmp_path / "data"
@@ -189,10 +189,10 @@ def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     assert "paint" not in rows[1]  # the painter would read styles from the frame it paints
     assert rows[7]["paint"] < 0.9 * rows[2]["paint"]
     assert read_config(out) == plain_config(CONFIG)
-    longer = replace(settings, steps=82)
-    assert train_generator(run, out, data, longer, plan=plan, config=CONFIG) == 82
+    longer = replace(settings, steps=41)
+    assert train_generator(run, out, data, longer, plan=plan, config=CONFIG) == 41
     assert (out.parent / "tokenizer" / "tokenizer.json").is_file()
-    more = replace(settings, steps=10, start=out)
+    more = replace(settings, steps=5, start=out)
     train_generator(tmp_path / "more", out, data, more, plan=plan, config=CONFIG)
     assert "clip" in (tmp_path / "more" / "log.jsonl").read_text()  # single frames learned again
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from finephys.errors import RequestError
 from finephys.training.loop import (
     STATE,
+    DivergedError,
     LoopSettings,
     Step,
     Task,
@@ -159,7 +160,7 @@ def test_a_diverged_run_stops_and_saves_nothing(tmp_path: Path) -> None:
     def not_finite(model: nn.Module, x: Tensor, _: Step) -> dict[str, Tensor]:
         return {"total": model(x).sum() * float("nan")}
 
-    with pytest.raises(FloatingPointError, match="step 0"):
+    with pytest.raises(DivergedError, match="step 0"):
         train(Task(fresh(), draw, not_finite, lambda *_: None), SETTINGS, tmp_path)
     assert not (tmp_path / STATE).exists()
 
