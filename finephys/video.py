@@ -327,6 +327,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream
             for stream in container.streams.video
             if not stream.disposition & stream.disposition.attached_pic
+            and stream.codec_context is not None  # a codec that nobody knows
         ]
         if not streams:
             raise ClipError(f"{path.name} holds no video stream; {_ACCEPTED}.")
