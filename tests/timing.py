@@ -77,8 +77,8 @@ def main() -> int:
         new = measure(options.new, Path(scratch) / "new")
     for name, timing in (("old", old), ("new", new)):
         print(
-            f"{name}: {timing.wall:.0f} s wall, {timing.cpu:.0f} s CPU, {len(timing.seconds)} checks, "
-            f"{'all passed' if timing.passed else 'NOT ALL PASSED'}"
+            f"{name}: {timing.wall:.0f} s wall, {timing.cpu:.0f} s CPU, "
+            f"{len(timing.seconds)} checks, {'all passed' if timing.passed else 'NOT ALL PASSED'}"
         )
     print(
         f"new / old: {new.wall / old.wall:.2f} of the wall time, {new.cpu / old.cpu:.2f} of the CPU"

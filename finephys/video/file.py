@@ -199,6 +199,7 @@ class VideoFile:
             stream
             for stream in self._container.streams.video
             if not stream.disposition & Disposition.attached_pic
+            and stream.codec_context is not None  # None: FFmpeg does not know the codec
         ]
         if not streams:
             raise ClipError(f"{self.name} holds no video stream; {_ACCEPTED}.")
