@@ -133,12 +133,13 @@ def read_frames(
         StoppedError: `stop` returned True.
     """
     nearest = _Nearest(file.info, wanted, max_side)
+    reached = -math.inf
     while nearest.left:
         for time, frame in file.frames(nearest.left[0], stop):
             nearest.offer(time, frame)
-            if not nearest.left:
-                break
-            if file.skips(time, nearest.left[0]):
+            # A seek that led no further than the last one is not tried again.
+            if not nearest.left or (time > reached and file.skips(time, nearest.left[0])):
+                reached = max(reached, time)
                 nearest.forget()
                 break
         else:
