@@ -230,6 +230,17 @@ def test_a_script_opens_no_other_file(
         probe(path)
 
 
+def test_a_clip_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a file opened and probed again for every step of the reading."""
+    path, opened = make(tmp_path / "a.mp4", 60), []
+    monkeypatch.setattr(
+        av, "open", lambda *a, _open=av.open, **k: opened.append(1) or _open(*a, **k)
+    )
+    clip = read_clip(path, Request(), None, lambda: False)  # type: ignore[arg-type]
+    assert len(clip.frames) == 16
+    assert len(opened) == 1
+
+
 @pytest.mark.parametrize(
     ("key", "value", "speed"),
     [
@@ -292,7 +303,7 @@ def held(path: Path, holds: list[int], fps: int) -> Path:
         ([8] * 20, 60, 7.5),
         ([2] * 40, 30, 15.0),
         ([1, 1, 1, 2] * 14, 30, 24.0),
-        ([2, 3] * 24, 60, 24.0),  # film's pulldown
+        ([2, 3] * 30, 60, 24.0),  # film's pulldown
         ([1, 1, 4, 1, 1, 1, 7, 2, 1, 1] * 4, 30, None),  # a camera that lost frames
     ],
 )
@@ -303,9 +314,12 @@ def test_repeated_frames_are_recognised(
     path = held(tmp_path / "a.mp4", holds, fps)
     shown = np.cumsum([0, *holds])[:-1] / fps  # when each picture first appears
     true = shown if rate is None else np.arange(len(holds)) / rate
-    clip = read_span(path, 0.0, 2.0)
+    clip = read_span(path, 0.31, 2.0)
     assert len(clip.frames) >= 15
-    assert np.abs(clip.times[:, None] - true).min(1).max() < (0.012 if rate else 1e-3)
+    assert np.abs(clip.times[:, None] - true).min(1).max() < (0.035 if rate else 1e-3)
+    if rate:
+        steps = np.diff(clip.times) * rate
+        np.testing.assert_allclose(steps, steps.round(), atol=0.03)
     # The dot's place is the picture's number modulo 28: each frame at its own picture's time.
     numbers = np.abs(clip.times[:, None] - true).argmin(1)
     yellow = clip.frames[:, 60, :, 0].astype(int) - clip.frames[:, 60, :, 2] > 90
