@@ -61,9 +61,7 @@ class VideoFile:
         self._opened = ExitStack()
         try:
             if not self.path.is_file():
-                raise ClipError(
-                    f"{str(path).encode('utf-8', 'replace').decode()} is not a file; {_ACCEPTED}."
-                )
+                raise ClipError(f"{_printable(str(path))} is not a file; {_ACCEPTED}.")
             self._bytes = self.path.open("rb")
             self._size = os.fstat(self._bytes.fileno()).st_size
         except OSError as error:
