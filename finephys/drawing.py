@@ -62,11 +62,11 @@ def panels_2d(pose: Pose2D, size: tuple[int, int], clip: VideoClip | None) -> li
         clip: the frames; None for a simulated action.
     """
     scale, left, top = _letterbox(size)
-    under = [] if clip is None else clip.frames[clip.nearest(clip.pose_times)]
+    under = None if clip is None else clip.frames[clip.nearest(clip.pose_times)]
     pictures = []
     for frame in range(FRAMES):
         picture = np.full((PANEL, PANEL, 3), _PAPER, np.uint8)
-        if clip is not None:
+        if under is not None:
             shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
             small = cv2.resize(under[frame], shown, interpolation=cv2.INTER_AREA)
             x, y = round(left), round(top)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from finephys.actions import PLAIN_CAPTION, action_by_id
 from finephys.errors import NoPersonError, RequestError
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import CONFIDENT_SCORE, CameraMotion, Float, Pose2D, Request, VideoClip
+from finephys.types import CONFIDENT_SCORE, Bool, CameraMotion, Float, Pose2D, Request, VideoClip
 
 if TYPE_CHECKING:
     from finephys.motion.cameras import Camera
@@ -147,7 +147,7 @@ def observed(
 
 def _outside_notes(pose: Pose2D, size: tuple[int, int]) -> tuple[str, ...]:
     """Warn about arms and legs that are outside the picture, where nothing can be detected."""
-    beyond = ((pose.xy < 0) | (pose.xy > np.array(size))).any(-1)
+    beyond: Bool = np.any((pose.xy < 0) | (pose.xy > np.array(size)), axis=-1)
     notes = []
     for limbs, ends in (("legs", ("knee", "ankle")), ("arms", ("elbow", "wrist"))):
         joints = [index for index, name in enumerate(JOINTS) if name.endswith(ends)]

@@ -104,8 +104,8 @@ class VideoClip:
 
     def nearest(self, times: Float) -> npt.NDArray[np.int64]:
         """Indices (n,) of the frames nearest to some seconds (n,) in the file."""
-        away = np.abs(self.times[None, :] - np.asarray(times)[:, None])
-        return away.argmin(1)
+        indices: npt.NDArray[np.int64] = np.abs(self.times - times[:, None]).argmin(1)
+        return indices
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class CameraMotion:
 
     def in_clip(self, xy: Float) -> Float:
         """Stabilised pixels (F, J, 2) moved back to each frame; undoes `stabilised`."""
-        return _transformed(np.linalg.inv(self.to_first), xy)
+        return _transformed(np.linalg.inv(self.to_first).astype(np.float64), xy)
 
 
 def _transformed(homographies: npt.NDArray[np.floating], xy: Float) -> Float:

@@ -86,7 +86,7 @@ def open_page(store: Store, session: str, position: int) -> float:
         return float(now - page["shown_at"])
 
 
-def see_through(
+def confirm_watched(
     store: Store, rules: Rules, session: str, position: int, was_requested: Callable[[str], bool]
 ) -> None:
     """Accept that the videos of a page were watched to the end, if the server's clock agrees.
@@ -198,7 +198,7 @@ def cannot_play(store: Store, session: str, position: int, reason: str) -> None:
         run(database, "update sessions set last_seen = ? where id = ?", now, session)
 
 
-def given(database: Connection, assignment: int) -> list[Row]:
+def current_scores(database: Connection, assignment: int) -> list[Row]:
     """Current scores of a page: side, dimension, score, revision."""
     return rows(
         database,

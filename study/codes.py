@@ -21,7 +21,7 @@ class Code:
         rater: id, as on the board.
         source: kind of link that the rater came by.
         code: what the rater was shown; empty for one who skipped too many pages.
-        skipped: rating pages passed without all scores.
+        skipped: pages passed without all scores.
     """
 
     rater: str

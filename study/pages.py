@@ -97,7 +97,7 @@ def page(
         "right": media.get("right", ""),
         "videos": [media[slot] for slot in sorted(media) if slot.startswith("video")],
         "images": [media[slot] for slot in sorted(media) if slot.startswith("image")],
-        "given": answers.given(database, found["id"]),
+        "given": answers.current_scores(database, found["id"]),
         "watch": rules.watch_seconds,
         "seen": found["seen_at"] is not None,
         "skipped": found["cannot_play"] is not None,

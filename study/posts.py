@@ -43,7 +43,7 @@ async def body(request: Request, **kinds: type) -> dict[str, Any]:
     return {name: _of_kind(name, data[name], kind) for name, kind in kinds.items()}
 
 
-def whole(name: str, value: int, low: int, high: int) -> int:
+def bounded(name: str, value: int, low: int, high: int) -> int:
     """Check an integer: low <= value <= high."""
     if not low <= value <= high:
         raise RefusedError("invalid", f"{name} is {value}; give {low} to {high}.", 422)

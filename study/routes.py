@@ -317,7 +317,12 @@ async def _seen(study: OpenStudy, request: Request) -> Response:
     study.need_open()
     await posts.body(request)
     await study.write_while_open(
-        answers.see_through, study.store, study.rules, session, position, study.sent.__contains__
+        answers.confirm_watched,
+        study.store,
+        study.rules,
+        session,
+        position,
+        study.sent.__contains__,
     )
     return JSONResponse({"saved": True})
 
@@ -339,7 +344,7 @@ async def _answer(study: OpenStudy, request: Request) -> Response:
         request, position=int, side=str, dimension=str, score=int, seconds=float, key=str
     )
     answer = Answer(
-        position=posts.whole("position", data["position"], 0, 10**9),
+        position=posts.bounded("position", data["position"], 0, 10**9),
         side=data["side"],
         dimension=data["dimension"],
         score=data["score"],

@@ -19,7 +19,7 @@ ACTIVE_SECONDS = 45 * 60.0
 
 
 MOST_SKIPPED = 5
-"""Design choice: one rating page in so many may be passed without scores, as a video may fail."""
+"""Design choice: one page in so many may be passed without scores, as a video may fail."""
 
 
 class RefusedError(StudyError):
@@ -69,7 +69,7 @@ class Skipped:
     """How many pages a rater passed without all scores, because a video did not play.
 
     Attributes:
-        pages: rating pages that were passed so.
+        pages: that were passed so, training aside.
         most: so many may be, for the session to count as answered.
     """
 
@@ -254,7 +254,7 @@ def finish(store: Store, session: str) -> int:
 def skipped(database: Connection, session: str = "") -> dict[str, Skipped]:
     """How many pages each rater passed without all scores; session -> count.
 
-    Training and attention pages do not count: no result rests on them.
+    Training pages do not count. Attention pages do, or the count would tell raters which they are.
 
     Args:
         database: of the study.
@@ -265,7 +265,7 @@ def skipped(database: Connection, session: str = "") -> dict[str, Skipped]:
         for row in rows(
             database,
             "select sessions.id, count(assignments.id) as pages, count(cannot_play) as skipped"
-            " from sessions left join assignments on session = sessions.id and kind = 'rating'"
+            " from sessions left join assignments on session = sessions.id and kind != 'training'"
             " where ? in ('', sessions.id) group by sessions.id",
             session,
         )
@@ -273,7 +273,7 @@ def skipped(database: Connection, session: str = "") -> dict[str, Skipped]:
 
 
 def most_skipped(pages: int) -> int:
-    """How many of a rater's rating pages may be passed without scores; never all of them."""
+    """How many of a rater's pages may be passed without scores; never all of them."""
     return min(max(1, pages // MOST_SKIPPED), max(pages - 1, 0))
 
 

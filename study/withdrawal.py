@@ -1,11 +1,13 @@
 """A rater's withdrawal: one way for all, whether the rater or the administrator asks for it."""
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 
 from study import audit, backup
 from study.errors import StudyError
 from study.folder import Folder
 from study.identities import Keyring
+from study.outcome import RESULTS
 from study.store import StorageError, Store, one, run, value
 
 
@@ -21,15 +23,19 @@ class Receipt:
         number: what the rater keeps; it leads to nobody.
         answers: how many answers were deleted, all revisions counted.
         failed: names of copies that could not be cleaned and may still hold the rater.
+        results: whether results that held the rater were deleted from the study's folder.
     """
 
     number: str
     answers: int
     failed: tuple[str, ...] = ()
+    results: bool = False
 
     def __str__(self) -> str:
         """The receipt as a sentence for the administrator."""
         text = f"Receipt {self.number}: {self.answers} answers were deleted."
+        if self.results:
+            text += " The report held the rater and was deleted; write it again."
         if self.failed:
             text += (
                 f" {', '.join(self.failed)} could not be cleaned and may still hold the rater: "
@@ -46,8 +52,9 @@ def withdraw(folder: Folder, store: Store, keys: Keyring, session: str, actor: s
     and named. The place in the design is free again. Deleted content is overwritten in the file
     (secure_delete) and the write-ahead log is emptied. The act is recorded in the audit log.
 
-    A running server sends the cleaned snapshots to the repository with the next one (`hub`); copies
-    in other places (`backup --to DIR`, exports, reports) are the administrator's to delete.
+    Results in the study's folder are deleted too, for they can be written again. A running server
+    sends the cleaned snapshots to the repository with the next one (`hub`); copies in other places
+    (`backup --to DIR`, exports) are the administrator's to delete.
 
     Args:
         folder: of the study.
@@ -68,6 +75,10 @@ def withdraw(folder: Folder, store: Store, keys: Keyring, session: str, actor: s
         with backup.alone(folder.snapshots):
             cleaned = backup.forget(folder, session)
             receipt = _delete(store, number, session, cleaned, actor)
+            results = folder.root / RESULTS
+            if results.is_dir():
+                shutil.rmtree(results)
+                receipt = replace(receipt, results=True)
     except OSError as error:
         raise StorageError(
             f"The withdrawal is not complete ({error}); free some space, then withdraw again."

@@ -1,8 +1,8 @@
 """Do generated gymnasts follow skeleton and text? One JSON row over held-out clips.
 
 Clips of motions, cameras and looks that were not trained on are generated from their true
-skeletons and prompts, and read by networks that saw true renders only (`figure_reader`,
-`clip_readers`). Each figure stands beside the readers' own on the true renders:
+skeletons and prompts, and read by networks trained on true renders only (`figure_reader`,
+`clip_readers`). Each figure is given for the true renders too:
 
 `iou`: silhouette against the truth. `pck`: joints within a tenth of the figure's height. `class`:
 clips whose class is read. `color`: clips whose leotard is read as the prompt has it. `flicker`:
@@ -61,7 +61,7 @@ _SALTOS = range(31, 41)
 
 
 class Readers(NamedTuple):
-    """Networks that saw true renders only."""
+    """Networks trained on true renders only."""
 
     figure: nn.Module
     action: ClassReader

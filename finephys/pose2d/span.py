@@ -20,6 +20,8 @@ _LOOKS = 36  # frames detected in clips that are looked at evenly
 _EVEN_UP_TO = _LOOKS * 0.25  # seconds; longer clips are first searched for changes in the picture
 _PAIR = 0.125  # seconds between the two frames of a look at motion
 _COMPARED = 0.1  # seconds between the frames compared in that search
+_EVERY = 0.5  # seconds; with pictures further apart a short action may be missed
+_MOST_PIXELS = 4e10  # decoded in that search: 10 min of 1920 x 1080 at 30 a second, about a minute
 _PASSAGES = 12  # passages in which the detector looks, at a time
 _ROUNDS = 3  # times that many passages, when the first show no person
 _PAIRS = 3  # looks at motion in a passage
@@ -32,13 +34,13 @@ def choose_span(
 ) -> tuple[float, float, tuple[str, ...]]:
     """Choose at most 2.5 s of a clip, those in which the body moves most.
 
-    Design choice: in clips of up to 9 s the detector looks at 36 small frames, evenly spread. In
-    longer ones every frame is decoded and pictures 0.1 s apart are compared; the detector then
-    looks at the 12 passages in which the picture changes most, three times each, and at the next
-    12 where none of those shows a person. Motion is the mean speed of the limbs relative to the
-    pelvis plus a part of the pelvis's own, in body sizes a second; a frame without a person is left
-    out. Spans within 5 % of the most motion are ties, won by the most central in short clips, by
-    that with most change in long ones.
+    Design choice: in clips of up to 9 s the detector looks at 36 small frames, evenly spread.
+    Longer ones are decoded whole to compare pictures 0.1 s apart; the detector then looks at the 12
+    passages in which the picture changes most, three times each, and at the next 12 where none of
+    those shows a person. Motion is the mean speed of the limbs relative to the pelvis plus a part
+    of the pelvis's own, in body sizes a second; a frame without a person is left out. Spans within
+    5 % of the most motion are ties, won by the most central in short clips, by that with most
+    change in long ones.
 
     Args:
         file: the clip.
@@ -95,6 +97,8 @@ def _of_long_clip(
     gap = float(np.diff(times).max())
     passages = _passages(times, changes, last)
     searched = f"The whole clip was searched, comparing pictures at most {gap:.2g} s apart"
+    if gap > _EVERY:
+        searched = f"Only pictures up to {gap:.2g} s apart were compared, as the clip is very large"
     looked_at = 0
     for _ in range(_ROUNDS):
         starts = passages[looked_at : looked_at + _PASSAGES]
@@ -127,16 +131,20 @@ def _of_long_clip(
 def _changes(file: VideoFile, stop: Callable[[], bool] | None) -> tuple[Seconds, Seconds]:
     """Times of compared frames, the whole clip over, and how much the picture changed before each.
 
-    Cuts are left out: a change far above those around it moves no body.
+    Of clips that would take minutes to decode, key frames alone are compared. Single large changes
+    are cuts and left out.
     """
-    meter = ChangeMeter()
+    info, meter = file.info, ChangeMeter()
+    pixels = info.width * info.height * info.fps * info.duration
     times: list[float] = []
     changes: list[float] = []
-    for time, frame in file.frames(0.0, stop):
+    for time, frame in file.frames(0.0, stop, key_frames_only=pixels > _MOST_PIXELS):
         if not times or time - times[-1] >= _COMPARED - 1e-3:
             times.append(time)
             changes.append(meter.change(frame))
     changes[0] = 0.0
+    if max(np.diff(times), default=0.0) > _EVERY:  # too far apart to tell a cut from an action
+        return np.array(times), np.array(changes)
     padded = np.pad(changes, 1, mode="edge")
     around = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
     return np.array(times), around
@@ -165,7 +173,7 @@ def _passages(times: Seconds, changes: Seconds, last: float) -> Seconds:
 def _looks(start: float, times: Seconds, changes: Seconds) -> list[float]:
     """Times to look at in a passage: pairs of frames, around the largest changes in it."""
     left = np.flatnonzero((times >= start + _PAIR) & (times <= start + LONGEST_SPAN))
-    ends: list[float] = []
+    ends = [] if len(left) else [start + LONGEST_SPAN / 2]
     while len(left) and len(ends) < _PAIRS:
         ends.append(float(times[left[changes[left].argmax()]]))
         left = left[np.abs(times[left] - ends[-1]) >= 2 * _PAIR]

@@ -312,6 +312,8 @@ def train(
     if state is not None:
         step, start = _restore(state, model, optimizer), state.get("start")
         logger.info("resumed %s at step %d", run_folder, step)
+        if step >= settings.steps:
+            logger.warning("its %d steps are made; --steps beyond them trains on", settings.steps)
     elif settings.start is not None:
         unfilled = load_matching(model, settings.start)
         logger.info("%s did not fill: %s", settings.start, ", ".join(unfilled) or "nothing")

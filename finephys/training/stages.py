@@ -30,7 +30,7 @@ class StageOptions:
 
     Attributes:
         run: folder of the resumable state and log; rendered clips are kept beside it.
-        out: the checkpoint to write; what the stage starts from is read beside it.
+        out: the checkpoint to write.
         capture: folder of motion capture, None when it was not given.
         library: simulated motions.
     """
@@ -39,10 +39,6 @@ class StageOptions:
     out: Path
     capture: Path | None
     library: Path = DEFAULT_LIBRARY
-
-    def beside(self, name: str) -> Path:
-        """Another stage's checkpoint."""
-        return self.out.with_name(f"{name}.safetensors")
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,8 @@ class Stage:
         name: the command's argument.
         step: number of the paper's training step (supplement A.1); 0 for what the paper took ready.
         trains: exact module names.
-        starts_from: checkpoints that must be there; their modules are frozen.
+        starts_from: checkpoints that must be there, beside the one to write or else in the tier's
+            folder; their modules are frozen.
         data: what it is trained on.
         losses: names as they stand in the log.
         read: loads or renders the data.
@@ -244,6 +241,22 @@ STAGES: dict[str, Stage] = {
 """Stages by name."""
 
 
+def _checkpoint(stage: Stage, needed: str, out: Path) -> Path:
+    """The checkpoint of another stage that a stage starts from."""
+    own = checkpoints_root() / stage.tier
+    for folder in (out.parent, own):
+        path = folder / f"{needed}.safetensors"
+        if path.is_file():
+            logger.info("stage %s starts from %s", stage.name, path)
+            return path
+    command = f"python -m finephys train {needed}"
+    raise RequestError(
+        f"stage {stage.name} starts from {needed}.safetensors, which is neither in {out.parent} "
+        f"nor in {own}; run `{command}` first.",
+        command,
+    )
+
+
 def train_stage(
     name: str,
     run: Path | None = None,
@@ -289,14 +302,7 @@ def train_stage(
         )
     if start is not None and not start.is_file():
         raise RequestError(f"{start} does not exist; --start takes a .safetensors file.")
-    needed = [options.beside(each) for each in stage.starts_from]
-    for path in needed:
-        if not path.is_file():
-            command = f"python -m finephys train {path.stem}"
-            raise RequestError(
-                f"stage {name} starts from {path}, which is missing; run `{command}` first.",
-                command,
-            )
+    needed = [_checkpoint(stage, each, options.out) for each in stage.starts_from]
     inputs = [Input(f"the {path.stem} checkpoint", path) for path in needed]
     if start is not None:
         inputs.append(Input("--start", start))

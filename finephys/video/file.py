@@ -4,14 +4,14 @@ import math
 import os
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import av
-from av.container import InputContainer
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -55,7 +55,7 @@ class VideoFile:
         self.path = Path(path)
         self.name = _printable(self.path.name)
         self.damage: list[str] = []
-        self._container: InputContainer | None = None
+        self._opened = ExitStack()
         try:
             if not self.path.is_file():
                 raise ClipError(
@@ -86,14 +86,16 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file."""
-        if self._container is not None:
-            self._container.close()
+        self._opened.close()
         self._bytes.close()
 
     # -- reading -----------------------------------------------------------------------------
 
     def frames(
-        self, start: float = 0.0, stop: Callable[[], bool] | None = None
+        self,
+        start: float = 0.0,
+        stop: Callable[[], bool] | None = None,
+        key_frames_only: bool = False,
     ) -> Iterator[tuple[float, VideoFrame]]:
         """Decode from the last key frame at or before a time, passing over damaged packets.
 
@@ -103,6 +105,8 @@ class VideoFile:
         Args:
             start: seconds from the first frame.
             stop: called for every frame; True ends the reading.
+            key_frames_only: decode key frames alone, which is fast; not without time stamps, as
+                frames must then be counted.
 
         Yields:
             Seconds from the first frame, rising, and the frame.
@@ -111,6 +115,8 @@ class VideoFile:
             StoppedError: `stop` returned True.
         """
         self._go_to(start)
+        few = key_frames_only and self.info.stamped
+        self._stream.codec_context.skip_frame = "NONKEY" if few else "DEFAULT"
         before: float | None = None
         held: VideoFrame | None = None  # one frame back: to judge a stamp takes the next one too
         for frame in self._decoded():
@@ -165,20 +171,21 @@ class VideoFile:
 
     def _open(self, index: int | None = None) -> None:
         """Open the container at its first packet, at a stream of moving pictures."""
-        if self._container is not None:
-            self._container.close()
+        self._opened.close()
         self._bytes.seek(0)
         # The bytes without their name: FFmpeg reads protocols and patterns into names.
         source = SimpleNamespace(
             read=self._bytes.read, seek=self._bytes.seek, tell=self._bytes.tell
         )
         try:
-            self._container = av.open(source, metadata_errors="replace", options=dict(_OPTIONS))
+            self._container = self._opened.enter_context(
+                av.open(source, metadata_errors="replace", options=dict(_OPTIONS))
+            )
         except (av.FFmpegError, OSError) as error:
             raise ClipError(f"{self.name} is not a video or is damaged; {_ACCEPTED}.") from error
         if index is None:
             index = self._candidates()[0]
-        self._stream = self._container.streams[index]
+        self._stream = next(each for each in self._container.streams.video if each.index == index)
         codec = self._stream.codec_context
         large = codec.width * codec.height > _LARGE_FRAME
         self._stream.thread_type = "SLICE" if large else "AUTO"
@@ -369,9 +376,9 @@ def probe(path: Path) -> VideoInfo:
 
 def _rate(stream: VideoStream, gap: float) -> float:
     """Frames per second, from the header or else the gap in seconds between two frames."""
-    rates = (stream.average_rate, stream.guessed_rate)
+    rates = [stream.average_rate, stream.guessed_rate]
     if gap <= 0:  # no time stamps: the header is FFmpeg's default, the codec may know better
-        rates = (stream.codec_context.framerate, stream.guessed_rate, stream.average_rate)
+        rates.insert(0, stream.codec_context.framerate)
     for rate in (*rates, 1 / gap if gap > 0 else None):
         if rate and 0 < rate <= _FASTEST:
             return float(rate)
@@ -379,12 +386,12 @@ def _rate(stream: VideoStream, gap: float) -> float:
 
 
 def _orientation(frame: VideoFrame) -> Orientation:
-    for data in frame.side_data:
-        if data.type == Type.DISPLAYMATRIX:
-            matrix = array("i")
-            matrix.frombytes(bytes(data))
-            return Orientation.from_matrix(matrix)
-    return Orientation()
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(data, SideData):
+        return Orientation()
+    matrix = array("i")
+    matrix.frombytes(bytes(data))
+    return Orientation.from_matrix(matrix)
 
 
 def _printable(name: str) -> str:

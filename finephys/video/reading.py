@@ -264,7 +264,7 @@ def _pixels(frame: VideoFrame, info: VideoInfo, max_side: int) -> Bytes:
     if info.orientation.transposed:
         height, width = width, height
     shrink = min(1.0, max_side / max(width * info.aspect, height))
-    pixels = frame.to_ndarray(
+    pixels: Bytes = frame.to_ndarray(  # type: ignore[assignment]  # rgb24 is uint8
         format="rgb24",
         width=max(1, round(width * info.aspect * shrink)),
         height=max(1, round(height * shrink)),

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from finephys.types import Bool, Bytes
+from finephys.types import Bool
 
 LONGEST_HOLD = 0.6
 """Seconds that one picture may be repeated; a longer hold is a scene in which nothing moves."""
@@ -37,8 +37,7 @@ class ChangeMeter:
             format="gray",
             interpolation="AREA",
         )
-        grey: Bytes = small.to_ndarray()
-        now = grey.astype(np.int16)
+        now = small.to_ndarray().astype(np.int16)
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
             return float("inf")

@@ -89,6 +89,8 @@ def planned(
     from study.analysis.power import Components
     from study.analysis.power import plan as find
 
+    if None in (methods, dimensions, clip, rater_method, residual):
+        raise StudyError("a field is empty; fill in every number.")
     table = find(
         _numbers("Numbers of raters", raters),
         _numbers("Clips of each method", clips),

@@ -83,13 +83,15 @@ def build(site: "Site", chosen: gr.Dropdown) -> RunTab:
 
         return result_html(go)
 
-    def invite_act(name: str, count: float, request: gr.Request) -> tuple[Any, str]:
+    def invite_act(name: str, count: float | None, request: gr.Request) -> tuple[Any, str]:
         made: list[str] = []
 
         def go() -> str:
             folder = site.folder(name)
             if read_milestones(folder).phase == "draft":
                 raise StudyError("the study is a draft; open it, then invite.")
+            if count is None:
+                raise StudyError("the number of links is empty; give 1 to 1000.")
             address = study_address(request, name)
             made.extend(
                 f"{address}?invite={code}"

@@ -1,5 +1,5 @@
 // Media files, fetched whole before they are shown, so that two videos run smoothly side by side.
-// A fetch from which nothing comes any more is given up in good time: it would hold a connection.
+// A fetch that brings no more data is given up in good time: it would hold a connection.
 
 import { fromNetwork, timeLimit } from "./server.js";
 
@@ -8,7 +8,7 @@ const WHOLE = 60000; // milliseconds for a file whose progress cannot be seen
 
 const files = new Map(); // address -> {copy, limit, share, listeners}
 
-// A file that did not come: `status` is the HTTP status, 0 when the connection failed or stalled.
+// A file that did not load: `status` is the HTTP status, 0 when the connection failed or stalled.
 export class NotLoaded extends Error {
   constructor(status) {
     super(status ? `HTTP status ${status}` : "no data");
@@ -16,8 +16,8 @@ export class NotLoaded extends Error {
   }
 }
 
-// Resolves to the address of a local copy. `heard(share)` hears which share of it has come.
-// `cache` as in fetch.
+// Resolves to the address of a local copy. `heard(share)` is called with the share of
+// it that is loaded. `cache` as in fetch.
 export function local(address, heard = () => {}, cache = "default") {
   let file = files.get(address);
   if (!file) {

@@ -12,36 +12,43 @@ const stored = new Map(); // cell -> answer stored since this document was opene
 let sending = null;
 let last = "saved"; // the state reported last
 
-const kept = () => JSON.parse(storage.get(NAME) ?? "[]");
+function kept() {
+  try {
+    return JSON.parse(storage.get(NAME) ?? "[]");
+  } catch {
+    return []; // damaged: nothing of it can be sent, and new answers must be kept
+  }
+}
 const keep = (answers) => storage.set(NAME, JSON.stringify(answers));
 const remove = (answer) => keep(kept().filter((each) => each.key !== answer.key));
 const cell = ({ position, side, dimension }) => `${position} ${side} ${dimension}`;
 
-// `state` as in status.setAnswers, or "refused"; `answer` is the one it is about.
-function report(state, answer) {
+const isOwn = (answer) => answer.token === storage.get("token");
+
+// Shows in the status line how the answers stand; by default, whether any are waiting.
+function report(state = kept().length ? "saving" : "saved") {
   last = state;
-  const waiting = kept().length;
   status.setAnswers({
-    state: state === "refused" ? (waiting ? "saving" : "saved") : state,
-    waiting, refused: refused.size, stored: Boolean(answer),
+    state, waiting: kept().length, refused: refused.size, anyStored: stored.size > 0,
   });
-  if (!answer) return;
-  for (const listener of listeners) listener(state, answer);
 }
 
-// `listener(state, answer)` hears of each answer that was "saved", "refused" or came too late
-// ("closed"). Returns a function that ends this.
+const notify = (event, answer) => {
+  for (const listener of listeners) listener(event, answer);
+};
+
+// `listener(event, answer)` is called for each answer that was "stored" or "refused", or came after
+// the study was "closed". Returns a function that removes the listener.
 export function listen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
 // Answers of the current session that are not stored yet.
-export const waiting = () => kept().filter((each) => each.token === storage.get("token"));
+export const waiting = () => kept().filter(isOwn);
 
-// Answers of the current session that were stored while a page was on its way here.
-export const justStored = () =>
-  [...stored.values()].filter((each) => each.token === storage.get("token"));
+// Answers of the current session that were stored since this document was opened.
+export const justStored = () => [...stored.values()].filter(isOwn);
 
 export function put(answer) {
   keep([...kept(), { ...answer, key: randomKey(), token: storage.get("token") }]);
@@ -51,10 +58,10 @@ export function put(answer) {
 
 // Drops what the current session has waiting: it was withdrawn.
 export function discard() {
-  const token = storage.get("token");
-  keep(kept().filter((each) => each.token !== token));
-  report(kept().length ? "saving" : "saved");
-  status.forgetAnswers();
+  keep(kept().filter((each) => !isOwn(each)));
+  refused.clear();
+  stored.clear();
+  report();
 }
 
 // Forgets which answers were refused: the rater saw it and went on.
@@ -72,7 +79,7 @@ export function send() {
 
 async function sendAll() {
   let wait = 500;
-  if (kept().length) report("saving");
+  if (kept().length) report();
   for (;;) {
     const [answer] = kept();
     if (!answer) break;
@@ -82,7 +89,8 @@ async function sendAll() {
       remove(answer);
       refused.delete(cell(answer));
       stored.set(cell(answer), answer);
-      report(kept().length ? "saving" : "saved", answer);
+      report();
+      notify("stored", answer);
       wait = 500;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -92,15 +100,17 @@ async function sendAll() {
         wait = Math.min(wait * 2, 10000);
       } else if (error.code === "closed") {
         // Kept: nothing that was given is thrown away without the rater being told.
-        report("closed", answer);
+        report("closed");
+        notify("closed", answer);
         return;
       } else {
         remove(answer);
         // Answers of a withdrawn session are deleted; nobody has to give them again.
-        if (error.code !== "withdrawn") refused.set(cell(answer), answer);
-        report("refused", answer);
+        if (isOwn(answer) && error.code !== "withdrawn") refused.set(cell(answer), answer);
+        report();
+        notify("refused", answer);
       }
     }
   }
-  report("saved");
+  report();
 }

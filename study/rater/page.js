@@ -38,10 +38,10 @@ export function showPage(page, study, words, { mayGoBack, skips }) {
     const back = button(words.back, () => leave("back"));
     back.hidden = !mayGoBack;
 
-    const unlisten = outbox.listen((state, answer) => {
-      if (state === "closed") leave("reload");
+    const unlisten = outbox.listen((event, answer) => {
+      if (event === "closed") leave("reload");
       if (answer.position !== here || answer.token !== storage.get("token")) return;
-      if (state === "refused") leave("reload");
+      if (event === "refused") leave("reload");
       else scales.markStored(answer);
     });
     document.addEventListener("keydown", key);
@@ -132,7 +132,7 @@ export function showPage(page, study, words, { mayGoBack, skips }) {
         if (!reply || left) return;
         if (!(reply instanceof Refused)) break;
         if (reply.code === "not_seen") {
-          // The server was restarted or restored: show it again that the videos came.
+          // The server was restarted or restored: it must see the videos requested once more.
           await videos.refetch();
           if (left || !await post("shown", {}, "open")) return;
         }

@@ -1,5 +1,5 @@
 // Real examples beside the task: small pictures and videos that a press enlarges. They load one
-// after another once the rated videos are here; a page does not need them to be scored.
+// after another once the rated videos are loaded; a page can be scored without them.
 
 import { dialog, make } from "./elements.js";
 import { NotLoaded, local } from "./loading.js";
@@ -45,7 +45,7 @@ export class References {
     dialog(this.words.example, [large], [["", this.words.close, "main"]]);
   }
 
-  // Tries until all are here.
+  // Tries until all are loaded.
   async load() {
     let missing = this.shown;
     for (let wait = 2000; missing.length && !this.stopped; wait = Math.min(wait * 2, 30000)) {

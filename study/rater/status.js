@@ -4,8 +4,7 @@
 const SLOW = 4000; // milliseconds after which a request without a reply is mentioned
 
 const tasks = new Set();
-let answers = { state: "saved", waiting: 0, refused: 0 };
-let given = false; // "all answers are saved" is shown only to those who gave some
+let answers = { state: "saved", waiting: 0, refused: 0, anyStored: false };
 let broken = "";
 let words = null;
 let copy = null;
@@ -40,16 +39,9 @@ export function begin(task) {
 }
 
 // The outbox's state: "saving", "saved", "closed", or the cause of a failure; `waiting` and
-// `refused` count answers.
+// `refused` count answers; `anyStored`: "all answers are saved" is said only of some.
 export function setAnswers(next) {
   answers = next;
-  given = given || next.state !== "saved" || next.stored;
-  update();
-}
-
-// After a withdrawal there are no answers that could be saved.
-export function forgetAnswers() {
-  given = false;
   update();
 }
 
@@ -83,7 +75,7 @@ function current() {
   if (answers.refused) return ["error", words.refused(answers.refused)];
   if (answers.state === "saving") return ["saving", words.saving];
   if (entries.some((entry) => entry.slow)) return ["saving", words.slow];
-  return ["saved", given ? words.saved : ""];
+  return ["saved", answers.anyStored ? words.saved : ""];
 }
 
 function update() {

@@ -16,7 +16,7 @@ export const lessMotion = () => matchMedia("(prefers-reduced-motion: reduce)").m
 //   needsPress: whether the browser plays them only after a press.
 export class Videos {
   // `names`: "left", "right" or "only"; `size`: width and height; `changed()` is called whenever
-  // anything that this object tells has changed.
+  // an attribute or a getter has a new value.
   constructor(names, size, changed) {
     this.changed = changed;
     this.stopped = false;
@@ -33,10 +33,10 @@ export class Videos {
       disablepictureinpicture: true, disableremoteplayback: true,
     });
     element.muted = true; // the attribute alone does not count for elements made in code
-    // trouble: "", "load" (it does not come), "play" (it cannot be played) or "stop"; status: of
-    // the server's last refusal, else 0; moved: when it was last seen to play.
+    // trouble: "", "load", "play" (it cannot be decoded) or "stop" (it stands still); status:
+    // HTTP status of the last refusal, else 0; moved: when it last played on.
     const video = {
-      name, element, address: "", here: false, share: 0, trouble: "", status: 0, moved: 0,
+      name, element, address: "", loaded: false, share: 0, trouble: "", status: 0, moved: 0,
       hurried: false,
     };
     for (const event of ["timeupdate", "ended", "pause"]) {
@@ -52,12 +52,12 @@ export class Videos {
       this.changed();
     });
     element.addEventListener("error", () => {
-      if (video.here && !this.stopped) this.restore(video, "play");
+      if (video.loaded && !this.stopped) this.restore(video, "play");
     });
     return video;
   }
 
-  // Resolves when all videos have come and began to play, where the browser allows it.
+  // Resolves when all videos are loaded, and starts them where the browser allows it.
   async load(addresses) {
     this.began = performance.now();
     this.checked = this.began;
@@ -77,14 +77,14 @@ export class Videos {
     if (!this.stopped && this.wanted) this.play();
   }
 
-  // Tries until a video is here.
+  // Tries until a video is loaded.
   async fetch(video, cache) {
-    video.here = false;
+    video.loaded = false;
     for (let wait = 1000; !this.stopped; wait = Math.min(wait * 2, 15000)) {
       try {
         await this.attach(video, cache);
         if (this.stopped) return;
-        video.here = true;
+        video.loaded = true;
         video.trouble = "";
         video.moved = performance.now();
         this.changed();
@@ -120,16 +120,16 @@ export class Videos {
   // Gets back a video that broke off while it played.
   async restore(video, trouble) {
     video.trouble = trouble;
-    video.here = false;
+    video.loaded = false;
     this.changed();
     forget(video.address);
     await this.fetch(video);
     if (!this.stopped && this.ready && this.wanted) this.play();
   }
 
-  // Fetches now what does not come, instead of waiting for a fetch to fail or for the next try.
+  // Fetches what is not loaded now, instead of waiting for a fetch to fail or for the next try.
   retry() {
-    for (const video of this.videos.filter((each) => !each.here)) {
+    for (const video of this.videos.filter((each) => !each.loaded)) {
       video.hurried = true;
       forget(video.address);
     }
@@ -146,7 +146,7 @@ export class Videos {
         return element.play();
       }));
     } catch (error) {
-      // Refused until a press; or broken off by what is noticed elsewhere: an error, a stop.
+      // Refused until a press. Errors and stops break it off too; they are noticed elsewhere.
       if (error.name === "NotAllowedError") this.askForPress();
     } finally {
       clearTimeout(waiting);
@@ -163,18 +163,18 @@ export class Videos {
     this.stopped = true;
     clearInterval(this.timer);
     for (const video of this.videos) {
-      if (!video.here) forget(video.address);
+      if (!video.loaded) forget(video.address);
       video.element.pause();
       video.element.removeAttribute("src");
       video.element.load(); // gives its connection back
     }
   }
 
-  get ready() { return this.videos.every((video) => video.here); }
+  get ready() { return this.videos.every((video) => video.loaded); }
 
   get slow() { return !this.ready && performance.now() - this.began > SLOW; }
 
-  // The share that has come of all videos together.
+  // The share of all videos together that is loaded.
   get share() {
     return this.videos.reduce((sum, video) => sum + video.share, 0) / this.videos.length;
   }
@@ -209,7 +209,7 @@ export class Videos {
     this.checked = now;
     for (const video of this.videos) {
       if (away || this.needsPress || video.element.paused) video.moved = now;
-      else if (video.here && now - video.moved > PATIENCE) this.restore(video, "stop");
+      else if (video.loaded && now - video.moved > PATIENCE) this.restore(video, "stop");
     }
     if (this.slow) this.changed();
   }

@@ -60,7 +60,7 @@ const en = {
     `The videos are loading slowly (${percent} %). You can wait, or skip this page.`,
   videoTrouble: (kind, which) => {
     const video = {
-      left: "The left video", right: "The right video", both: "Both videos", only: "The video",
+      left: "The left video", right: "The right video", both: "The videos", only: "The video",
     }[which];
     const what = { load: "did not load", play: "could not be played", stop: "stopped" }[kind];
     return `${video} ${what}. The page tries again by itself. You can also skip this page.`;
@@ -74,7 +74,10 @@ const en = {
   troubleNothing: "nothing at all",
   troubleGo: "Go on without scores",
   skipsLeft: (n) => {
-    if (!n) return "You have skipped as many pages as the study allows: with one more, no code.";
+    if (!n) {
+      return "You have skipped as many pages as the study allows. If you skip this one too, you " +
+        "get no code.";
+    }
     return n === 1 ? "You can skip 1 page and still get your code."
       : `You can skip ${n} pages and still get your code.`;
   },

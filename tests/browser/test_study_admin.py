@@ -157,7 +157,7 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
 
     # A fault in the text is said, the text stays, the file is as it was.
     tab(page, "Check and edit")
-    expect(page.locator("#st-yaml")).to_contain_text("# A study, to be edited")
+    expect(page.locator("#st-yaml")).to_contain_text("# A study. Edit it until it opens")
     before = folder.definition.read_text("utf-8")
     write_yaml(page, before.replace("\nkind: pairs", "\nkind: both\nbad: ["))
     press(page, "Save")
@@ -208,8 +208,16 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
         expect(tile.locator("dd")).to_have_text(number, timeout=PATIENCE)
     text = page.content().lower()
     assert not [method for method in METHODS if method in text]
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Completion codes as CSV").click()
+    head, line = Path(download.value.path()).read_text().splitlines()
+    assert head == "rater,source,code,skipped"
 
     tab(page, "Run")
+    page.get_by_label("Codes, one on a line").fill(f"{line.split(',')[2]}\nAAAA-AAAA")
+    press(page, "Check these codes")
+    says(page, "#st-codes-checked", f"valid; rater {line.split(',')[0]}")
+    says(page, "#st-codes-checked", "AAAA-AAAA: not valid")
     press(page, "Back up now")
     says(page, "#st-run-said", "1 sessions")
     page.get_by_label("Type the study's name to close it").fill("turn")
@@ -223,11 +231,11 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     tab(page, "Results")
     press(page, "Write the report")
     says(page, "#st-results-said", "methods are hidden")
-    press(page, "Say which method is which")
+    press(page, "Reveal the methods")
     says(page, "#st-results-said", "type turns into the field to unblind it")
     assert read_milestones(folder).phase == "closed"
     page.get_by_label("Type the study's name to unblind it").fill(NAME)
-    press(page, "Say which method is which")
+    press(page, "Reveal the methods")
     says(page, "#st-results-said", "alphanet")
     press(page, "Write the report")
     says(page, "#st-results-said", "The report is written.")
@@ -242,11 +250,11 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     tab(page, "Log")
     for act in ("new", "edit", "open", "invite", "close", "unblind"):
         expect(page.locator("#st-log td").get_by_text(act, exact=True).first).to_be_visible()
-    says(page, "#st-log", "the log is whole")
+    says(page, "#st-log", "the log is intact")
     rater = page.locator("#st-board td").first.text_content()
     assert re.fullmatch("[0-9a-f]{16}", rater)
     page.get_by_label("Withdraw a rater").fill(rater)
-    press(page, "Delete all that this rater gave")
+    press(page, "Delete everything this rater gave")
     says(page, "#st-withdrawn", "Receipt")
     says(page, "#st-log", "withdraw")
 

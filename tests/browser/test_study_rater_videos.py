@@ -47,8 +47,9 @@ def test_videos_that_never_load_do_not_lock_the_rater_in(visits, server):
 
 def test_a_video_that_fails_is_named_and_tried_again(visits, server):
     # Bug: an empty box, and no way to fetch it but a reload.
-    visits.expected = FAILED
+    visits.expected = re.compile(f"{FAILED.pattern}|425")
     page, session = first_page(visits, server)
+    page.clock.install()
     blocked = fail(page, re.compile(media(server, session, 0, "left")))
     start(page, server)
     expect(status(page)).to_contain_text("The left video did not load")
@@ -58,6 +59,7 @@ def test_a_video_that_fails_is_named_and_tried_again(visits, server):
     expect(status(page)).to_contain_text("The left video did not load")
     assert len(blocked.requests) > tries
     blocked.end()
+    page.clock.fast_forward(5_000)
     unlocked(page)  # by itself
     expect(status(page)).to_have_text("You can score now.")
 
@@ -85,12 +87,12 @@ def test_a_video_that_stops_while_it_plays_is_noticed(visits, server):
     start(page, server)
     playing(page)
     page.evaluate("document.querySelector('.pair video').playbackRate = 0")
-    page.clock.run_for(6_000)
-    page.evaluate(
-        "() => new Promise((done) => document.querySelectorAll('.pair video')[1]"
-        ".addEventListener('timeupdate', done, {once: true}))"
-    )
-    page.clock.run_for(6_000)
+    for _ in range(4):  # the other one goes on
+        page.clock.run_for(4_000)
+        page.evaluate(
+            "() => new Promise((done) => document.querySelectorAll('.pair video')[1]"
+            ".addEventListener('timeupdate', done, {once: true}))"
+        )
     expect(status(page)).to_contain_text("The left video stopped")
     page.get_by_role("button", name="Try again").click()
     unlocked(page)
@@ -172,3 +174,16 @@ def test_a_slow_connection_is_waited_for(visits, server):
     network.send("Network.emulateNetworkConditions", {**limits, "downloadThroughput": -1})
     unlocked(page)
     assert server.answers(session) == []
+
+
+def test_a_video_refused_because_the_study_closed_ends_the_page(visits, server):
+    # Bug: the page tried for ever to load a video of a study that takes no more answers.
+    visits.expected = re.compile(f"{FAILED.pattern}|404")
+    page, session = first_page(visits, server)
+    blocked = fail(page, re.compile(media(server, session, 0, "left")))
+    start(page, server)
+    expect(status(page)).to_contain_text("The left video did not load")
+    with server.closed():
+        blocked.end()
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("h1")).to_contain_text("This study is closed")

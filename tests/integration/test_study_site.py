@@ -85,11 +85,32 @@ def test_a_preview_leaves_the_study_as_it_is(site: Site) -> None:
     entry = {"source": "open", "names": {}, "language": "en", "agreed": True}
     assert client.post(f"/{number}/enter", json=entry).status_code == 200
     assert client.get("/0123/").status_code == 404
+    # Bug: the address without anything after it ended in an IndexError.
+    bare = TestClient(site.previews, "http://study", root_path="/preview")
+    assert bare.get("/preview").status_code == 404
     after = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
     assert after == before
     for _ in range(4):
         site.previews.make(folder)
     assert client.get(f"/{number}/").status_code == 404, "old previews go"
+
+
+@pytest.mark.parametrize("name", ["phase.json", "clips.json", "study.yaml"])
+def test_a_damaged_study_is_told_calmly_and_harms_no_other(site: Site, name: str) -> None:
+    # Bug: a damaged phase.json was a 500 for raters and kept the whole site from starting.
+    (site.studies / "small" / name).write_text("{ damaged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("study.site.AGAIN_SECONDS", 0.0)
+        site.close()
+        with Site(site.studies, [], PASSWORD, inside) as again:
+            acts.open_for_raters(again.folder("turns"), "test")
+            client = TestClient(Starlette(routes=again.routes()), "http://study")
+            told = client.get("/study/small/")
+            assert told.status_code == 503
+            assert "come again later" in told.text
+            assert str(again.studies) not in told.text
+            assert client.get("/study/turns/").status_code == 200
+            assert again.names() == ["small", "turns"]
 
 
 def test_an_edit_with_faults_changes_nothing(site: Site) -> None:

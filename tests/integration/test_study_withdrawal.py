@@ -15,6 +15,7 @@ from study import acts, audit, backup
 from study.errors import StudyError
 from study.folder import Folder
 from study.open_study import OpenStudy
+from study.outcome import RESULTS
 from study.routes import SAFE_HEADERS, routes
 from study.store import StorageError, value
 
@@ -181,6 +182,16 @@ def test_a_withdrawal_that_the_disk_refused_can_be_repeated(client, study, folde
     assert client.post("/withdraw", json={}, headers=headers).status_code == 200
     assert not holds(path, session_of(headers))
     assert len(recorded(study)) == 1
+
+
+def test_a_written_report_goes_with_the_rater(client, folder):
+    """It holds every score of theirs, and stayed in the study's folder."""
+    headers = enter(client)
+    (folder.root / RESULTS).mkdir()
+    (folder.root / RESULTS / "ratings.csv").write_text(session_of(headers))
+    receipt = acts.withdraw(folder, session_of(headers), "me")
+    assert "write it again" in str(receipt)
+    assert not (folder.root / RESULTS).exists()
 
 
 def test_nobody_is_withdrawn_by_a_wrong_id(study, folder):

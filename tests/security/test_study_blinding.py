@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_secrets import leaks, secret_words
 
 from study import acts, blinding
 from study.audit import acts as audit_log
-from study.blinding import BlindingMap, Origin, leaks, new_salt, read_map, secret_words, write_map
+from study.blinding import BlindingMap, Origin, new_salt, read_map, write_map
 from study.definition import Item
 from study.errors import FrozenError, PhaseError, StudyError
 from study.files import digest
@@ -144,7 +145,7 @@ def test_a_draft_is_edited_with_checks_and_an_open_study_is_not(draft):
 
 def test_a_lost_map_is_noticed_at_the_opening(draft):
     draft.map.unlink()
-    with pytest.raises(StudyError, match="put it back"):
+    with pytest.raises(StudyError, match="Put it back"):
         acts.open_for_raters(draft, "me")
     assert read_milestones(draft).phase == "draft"
 

@@ -279,7 +279,7 @@ def test_the_span_with_most_motion_is_chosen(
     tmp_path: Path, seconds: float, moves: tuple[float, float]
 ) -> None:
     """Catches the first seconds being taken, in short clips and in long ones looked at in pairs."""
-    with waving(tmp_path / "a.mp4", seconds, moves) as file:
+    with waving(tmp_path / "a.mp4", seconds, moves, fps=20 if seconds < 9 else 10) as file:
         start, span, notes = choose_span(file, Blurred())
     assert span == 2.5
     covered = min(start + span, moves[1]) - max(start, moves[0])
@@ -297,6 +297,17 @@ def test_a_short_action_in_a_long_still_clip_is_found(tmp_path: Path) -> None:
     assert abs(start + span / 2 - (37.1 + 38.6) / 2) < 0.5
     assert "comparing pictures at most 0.1 s apart" in notes[0]
     assert sum(shape[0] for shape in reader.seen) < 200
+
+
+def test_a_very_large_clip_is_searched_by_key_frames_and_the_note_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches minutes of decoding, and a note that claims more than was looked at."""
+    monkeypatch.setattr("finephys.pose2d.span._MOST_PIXELS", 0.0)
+    with waving(tmp_path / "a.mp4", 61.0, (37.1, 38.6), fps=10) as file:
+        begin, length, notes = choose_span(file, Blurred())
+    assert 0 <= begin <= 61 - length
+    assert notes[0].startswith("Only pictures up to 25 s apart were compared")
 
 
 def test_the_search_of_a_long_clip_can_be_stopped(tmp_path: Path) -> None:

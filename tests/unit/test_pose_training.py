@@ -126,8 +126,9 @@ def test_the_true_path_lies_where_true_detections_do(data: PoseData, trained: Pa
     assert root.shape == batch["root"].shape
 
 
-def test_stages_name_what_is_missing(tmp_path: Path) -> None:
+def test_stages_name_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches training that starts from nothing where it should start from a checkpoint."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
     with pytest.raises(RequestError, match="choose one of"):
         train_stage("everything", tmp_path, tmp_path / "x.safetensors", tmp_path)
     with pytest.raises(RequestError, match="train lifting"):
@@ -136,6 +137,25 @@ def test_stages_name_what_is_missing(tmp_path: Path) -> None:
         train_stage("lifting", tmp_path, tmp_path / "lifting.safetensors", None)
     with pytest.raises(RequestError, match="--steps is 0"):
         train_stage("lifting", tmp_path, tmp_path / "lifting.safetensors", tmp_path, steps=0)
+
+
+def test_a_stage_starts_from_what_is_beside_its_checkpoint_or_else_in_the_tier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches --out in an empty folder, which left no way to train on from shipped weights."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
+    own, beside = (tmp_path / name / "lifting.safetensors" for name in ("checkpoints/tiny", "mine"))
+    given: list[Path] = []
+    monkeypatch.setitem(STAGES, "physnet", replace(STAGES["physnet"], read=lambda _: None))
+    monkeypatch.setattr(
+        "finephys.training.physics.train_physnet",
+        lambda run, out, data, settings, lifting: given.append(lifting),
+    )
+    for path in (own, beside):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        train_stage("physnet", tmp_path / "run", tmp_path / "mine/physnet.safetensors", tmp_path)
+    assert given == [own, beside]
 
 
 def test_a_stage_trains_as_long_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

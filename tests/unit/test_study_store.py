@@ -71,7 +71,7 @@ def begin(store: Store, name: str = "ann") -> str:
 def watch(store: Store, hands: Hands, session: str, position: int) -> None:
     answers.open_page(store, session, position)
     hands.wait(2.5)
-    answers.see_through(store, RULES, session, position, lambda _: True)
+    answers.confirm_watched(store, RULES, session, position, lambda _: True)
 
 
 def score_page(store: Store, session: str, position: int, score: int = 3, tag: str = "") -> None:
@@ -134,13 +134,13 @@ def test_scores_stay_locked_until_the_server_clock_agrees(store, hands):
     answers.open_page(store, session, 0)
     hands.wait(60)
     with pytest.raises(RefusedError, match="2 videos of this page were not loaded"):
-        answers.see_through(store, RULES, session, 0, lambda _: False)
-    answers.see_through(store, RULES, session, 0, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 0, lambda _: False)
+    answers.confirm_watched(store, RULES, session, 0, lambda _: True)
     score_page(store, session, 0)
     answers.open_page(store, session, 1)
     hands.wait(1.0)
     with pytest.raises(RefusedError) as refused:
-        answers.see_through(store, RULES, session, 1, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 1, lambda _: True)
     assert refused.value.code == "too_soon"
 
 

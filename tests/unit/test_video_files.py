@@ -76,6 +76,7 @@ def test_longer_sound_does_not_lengthen_the_video(tmp_path: Path, suffix: str) -
         ([(30, (32, 24), False), (30, (64, 48), True)], (64, 48)),
         ([(8, (80, 48), True), (30, (64, 48), True)], (64, 48)),
         ([(30, (32, 24), True), (30, (64, 48), True)], (64, 48)),
+        ([(30, (64, 48), False), (30, (32, 24), True)], (32, 24)),
     ],
 )
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])
@@ -178,13 +179,21 @@ def test_a_name_too_long_for_a_file_is_one_short_sentence(name: str) -> None:
     assert len(str(caught.value)) < 350
 
 
-def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:a.mp4\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile a.mp4\n",
+    ],
+)
+def test_a_script_opens_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
     """Catches an upload that makes the server read its own files or call others."""
     make(tmp_path / "a.mp4", 20)
     path = tmp_path / "list.mp4"
-    path.write_text(
-        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{tmp_path}/a.mp4\n#EXT-X-ENDLIST\n"
-    )
+    path.write_text(script)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ClipError, match="not a video"):
         probe(path)
 

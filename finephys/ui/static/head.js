@@ -7,7 +7,11 @@ document.addEventListener("error", (event) => {
 /* Gradio's drop-down lists open again on every key, Tab too, and Tab then stops on the list, which
    vanishes under the focus. Tab is kept from the list, so that it goes on to the next control. */
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Tab" || !event.target.matches?.("input[role=listbox]")) return;
+  if (event.key !== "Tab" || !event.target.matches?.("input[role=combobox]")) return;
   event.stopImmediatePropagation();
-  for (const list of document.querySelectorAll("ul[role=listbox]")) list.tabIndex = -1;
+  // What scrolls can be reached by Tab unless it says otherwise.
+  for (const list of document.querySelectorAll("ul[role=listbox]")) {
+    list.tabIndex = -1;
+    list.parentElement.tabIndex = -1;
+  }
 }, true);
