@@ -19,7 +19,7 @@ from finephys.skeleton import LIMBS
 from finephys.training.lifting import TrainingWindows, told_actions
 from finephys.training.loop import LoopSettings, train
 from finephys.training.poses import PoseData
-from finephys.weights.checkpoints import load_module, read_config, save_module
+from finephys.weights.checkpoints import load_module, read_config, rebuilding, save_module
 
 PHYSNET_LOOP = LoopSettings(steps=1800, learning_rate=1e-3)
 """How the shipped weights were trained."""
@@ -37,7 +37,8 @@ class LiftedSamples:
 
     def __init__(self, data: PoseData, settings: WindowSettings, lifting: Path) -> None:
         self.windows = TrainingWindows(data, settings)
-        self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
+        with rebuilding(lifting):
+            self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
         load_module(self.network, lifting)
         self.network.requires_grad_(False)
 
@@ -215,9 +216,10 @@ def train_projection(
     """
     windows = LiftedSamples(data, WindowSettings(), lifting)
     config = read_config(physnet)
-    bank = PhysBank(tuple(config["dynamics"]))
+    with rebuilding(physnet):
+        bank = PhysBank(tuple(config["dynamics"]))
+        physics = bank.get_submodule(config["default"])
     load_module(bank, physnet)
-    physics = bank.get_submodule(config["default"])
     physics.requires_grad_(False)
     torch.manual_seed(settings.seed)
     network = ProjectionNetwork()

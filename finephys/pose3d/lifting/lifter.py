@@ -15,7 +15,7 @@ from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.skeleton import LIMBS
 from finephys.types import Float
-from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config, rebuilding
 
 CHUNK = 64
 """Windows lifted at once: enough for speed, little memory."""
@@ -97,7 +97,8 @@ class Lifter:
             WeightsError: when they do not fit.
         """
         path = checkpoint_path(tier, "lifting")
-        network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
+        with rebuilding(path):
+            network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
         load_module(network, path)
         return cls(network.to(device))
 
