@@ -42,6 +42,14 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def public_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Narrow public weights of every system, fetched into one folder."""
+    from tests.narrow import write_public
+
+    return write_public(tmp_path_factory.mktemp("public"))
+
+
 @dataclass(frozen=True)
 class RunningApp:
     """`python app.py` as its users meet it: address, log, and the folder of its temporary files."""

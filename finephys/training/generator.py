@@ -288,16 +288,16 @@ def painter_losses(
     true, body, limbs, text = true[seen], body[seen], limbs[seen], text[seen]
     other = (clips[seen], 1 - chosen[seen])
     style = painter.reader(pairs.frames[other], pairs.figure[other])
-    drawn = style.mean + (0.5 * style.spread).exp() * torch.randn_like(style.mean)
+    drawn = style.mean + (0.5 * style.log_variance).exp() * torch.randn_like(style.mean)
     painted: Figure = painter(limbs, text, drawn)
-    cover = painted.cover.float()
-    share = cover.sigmoid()
-    entropy = functional.binary_cross_entropy_with_logits(cover, body)
+    alpha_logit = painted.alpha_logit.float()
+    share = alpha_logit.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(alpha_logit, body)
     dice = 1 - (2 * (share * body).sum() + 1) / (share.sum() + body.sum() + 1)
     colors = ((painted.colors.float() - true).abs() * body).sum() / (3 * body.sum() + 1)
     return {
         "paint": 2 * entropy + 0.3 * dice + colors,
-        "style": plan.style_weight * style.nats().mean(),
+        "style": plan.style_weight * style.kl_divergence().mean(),
     }
 
 
