@@ -8,6 +8,7 @@ from shutil import copy, copytree
 import numpy as np
 import pytest
 import torch
+from tests.unit.test_adaptation import NARROW
 from torch import Tensor, nn
 
 from finephys import config
@@ -25,7 +26,6 @@ from finephys.weights.checkpoints import ROOT_VARIABLE, checkpoints_root
 from finephys.weights.fetch import fetch
 from finephys.weights.lock import FOLDER_VARIABLE
 from finephys.weights.sources import Folder
-from tests.unit.test_adaptation import NARROW
 from tests.unit.test_controlnet import write_hub
 
 META = torch.device("meta")
