@@ -80,6 +80,18 @@ def test_a_code_is_for_those_who_answered(rater, study, skipped, enough):
     assert sum(completed) == enough
 
 
+def test_a_skipped_check_counts_as_any_page(rater, study):
+    """If it did not, the count in the answer would tell raters which pages are checks."""
+    rater.enter().begin()
+    with study.store.view() as database:
+        kinds = [
+            row["kind"] for row in rows(database, "select kind from assignments order by position")
+        ]
+    counts = [skip(rater, position)["skipped"] for position in range(len(kinds))]
+    assert kinds[0] == "training"
+    assert counts == list(range(len(kinds)))
+
+
 def test_never_may_all_pages_be_skipped():
     for pages in range(1, 40):
         most = sessions.most_skipped(pages)
