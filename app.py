@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -13,27 +14,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from finephys.pipeline import Pipeline
+    from finephys.ui.server import Readiness
     from study.site import Site
 
 LOGGER = logging.getLogger("finephys.app")
 
+SPACE_PROXIES = "127.0.0.1,10.0.0.0/8"
+"""Addresses whose X-Forwarded-For is believed on a Space: those of Hugging Face's own proxies."""
+
 
 def read_flags() -> argparse.Namespace:
     """Flags of the command line; on a Space the host and port come from the environment."""
-    from finephys.config import CONFIGS
+    from finephys.config import TIERS
 
     parser = argparse.ArgumentParser(description="Serve the FinePhys page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=_port, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument(
-        "--tier", default="tiny", choices=list(CONFIGS), help="the model chosen at first"
+        "--root-path",
+        type=_root_path,
+        default=os.environ.get("GRADIO_ROOT_PATH", ""),
+        metavar="/PREFIX",
+        help="public prefix of every address, which a reverse proxy removes before it asks here",
     )
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--tier", default="tiny", choices=list(TIERS), help="model chosen at first")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda"],
+        help="auto (the default): the GPU that torch finds, else the CPU",
+    )
     parser.add_argument("--share", action="store_true", help="also a public link through Gradio")
     parser.add_argument(
         "--study",
         type=Path,
-        default=os.environ.get("STUDY_FOLDER"),
+        default=os.environ.get("STUDY_FOLDER") or None,
         metavar="FOLDER",
         help="also serve the studies in FOLDER, and the administrator's page at /study-admin/",
     )
@@ -52,9 +67,20 @@ def read_flags() -> argparse.Namespace:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; choose a number from 1 to 65535")
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a valid port; choose a number from 1 to 65535"
+        )
     return int(text)
+
+
+def _root_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a path; give the public prefix alone, such as /finephys"
+        )
+    return path
 
 
 def check_port(host: str, port: int) -> None:
@@ -73,67 +99,101 @@ def check_port(host: str, port: int) -> None:
         )
 
 
-def load_models(pipeline: "Pipeline", ready: threading.Event) -> None:
-    """Load the models so that the first press of Generate does not wait for them."""
+def load_models(pipeline: "Pipeline", readiness: "Readiness") -> None:
+    """Load the models, so that the first press of Generate does not wait for them."""
     from finephys.errors import FinePhysError
 
     try:
         pipeline.warm_up()
     except FinePhysError as error:
-        LOGGER.warning("Generate cannot work yet with the model chosen at first. %s", error)
+        LOGGER.warning("The model chosen at first cannot be used yet. %s", error)
     else:
-        LOGGER.info("Models are loaded.")
+        readiness.loaded.set()
+        LOGGER.info("Models are loaded on %s.", pipeline.models.device)
     finally:
-        ready.set()
+        readiness.settled.set()
 
 
-def studies(folder: Path, flags: argparse.Namespace) -> "Site":
-    """The user studies of a folder, or one sentence and the end when they cannot be served."""
+def build_pipeline(flags: argparse.Namespace) -> "Pipeline":
+    """The pipeline, with generation on a borrowed GPU on a ZeroGPU Space."""
+    from finephys import zerogpu
+
+    if not zerogpu.is_available():
+        from finephys.pipeline import Pipeline
+
+        return Pipeline(flags.tier, flags.device)
+    import spaces  # before torch: it replaces what torch says of GPUs
+
+    from finephys.pipeline import Pipeline
+
+    return Pipeline(
+        flags.tier,
+        flags.device,
+        borrow_gpu=lambda denoise: zerogpu.on_borrowed_gpu(denoise, spaces.GPU),
+    )
+
+
+def open_studies(folder: Path, flags: argparse.Namespace) -> "Site":
+    """The user studies of a folder; exits with one sentence when they cannot be served."""
     from study import serving
     from study.errors import StudyError
 
+    address = f"http://{flags.host}:{flags.port}{flags.root_path}"
     try:
-        return serving.start(folder, flags.clips, f"http://{flags.host}:{flags.port}")
+        return serving.start(folder, flags.clips, address)
     except StudyError as error:
         sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{folder} cannot be used for studies ({error.strerror}); choose another folder.")
 
 
 def serve_demo(flags: argparse.Namespace) -> None:
-    """Serve the page, then load the models while it is already being looked at."""
-    from finephys.pipeline import Pipeline
+    """Serve the page, then load the models in the background."""
     from finephys.ui import server
-    from finephys.ui.runs import Runs
+    from finephys.ui.jobs import Jobs
 
-    folder = server.own_folder()
+    folder = server.create_private_folder()
+    pipeline = build_pipeline(flags)
 
     from finephys.ui import page  # gradio reads its folder from the environment when imported
 
-    ready = threading.Event()
-    pipeline = Pipeline(flags.tier, flags.device)
-    runs = Runs(folder / "results")
-    blocks = page.build(pipeline, runs, ready)
+    readiness = server.Readiness()
+    jobs = Jobs(folder / "results")
+    blocks = page.build(pipeline, jobs, readiness)
+    if pipeline.borrows_gpu:
+        load_models(pipeline, readiness)  # ZeroGPU takes over what is on the GPU at the launch
     with contextlib.ExitStack() as stack:
-        routes = server.routes(runs)
-        if flags.study:
-            routes += stack.enter_context(studies(flags.study, flags)).routes()
+        site = stack.enter_context(open_studies(flags.study, flags)) if flags.study else None
         blocks.launch(
             **page.LOOK,
             server_name=flags.host,
             server_port=flags.port,
+            root_path=flags.root_path,
             share=flags.share,
             allowed_paths=[],
             max_file_size=server.LARGEST_UPLOAD,
-            app_kwargs={"routes": routes, "middleware": server.middleware()},
+            app_kwargs=server.app_options(folder, jobs, readiness, flags.root_path, site),
             ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
             run_history=False,
             footer_links=[],
             enable_monitoring=False,
             show_error=False,
             prevent_thread_lock=True,
         )
-        runs.keep_swept()
-        threading.Thread(target=load_models, args=(pipeline, ready), daemon=True).start()
+        server.start_sweeping(jobs, folder / server.UPLOADS)
+        if not pipeline.borrows_gpu:
+            threading.Thread(target=load_models, args=(pipeline, readiness), daemon=True).start()
         blocks.block_thread()
+
+
+def serve_studies(flags: argparse.Namespace) -> None:
+    """Serve the studies alone."""
+    from study import serving
+
+    site = open_studies(flags.study_only, flags)
+    serving.serve_site(site, flags.host, flags.port, root_path=flags.root_path)
 
 
 def main() -> None:
@@ -145,12 +205,12 @@ def main() -> None:
     # PyTorch's threads otherwise spin while they wait for each other: on two cores that are shared
     # with a browser, denoising then takes up to ten times as long. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if os.environ.get("SPACE_ID"):
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", SPACE_PROXIES)  # read by uvicorn
     # Ending by a signal must still delete what people uploaded.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if flags.study_only:
-        from study import serving
-
-        serving.serve_site(studies(flags.study_only, flags), flags.host, flags.port)
+        serve_studies(flags)
     else:
         serve_demo(flags)
 

@@ -30,13 +30,13 @@ from diffusers import AnimateDiffPipeline, DDIMScheduler
 
 from benchmarks.tensor_count import BytesAlive, operations, shapes_only
 from finephys.config import SD15_GENERATOR, GeneratorConfig
-from finephys.framing import frame_body
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import draw_clips, frames_of
 from finephys.generator.memory import has_bfloat16
 from finephys.generator.network import VideoNetwork
 from finephys.generator.text import TextFeatures
-from finephys.heatmaps import limb_heatmaps
+from finephys.guidance.framing import frame_body
+from finephys.guidance.heatmaps import limb_heatmaps
 from finephys.observe import film
 from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES, LIMBS

@@ -20,8 +20,8 @@ import numpy as np
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as app.py and the command line have it
 
-from finephys.batches import PoseWindows
 from finephys.pipeline import Pipeline
+from finephys.pose3d.windows import PoseWindows
 from finephys.skeleton import FRAMES
 from finephys.types import Request, Result, Stage
 

@@ -140,38 +140,25 @@ SD15_CONTROLNET_GENERATOR = replace(SD15_GENERATOR, default_steps=25)
 """Stable Diffusion 1.5 by public weights alone. Design choice: 25 steps of DPM-Solver++, beyond
 which little changes."""
 
-GENERATORS = {
+TIERS = {
     "tiny": TINY_GENERATOR,
     "sd15-controlnet": SD15_CONTROLNET_GENERATOR,
     "sd15": SD15_GENERATOR,
 }
-"""Generator of each tier."""
+"""Size of each tier's video generator. Its name is also a folder under checkpoints/."""
 
+DEFAULT_TIER = "tiny"
+"""The tier whose weights are shipped."""
 
-@dataclass(frozen=True)
-class Config:
-    """Everything that differs between tiers.
-
-    Attributes:
-        name: tier name, also the folder under checkpoints/ that holds its generator.
-        generator: size of the video generator.
-        pose_tier: folder under checkpoints/ that holds lifting, PhysNet and projection. Design
-            choice: both tiers share them, since the paper's own are not public either.
-    """
-
-    name: str
-    generator: GeneratorConfig
-    pose_tier: str = "tiny"
-
-
-CONFIGS = {name: Config(name, generator) for name, generator in GENERATORS.items()}
-"""The tiers by name."""
+POSE_TIER = "tiny"
+"""Folder under checkpoints/ with lifting, PhysNet and projection. Design choice: all tiers share
+them, since the paper's own are not public either."""
 
 
 DYNAMICS_TITLES = {
-    "euler-lagrange": "the paper's: M(q) learned, C derived from it",
+    "euler-lagrange": "M(q) learned, C derived from it by the supplement's Eq. 40",
     "anthropometric": "M of body segments from published tables, C = 0",
-    "free": "M, J and C learned apart from each other, after PhysMoP",
+    "free": "M, J and C learned independently, as in PhysMoP",
     "none": "no acceleration: the control",
 }
 """PhysNet's dynamics by name and what they assume."""

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from finephys.errors import RequestError
 from finephys.generator.systems import SYSTEMS
-from finephys.types import Float, Pose2D, Pose3D, Poses
+from finephys.types import Float, Pose2D, Pose3D, Poses, Request
 
 Reproject = Callable[[Poses, Pose3D], Pose2D]
 """What puts a 3D body of a clip's poses back onto that clip: the projection module."""
 
-Guide = Callable[[Poses, Reproject], Pose2D]
+PoseSource = Callable[[Poses, Reproject], Pose2D]
 
 SMOOTHING_FRAMES = 5
 """Frames under the smoother, odd. Design choice: 16 frames cover up to 2.5 s, so five cover at most
@@ -43,7 +43,7 @@ class Method:
 
     name: str
     line: str
-    guide: Guide | None = None
+    guide: PoseSource | None = None
     motion: bool = True
     system: str = ""
 
@@ -121,7 +121,7 @@ _TABLE = (
 METHODS = {method.name: method for method in _TABLE}
 """The methods by name, from least to most guidance. A new one is a line of the table."""
 
-DEFAULT_METHOD = "ours"
+DEFAULT_METHOD = Request.method
 
 
 OTHERS = {name: Method(name, system.line, system=name) for name, system in SYSTEMS.items()}

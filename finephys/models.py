@@ -5,21 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finephys import __version__
-from finephys.checkpoints import checkpoint_path
-from finephys.config import CONFIGS
+from finephys.config import DEFAULT_TIER, POSE_TIER, TIERS
 from finephys.errors import RequestError, WeightsMissingError
 from finephys.files import sha256
 from finephys.types import Poses
+from finephys.weights.checkpoints import checkpoint_path
 
 if TYPE_CHECKING:
     from finephys.generator.protocol import VideoGenerator
-    from finephys.lifting import Lifter
-    from finephys.physics.physnet import PhysNet
     from finephys.pose2d.protocol import Detector
-    from finephys.projection import Projection
-
-DEFAULT_TIER = "tiny"
-"""The tier whose weights are shipped."""
+    from finephys.pose3d.lifting import Lifter
+    from finephys.pose3d.physics.physnet import PhysNet
+    from finephys.pose3d.projection import Projection
 
 POSE_CHECKPOINTS = ("lifting", "physnet", "projection")
 
@@ -31,15 +28,18 @@ class Models:
     not fit beside each other on most GPUs.
 
     Args:
-        tier: key of `config.CONFIGS`, used where a request names none.
+        tier: key of `config.TIERS`, used where a request names none.
         device: "cpu", "cuda", or "auto" for a GPU when there is one.
+        poses_on_cpu: whether the pose stages run on the CPU although the generators do not.
     """
 
-    def __init__(self, tier: str = DEFAULT_TIER, device: str = "auto") -> None:
+    def __init__(
+        self, tier: str = DEFAULT_TIER, device: str = "auto", poses_on_cpu: bool = False
+    ) -> None:
         check_tier(tier)
         self.tier = tier
-        self._pose_tier = CONFIGS[tier].pose_tier
         self._device = device
+        self._poses_on_cpu = poses_on_cpu
         self._physnets: dict[str | None, PhysNet] = {}
         self._weights: dict[str, dict[str, str]] = {}
         self.generators: dict[str, VideoGenerator] = {}
@@ -68,6 +68,10 @@ class Models:
             )
         return self._device
 
+    @property
+    def _pose_device(self) -> str:
+        return "cpu" if self._poses_on_cpu else self.device
+
     @cached_property
     def detector(self) -> "Detector":
         """S_detect."""
@@ -78,9 +82,9 @@ class Models:
     @cached_property
     def lifter(self) -> "Lifter":
         """S_dd."""
-        from finephys.lifting import Lifter
+        from finephys.pose3d.lifting import Lifter
 
-        return Lifter.load(self._pose_tier, self.device)
+        return Lifter.load(POSE_TIER, self._pose_device)
 
     def physnet(self, dynamics: str | None = None) -> "PhysNet":
         """S_pp.
@@ -91,18 +95,18 @@ class Models:
         Raises:
             RequestError: when the weights hold none of that name.
         """
-        from finephys.physics.physnet import PhysNet
+        from finephys.pose3d.physics.physnet import PhysNet
 
         if dynamics not in self._physnets:
-            self._physnets[dynamics] = PhysNet.load(self._pose_tier, self.device, dynamics)
+            self._physnets[dynamics] = PhysNet.load(POSE_TIER, self._pose_device, dynamics)
         return self._physnets[dynamics]
 
     @cached_property
     def projection(self) -> "Projection":
         """S_re-proj."""
-        from finephys.projection import Projection
+        from finephys.pose3d.projection import Projection
 
-        return Projection.load(self._pose_tier, self.device)
+        return Projection.load(POSE_TIER, self._pose_device)
 
     def generator(self, tier: str) -> "VideoGenerator":
         """The video generator of a tier; that of another tier is let go.
@@ -130,9 +134,9 @@ class Models:
 
     def checkpoints(self, tier: str) -> dict[str, Path]:
         """Every checkpoint a run needs, by name; WeightsMissingError names the command for one."""
-        from finephys.generator.protocol import weights_file
+        from finephys.generator.registry import weights_file
 
-        paths = {name: checkpoint_path(self._pose_tier, name) for name in POSE_CHECKPOINTS}
+        paths = {name: checkpoint_path(POSE_TIER, name) for name in POSE_CHECKPOINTS}
         return paths | {"generator": weights_file(tier)}
 
     def missing(self, tier: str) -> str | None:
@@ -167,5 +171,5 @@ class Models:
 
 def check_tier(tier: str) -> None:
     """Raise RequestError for a tier that there is not."""
-    if tier not in CONFIGS:
-        raise RequestError(f"tier {tier!r} does not exist; choose {' or '.join(CONFIGS)}.")
+    if tier not in TIERS:
+        raise RequestError(f"tier {tier!r} does not exist; choose {' or '.join(TIERS)}.")

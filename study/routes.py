@@ -4,6 +4,7 @@ A rater is known by a token in the Authorization header, never by a cookie: anot
 cannot post in a rater's name, and the study works inside a frame.
 """
 
+import gzip
 import hashlib
 import logging
 import re
@@ -68,7 +69,7 @@ def routes(study: OpenStudy) -> list[Route]:
     Addresses inside the pages are relative: mount them anywhere, with a slash at the end
     (`Mount("/study/NAME", routes=routes(study))`).
     """
-    files = {path.name: path.read_bytes() for path in RATER.iterdir() if path.is_file()}
+    files = {path.name: _static_file(path) for path in RATER.iterdir() if path.is_file()}
     table: tuple[tuple[str, str, Act], ...] = (
         ("GET", "/", partial(_static, files)),
         ("GET", "/rater/{name}", partial(_static, files)),
@@ -148,14 +149,27 @@ def _language(study: OpenStudy, wanted: str | None) -> str:
     return wanted if wanted in languages else languages[0]
 
 
-async def _static(files: dict[str, bytes], study: OpenStudy, request: Request) -> Response:
+async def _static(
+    files: dict[str, tuple[bytes, bytes]], study: OpenStudy, request: Request
+) -> Response:
     name = request.path_params.get("name", "index.html")
     if name not in files:
         raise RefusedError("not_found", "There is no such file.", 404)
-    return Response(
-        files[name],
-        headers={"Content-Type": STATIC_TYPES[Path(name).suffix], "Cache-Control": "no-cache"},
-    )
+    content, compressed = files[name]
+    headers = {
+        "Content-Type": STATIC_TYPES[Path(name).suffix],
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+    }
+    if compressed and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(compressed, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(content, headers=headers)
+
+
+def _static_file(path: Path) -> tuple[bytes, bytes]:
+    """A file of the raters' page as it is and compressed; videos are compressed already."""
+    content = path.read_bytes()
+    return content, b"" if path.suffix == ".mp4" else gzip.compress(content, mtime=0)
 
 
 async def _study(study: OpenStudy, request: Request) -> Response:
@@ -303,7 +317,12 @@ async def _seen(study: OpenStudy, request: Request) -> Response:
     study.need_open()
     await posts.body(request)
     await study.write_while_open(
-        answers.see_through, study.store, study.rules, session, position, study.sent.__contains__
+        answers.confirm_watched,
+        study.store,
+        study.rules,
+        session,
+        position,
+        study.sent.__contains__,
     )
     return JSONResponse({"saved": True})
 
@@ -325,7 +344,7 @@ async def _answer(study: OpenStudy, request: Request) -> Response:
         request, position=int, side=str, dimension=str, score=int, seconds=float, key=str
     )
     answer = Answer(
-        position=posts.whole("position", data["position"], 0, 10**9),
+        position=posts.bounded("position", data["position"], 0, 10**9),
         side=data["side"],
         dimension=data["dimension"],
         score=data["score"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from study.admin import gate
@@ -31,8 +31,14 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 7861) -> None:
         serve_routes(routes(study), host, port)
 
 
-def serve_routes(routes: Sequence[BaseRoute], host: str, port: int) -> None:
+def serve_routes(routes: Sequence[BaseRoute], host: str, port: int, root_path: str = "") -> None:
     """Serve routes, without Gradio, until it is stopped.
+
+    Args:
+        routes: of the server.
+        host: address to listen on.
+        port: TCP port.
+        root_path: public prefix that a reverse proxy removes from each address.
 
     Design choice: the loop and the writer hand over to each other sooner than after Python's 5 ms,
     for an answer passes between them several times; connections are kept for a minute, for a rater
@@ -46,6 +52,7 @@ def serve_routes(routes: Sequence[BaseRoute], host: str, port: int) -> None:
         Starlette(routes=routes),
         host=host,
         port=port,
+        root_path=root_path,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -72,10 +79,31 @@ def start(studies: Path, clips: Sequence[Path], address: str) -> Site:
     return site
 
 
-def serve_site(site: Site, host: str, port: int) -> None:
-    """Serve the studies alone, without the demo, until it is stopped."""
+def serve_site(site: Site, host: str, port: int, root_path: str = "") -> None:
+    """Serve the studies alone, without the demo, until it is stopped.
+
+    Args:
+        site: the studies.
+        host: address to listen on.
+        port: TCP port.
+        root_path: public prefix that a reverse proxy removes from each address.
+    """
+    routes = [
+        *site.routes(),
+        Route("/favicon.ico", _no_icon),
+        Route("/health", _health),
+        Route("/ready", _ready),
+    ]
     with site:
-        serve_routes([*site.routes(), Route("/favicon.ico", _no_icon)], host, port)
+        serve_routes(routes, host, port, root_path)
+
+
+async def _health(request: Request) -> Response:
+    return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})
+
+
+async def _ready(request: Request) -> Response:
+    return JSONResponse({"ready": True}, headers={"cache-control": "no-store"})
 
 
 async def _no_icon(request: Request) -> Response:

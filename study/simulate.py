@@ -198,5 +198,5 @@ def _watch(store: Store, scripted: _Scripted, session: str, page: Row) -> dict[s
             *(scripted.rules.watch_seconds, page["id"]),
         )
         files = rows(database, "select slot, file from media where assignment = ?", page["id"])
-    answers.see_through(store, scripted.rules, session, page["position"], lambda _: True)
+    answers.confirm_watched(store, scripted.rules, session, page["position"], lambda _: True)
     return {row["slot"]: row["file"] for row in files}

@@ -175,6 +175,11 @@ class Site:
             raise StudyError(f"there is no study {name!r}; choose one of the list.")
         return Folder(self.studies / name)
 
+    @property
+    def gated(self) -> tuple[str, ...]:
+        """Paths that answer only after a login."""
+        return (ADMIN,)
+
     def routes(self) -> list[Route | Mount]:
         """For a server of ours or beside another page."""
         return [

@@ -1,23 +1,58 @@
-"""Clips and the running app, which several folders of tests share."""
+"""Fixtures that several folders of tests share, and how tests are spread over workers."""
 
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+from benchmarks.app_server import AppServer
+
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
+
+# Read when torch or numpy is imported, here and in every process that a test starts. Tests run on
+# several workers: more threads in each would only wait for one another.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT.parent / "shared" / "clips"
 EXAMPLES = ROOT / "assets" / "examples"
+
+GROUPS = {
+    "browser": ("browser/", "security/test_file_access.py"),
+    "pipeline": (
+        "integration/test_pipeline.py",
+        "integration/test_methods_pipeline.py",
+        "integration/test_sequence.py",
+    ),
+    "simulation": (
+        "unit/test_simulation",
+        "unit/test_motion_moments.py",
+        "integration/test_shipped_poses.py",
+    ),
+}
+"""Name -> beginnings of paths under tests/ whose tests share something costly: the running app and
+the browser, loaded models, or solved simulations. They run on one worker, the first group first;
+every other file is a group of its own."""
+
+
+def group_of(path: Path) -> str:
+    """The group of a test file; its path where it shares nothing costly with other files."""
+    name = path.relative_to(ROOT / "tests").as_posix()
+    return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell xdist which tests stay together; the longest groups begin first, the rest follows."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    order = {group: place for place, group in enumerate(GROUPS)}
+    items.sort(key=lambda item: order.get(group_of(item.path), len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +63,16 @@ def person_clip() -> Path:
 
 
 @pytest.fixture(scope="session")
+def pipeline() -> "Pipeline":
+    """The tiny tier's pipeline, whose models are loaded when first used."""
+    from finephys.pipeline import Pipeline
+
+    return Pipeline("tiny", "cpu")
+
+
+@pytest.fixture(scope="session")
 def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a textured scene with nobody in it."""
+    """Two seconds of a textured scene with nobody in it, which drifts by five pixels a frame."""
     import numpy as np
 
     from finephys.types import VideoClip
@@ -38,61 +81,14 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     scene = rng.integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
     path = tmp_path_factory.mktemp("clips") / "nobody.mp4"
-    write_video(path, VideoClip(np.tile(scene, (24, 1, 1, 1)), fps=12))
+    write_video(path, VideoClip(np.stack([np.roll(scene, 5 * at, 1) for at in range(8)]), fps=4))
     return path
 
 
-@dataclass(frozen=True)
-class RunningApp:
-    """`python app.py` as its users meet it: address, log, and the folder of its temporary files."""
-
-    url: str
-    log: Path
-    temporary: Path
-    seconds_to_page: float
-
-
 @pytest.fixture(scope="session")
-def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app on a free port, in a process of its own."""
-    folder = tmp_path_factory.mktemp("app")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = folder / "log.txt"
-    environment = {**os.environ, "TMPDIR": str(folder), "CUDA_VISIBLE_DEVICES": ""}
-    began = time.monotonic()
-    with (
-        log.open("wb") as sink,
-        subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)],
-            cwd=ROOT,
-            env=environment,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        url = f"http://127.0.0.1:{port}/"
-        try:
-            _wait_for(url, process, log)
-            yield RunningApp(url, log, folder, time.monotonic() - began)
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    left = list(folder.glob("finephys-*"))
+    with AppServer(tmp_path_factory.mktemp("app")) as server:
+        yield server
+    left = server.left_behind()
     assert not left, f"uploads and results were left behind when the app ended: {left}"
-
-
-def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            pytest.fail(f"app.py ended with {process.returncode}:\n{log.read_text()}")
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-    pytest.fail(f"app.py did not answer within two minutes:\n{log.read_text()}")

@@ -32,16 +32,16 @@ from benchmarks.motion.windows import (
     training_windows,
     unseen,
 )
-from finephys.batches import BodyWindows
-from finephys.checkpoints import ROOT_VARIABLE, checkpoint_path, read_config
 from finephys.data.detections import NOISE_LEVELS
 from finephys.data.pose_windows import PoseBatch
-from finephys.fusion import DEFAULT_FUSION, FUSIONS
-from finephys.lifting import Lifter
-from finephys.physics import PhysNet
-from finephys.projection import Projection
+from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.physics import PhysNet
+from finephys.pose3d.projection import Projection
+from finephys.pose3d.windows import BodyWindows
 from finephys.training.stages import DEFAULT_LIBRARY
 from finephys.types import Float
+from finephys.weights.checkpoints import ROOT_VARIABLE, checkpoint_path, read_config
 
 Values = npt.NDArray[np.float64]
 ACROBATIC = ("jump", "acro")
@@ -117,7 +117,7 @@ def measured(stages: Stages, batch: PoseBatch, kind: str) -> Iterator[tuple[str,
 
 
 def gap_errors(stages: Stages, batch: PoseBatch, seed: int) -> Iterator[tuple[str, Values]]:
-    """Errors in five frames that nothing was seen in, against a line through S_dd there."""
+    """Errors in five frames without detections, against a line through S_dd there."""
     rng = np.random.default_rng([seed, 5])
     begin = rng.integers(2, 10, len(batch.xy))
     frames = np.arange(batch.xy.shape[1])
@@ -216,7 +216,7 @@ FIGURES: tuple[tuple[str, str, str, str, tuple[float, float, float]], ...] = (
     ("gap / line, simulated", "simulated", "fused in gap", "line through gap", (0.7,) * 3),
     ("fused MPJPE, simulated", "simulated", "fused mpjpe", "reference mpjpe", (1.0,) * 3),
 )  # fmt: skip
-"""Name, set, value above, value below, and what is asked of the ratio at each level."""
+"""Name, set, value above, value below, and the target of the ratio at each level."""
 
 
 def collect(

@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 
 from finephys.anthropometry import center_of_mass_weights
-from finephys.batches import BodyWindows
-from finephys.data.pose_windows import TRUSTED, PoseBatch
+from finephys.data.pose_windows import PoseBatch
+from finephys.pose3d.windows import BodyWindows
 from finephys.skeleton import limb_lengths
-from finephys.types import Bool, Float
+from finephys.types import MISSING_SCORE, Bool, Float
 
 Values = npt.NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def image_error(xy: Float, batch: PoseBatch) -> Values:
 
 def seen_or_center(batch: PoseBatch) -> Float:
     """S_detect with missing joints at the centre of those found in their frame."""
-    found = (batch.score > TRUSTED)[..., None]
+    found = (batch.score > MISSING_SCORE)[..., None]
     center = (batch.xy * found).sum(2, keepdims=True) / np.maximum(found.sum(2, keepdims=True), 1)
     lost = ~found.any(2, keepdims=True)
     whole = np.broadcast_to(center.mean(1, keepdims=True), center.shape)

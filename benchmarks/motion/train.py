@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.motion.folds import split
-from finephys.physics.dynamics import DYNAMICS
+from finephys.pose3d.physics.dynamics import DYNAMICS
 from finephys.training.lifting import LIFTING_LOOP, train_lifting
 from finephys.training.physics import (
     PHYSNET_LOOP,

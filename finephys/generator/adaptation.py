@@ -19,14 +19,14 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from finephys.checkpoints import read_config, read_tensors, save_tensors
 from finephys.config import GeneratorConfig
 from finephys.errors import WeightsError
-from finephys.fetch_lock import verify, weights_folder
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.network import Base, VideoNetwork, silence_motion
 from finephys.generator.public import filled
 from finephys.skeleton import FRAMES
+from finephys.weights.checkpoints import read_config, read_tensors, save_tensors
+from finephys.weights.lock import verify, weights_folder
 
 COMMAND = "python -m finephys fetch sd15"
 PART = "stable-diffusion"
@@ -169,7 +169,7 @@ def load_base(
         unet = UNetMotionModel.from_unet2d(plain, motion)  # in the U-Net's dtype
     except (ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
+            f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}", COMMAND
         ) from error
     if not adapter:
         silence_motion(unet)

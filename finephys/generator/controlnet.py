@@ -19,9 +19,6 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from finephys.config import SD15_CONTROLNET_GENERATOR, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
-from finephys.fetch_lock import verify, weights_folder
-from finephys.fetch_parts import SD15_PARTS
-from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import SAMPLER, check_ranges, draw_clips, frames_of
 from finephys.generator.memory import Memory, memory_for, memory_guard
@@ -30,8 +27,11 @@ from finephys.generator.protocol import Sampling
 from finephys.generator.public import filled
 from finephys.generator.sampling import Condition, denoise_latents, make_scheduler
 from finephys.generator.text import TextFeatures, cut_text, encode_text, tokenize
-from finephys.openpose import pose_video
+from finephys.guidance.framing import Framing
+from finephys.guidance.openpose import pose_video
 from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+from finephys.weights.catalogue import SD15_PARTS
+from finephys.weights.lock import verify, weights_folder
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class PoseVideoGenerator:
             unet = VideoUNet.from_unet2d(plain, adapter).to(memory.dtype)
         except (ValueError, RuntimeError) as error:
             raise WeightsError(
-                f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
+                f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}", COMMAND
             ) from error
         network = PoseNetwork(
             config,

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
-from finephys.checkpoints import checkpoint_path, load_module, read_config
-from finephys.config import GENERATORS, GeneratorConfig
+from finephys.config import TIERS, GeneratorConfig
 from finephys.errors import RequestError, WeightsError
-from finephys.framing import Framing
 from finephys.generator.autoencoder import Autoencoder
 from finephys.generator.memory import Memory, has_bfloat16, memory_for, memory_guard
 from finephys.generator.network import VideoNetwork
@@ -26,9 +24,11 @@ from finephys.generator.sampling import (
     make_scheduler,
 )
 from finephys.generator.text import cut_text, load_tokenizer, tokenize
-from finephys.heatmaps import limb_heatmaps
+from finephys.guidance.framing import Framing
+from finephys.guidance.heatmaps import limb_heatmaps
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.types import Bytes, LimbHeatmaps, Pose2D, VideoClip
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Generator:
             WeightsMissingError: when they are absent; the text names the command to run.
             WeightsError: when they are damaged, of another configuration or of another base.
         """
-        config = GENERATORS[tier]
+        config = TIERS[tier]
         path = checkpoint_path(tier, "generator")
         if config.autoencoder == "kl":
             from finephys.generator.adaptation import load_base, load_trained

@@ -14,12 +14,12 @@ from pathlib import Path
 from finephys.actions import ACTIONS
 from finephys.errors import ClipError, FinePhysError, RequestError, StoppedError, WeightsError
 from finephys.files import sha256, whole_file
-from finephys.framing import Framing
 from finephys.generator.protocol import Sampling
 from finephys.generator.systems import INDEX, SYSTEMS, import_folder
+from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES
 from finephys.types import Pose2D, VideoClip
-from finephys.video import probe, read_span
+from finephys.video import VideoFile, probe, read_span
 
 _NAME = re.compile(r"([1-9]\d?)_(0|[1-9]\d{0,9})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
 
@@ -101,7 +101,8 @@ def _fault(path: Path) -> str | None:
 
 
 def _frames(path: Path) -> VideoClip:
-    return read_span(path, 0.0, max(probe(path).last, 1e-3))
+    with VideoFile(path) as file:
+        return read_span(file, 0.0, max(file.info.last, 1e-3), keep_repeats=True)
 
 
 def _read_index(folder: Path) -> dict[str, str]:
@@ -120,14 +121,13 @@ class ImportedVideos:
     Args:
         name: of the system.
         folder: of its videos.
-        action: class that is asked for; None: no video can be.
     """
 
     default_steps = 1
     default_guidance = 1.0
 
-    def __init__(self, name: str, folder: Path, action: int | None = None) -> None:
-        self._name, self._folder, self._action = name, folder, action
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name, self._folder = name, folder
         self._index = _read_index(folder)
 
     @classmethod
@@ -140,10 +140,6 @@ class ImportedVideos:
         """
         SYSTEMS[name].file()
         return cls(name, import_folder(name))
-
-    def of_class(self, action: int | None) -> "ImportedVideos":
-        """The same videos, of one class."""
-        return ImportedVideos(self._name, self._folder, action)
 
     @property
     def size(self) -> int:
@@ -168,23 +164,24 @@ class ImportedVideos:
         """
         if asked.stop():
             raise StoppedError("Stopped before the video was read.")
-        if self._action is None:
+        if asked.action is None:
             raise RequestError(
                 f"the videos of {self._name} are looked up by class and seed, and no class was "
                 "named; choose an action (--action ID)."
             )
-        name = f"{self._action}_{asked.seed}"
+        name, command = f"{asked.action}_{asked.seed}", SYSTEMS[self._name].command
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:
             raise RequestError(
-                f"no video of {self._name} was imported for class {self._action} and seed "
+                f"no video of {self._name} was imported for class {asked.action} and seed "
                 f"{asked.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
-                f"run: {SYSTEMS[self._name].command}"
+                f"run: {command}",
+                command,
             )
         path = self._folder / file
         if not path.is_file() or sha256(path) != self._index[file]:
             raise WeightsError(
-                f"{self._name}/{file} is not what was imported; run: {SYSTEMS[self._name].command}"
+                f"{self._name}/{file} is not what was imported; run: {command}", command
             )
         clip = _frames(path)
         yield VideoClip(clip.frames, clip.fps)

@@ -1,19 +1,15 @@
-"""What a video generator is, and the table of all of them."""
+"""What a video generator is; `registry` lists and loads them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from finephys.checkpoints import checkpoint_path
-from finephys.errors import RequestError
-from finephys.framing import Framing
-from finephys.generator.systems import SYSTEMS, fetched_lock
-from finephys.types import Guide, Pose2D, VideoClip
+from finephys.guidance.framing import Framing
+from finephys.types import Guidance, Pose2D, VideoClip
 
 
 def never() -> bool:
-    """A stop button nobody presses."""
+    """Never stop."""
     return False
 
 
@@ -30,9 +26,10 @@ class Sampling:
         fps: frame rate written on the clip.
         stop: looked at before each step.
         motion: whether the motion modules run; without them every frame is generated alone.
+        action: FineGym class of the clip, when known; imported videos are looked up by it.
     """
 
-    guide: Guide | None
+    guide: Guidance | None
     prompt: str
     seed: int
     steps: int
@@ -40,6 +37,7 @@ class Sampling:
     fps: float
     stop: Callable[[], bool] = never
     motion: bool = True
+    action: int | None = None
 
 
 class VideoGenerator(Protocol):
@@ -60,7 +58,7 @@ class VideoGenerator(Protocol):
     def cut_prompt(self, prompt: str) -> str | None:
         """The end of a prompt that the text encoder cannot take, or None when all fits."""
 
-    def draw(self, pose: Pose2D, canvas: Framing) -> Guide:
+    def draw(self, pose: Pose2D, canvas: Framing) -> Guidance:
         """A skeleton as this generator reads it.
 
         Args:
@@ -79,59 +77,3 @@ class VideoGenerator(Protocol):
             StoppedError: when `asked.stop` says so.
             RequestError: when a value asked for is outside its range.
         """
-
-
-def _tier(name: str) -> Callable[[str], VideoGenerator]:
-    def load(device: str) -> VideoGenerator:
-        from finephys.generator.diffusion import Generator
-
-        return Generator.load(name, device)
-
-    return load
-
-
-def _public(device: str) -> VideoGenerator:
-    from finephys.generator.controlnet import PoseVideoGenerator
-
-    return PoseVideoGenerator.load(device)
-
-
-GENERATORS: dict[str, Callable[[str], VideoGenerator]] = {
-    "tiny": _tier("tiny"),
-    "sd15-controlnet": _public,
-    "sd15": _tier("sd15"),
-}
-"""Name -> what loads that generator onto a device. A new generator is one line here."""
-
-
-def weights_file(name: str) -> Path:
-    """The file that tells a generator's weights: its checkpoint, or the lock of fetched ones.
-
-    Args:
-        name: key of `GENERATORS` or of `systems.SYSTEMS`.
-
-    Raises:
-        WeightsMissingError: when it is absent; the text names the command to run.
-    """
-    if name in SYSTEMS:
-        return SYSTEMS[name].file()
-    if name == "sd15-controlnet":
-        return fetched_lock(name, "sd15", "python -m finephys fetch sd15")
-    return checkpoint_path(name, "generator")
-
-
-def load_generator(name: str, device: str = "cpu") -> VideoGenerator:
-    """Load a generator by its name in `GENERATORS` or `systems.SYSTEMS`.
-
-    Raises:
-        RequestError: when there is none of that name.
-        WeightsMissingError: when its weights are absent; the text names the command to run.
-        GpuMemoryError: they do not fit onto the GPU; the text names the setting to lower.
-    """
-    from finephys.generator.memory import memory_guard
-
-    loaders = GENERATORS | {system.name: system.load for system in SYSTEMS.values()}
-    if name not in loaders:
-        raise RequestError(f"generator {name!r} does not exist; choose {', '.join(loaders)}.")
-    with memory_guard():
-        return loaders[name](device)

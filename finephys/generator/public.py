@@ -28,12 +28,16 @@ def filled(model: Any, folder: Path, dtype: torch.dtype, command: str) -> Any:  
         )
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{place} cannot be loaded ({first}); run: {command}") from error
+        raise WeightsError(
+            f"{place} cannot be loaded ({first}); run: {command}", command
+        ) from error
     wrong = [
         f"{problem.removesuffix('_keys')}: {len(report[problem])}, such as {found[0]}"
         for problem in ("missing_keys", "mismatched_keys", "unexpected_keys")
         if (found := [key for key in map(str, report[problem]) if "position_ids" not in key])
     ]
     if wrong:
-        raise WeightsError(f"{place} does not fit its model ({'; '.join(wrong)}); run: {command}")
+        raise WeightsError(
+            f"{place} does not fit its model ({'; '.join(wrong)}); run: {command}", command
+        )
     return loaded

@@ -19,9 +19,6 @@ from torch import nn
 
 from finephys.config import SD15_GENERATOR
 from finephys.errors import RequestError, StoppedError, WeightsError
-from finephys.fetch_lock import verify, weights_folder
-from finephys.fetch_parts import FETCHABLE
-from finephys.framing import Framing
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.diffusion import check_ranges, frames_of
 from finephys.generator.memory import Memory, half_precision, memory_for, memory_guard
@@ -31,8 +28,11 @@ from finephys.generator.sampling import check_finite
 from finephys.generator.streaming import stream_call
 from finephys.generator.systems import SYSTEMS
 from finephys.generator.text import cut_text
+from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES
 from finephys.types import Bytes, Pose2D, VideoClip
+from finephys.weights.catalogue import FETCHABLE
+from finephys.weights.lock import verify, weights_folder
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +251,9 @@ def _latte(folder: Path, dtype: torch.dtype, command: str) -> Any:  # noqa: ANN4
     text = json.loads((whole / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     scheduler: Any = getattr(diffusers, str(text.get("_class_name")), None)
     if not (isinstance(scheduler, type) and issubclass(scheduler, diffusers.SchedulerMixin)):
-        raise WeightsError(f"latte/scheduler names no scheduler of diffusers; run: {command}")
+        raise WeightsError(
+            f"latte/scheduler names no scheduler of diffusers; run: {command}", command
+        )
     tokenizer = T5Tokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
     tokenizer.model_max_length = LATTE_TOKENS
     return diffusers.LattePipeline(

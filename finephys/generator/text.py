@@ -60,7 +60,7 @@ def load_tokenizer(folder: Path, command: str) -> CLIPTokenizer:
         WeightsMissingError: when the folder is absent.
     """
     if not (folder / "tokenizer.json").is_file():
-        raise WeightsMissingError(f"The tokenizer {folder} is missing; run: {command}")
+        raise WeightsMissingError(f"The tokenizer {folder} is missing; run: {command}", command)
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 

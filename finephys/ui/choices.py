@@ -1,4 +1,4 @@
-"""Everything a person chooses, and the request it makes; without Gradio."""
+"""Values of the controls, and the Request they make; without Gradio."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,19 +12,18 @@ from finephys.ui.server import ASSETS
 UPLOAD, EXAMPLE, ACTION = "Upload", "Example", "Action only"
 
 CLIPS = {clip.name.replace("_", " ").capitalize(): clip for clip in EXAMPLES}
-"""Rendered clips that come with the repository, by the words shown for them."""
+"""Rendered clips of the repository, by the title shown for each."""
 
 LONGEST_PROMPT = 10_000
-"""Characters; the text encoder reads far fewer and the result says where it stopped."""
+"""Characters; the text encoder reads far fewer, and a note says where it stopped."""
 
-
-NOT_SAID = 0
-"""The action's number when nobody said which it is; Gradio shows nothing for None."""
+UNSPECIFIED = 0
+"""The action's number when none is specified; Gradio shows nothing for None."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Values of every control, in the order in which they are given to Gradio."""
+    """Values of every control, in the order in which Gradio passes them."""
 
     source: str
     upload: str | None
@@ -46,31 +45,31 @@ class Choices:
     dynamics: str | None
 
     def request(self) -> Request:
-        """What is asked for; RequestError when a value is missing or out of range."""
+        """The request they make; RequestError when a value is missing or out of range."""
         action = self.action or None
         if self.source == ACTION and action is None:
             raise RequestError("No action is chosen; pick one of the 35, or upload a clip.")
         if self.seed is None or self.real_speed is None:
             empty = "seed" if self.seed is None else "real speed"
-            raise RequestError(f"{empty} is empty; give a number.")
+            raise RequestError(f"The {empty} is empty; enter a number.")
         prompt = self.prompt or ""
         if len(prompt) > LONGEST_PROMPT:
             raise RequestError(
-                f"the prompt has {len(prompt)} characters; give at most {LONGEST_PROMPT}."
+                f"The prompt has {len(prompt)} characters; enter at most {LONGEST_PROMPT}."
             )
-        moment = self.own_moment and self.source != ACTION
+        own_span = self.own_moment and self.source != ACTION
         return Request(
             prompt=prompt,
             action=action,
             seed=int(self.seed),
             steps=int(self.steps),
             guidance_scale=float(self.guidance_scale),
-            tier=self.tier,
+            generator=self.tier,
             method=self.compared()[0],
             fusion=self.fusion,
             dynamics=self.dynamics or None,
-            start=float(self.start) if moment else None,
-            span=float(self.span) if moment else None,
+            start=float(self.start) if own_span else None,
+            span=float(self.span) if own_span else None,
             real_speed=float(self.real_speed),
             body_height=float(self.body_height),
             use_prior=bool(self.use_prior),
@@ -92,18 +91,18 @@ class Choices:
             raise ClipError("No clip is chosen; upload one, or start from an action only.")
         if self.source == UPLOAD and not path.is_file():
             raise ClipError(
-                f"{path.name} was deleted, as uploads are after an hour; upload it again."
+                f"{path.name} was deleted, as every upload is after an hour; upload it again."
             )
         return path
 
 
 def chosen_clip(kind: str, upload: str | None, example: str | None) -> Path | None:
-    """The file of a way of starting; None without one."""
+    """The clip to start from; None without one."""
     if kind == UPLOAD:
         return Path(upload) if upload else None
     return ASSETS / address(CLIPS[example]) if kind == EXAMPLE and example else None
 
 
 def address(clip: Example) -> str:
-    """Where an example lies under the assets."""
+    """Path of an example below the assets."""
     return f"examples/{clip.name}.mp4"

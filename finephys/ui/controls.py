@@ -1,4 +1,4 @@
-"""The left column: what the video starts from and shows, then how it is made."""
+"""The left column: the source and prompt of the video, then how it is generated."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,25 +16,26 @@ from finephys.ui.choices import (
     CLIPS,
     EXAMPLE,
     LONGEST_PROMPT,
-    NOT_SAID,
+    UNSPECIFIED,
     UPLOAD,
     address,
     chosen_clip,
 )
 from finephys.ui.settings import QUICK
+from finephys.ui.words import ACTION_LABEL, PRIOR
 from finephys.video import LONGEST_SPAN, probe
 
 SUBSETS = {"FX-JUMP": "Jump", "FX-TURN": "Turn", "FX-SALTO": "Salto"}
 
 FIRST_ACTION = 38
-"""Class chosen when a person starts from an action: a double back somersault, tucked."""
+"""The action chosen at first without a clip: a double back somersault, tucked."""
 
 FIRST_CLIP = next(iter(CLIPS))
 
 ACTION_INFO = {
-    UPLOAD: "Optional: what is performed in the clip.",
-    EXAMPLE: "What is performed in the clip.",
-    ACTION: "Its motion is simulated, then drawn as a video.",
+    UPLOAD: "Optional: the action performed in the clip.",
+    EXAMPLE: "The action performed in the clip.",
+    ACTION: "Its motion is simulated, then a video is generated.",
 }
 
 
@@ -44,11 +45,13 @@ class Controls:
 
     Attributes:
         values: components whose values make Choices, in its order.
-        generate: starts a run.
+        upload: the uploaded clip.
+        generate: starts a job.
         stop: ends it.
     """
 
     values: list[gr.components.Component]
+    upload: gr.Video
     generate: gr.Button
     stop: gr.Button
 
@@ -57,8 +60,8 @@ def build(tier: str, missing: settings.Missing) -> Controls:
     """Build every control inside the column that is open.
 
     Args:
-        tier: to begin with, a key of `config.CONFIGS`.
-        missing: says what a tier lacks.
+        tier: chosen at first, a key of `config.TIERS`.
+        missing: the error that says what a tier lacks.
     """
     clip = CLIPS[FIRST_CLIP]
     source = gr.Radio(
@@ -79,14 +82,14 @@ def build(tier: str, missing: settings.Missing) -> Controls:
     with gr.Group():
         action = gr.Dropdown(
             [
-                ("Not said", NOT_SAID),
+                ("Not specified", UNSPECIFIED),
                 *(
                     (f"{SUBSETS[known.subset]} {known.id}: {known.label}", known.id)
                     for known in ACTIONS
                 ),
             ],
             value=clip.action,
-            label="Action",
+            label=ACTION_LABEL,
             info=ACTION_INFO[EXAMPLE],
             elem_id="fp-action",
         )
@@ -106,7 +109,7 @@ def build(tier: str, missing: settings.Missing) -> Controls:
         stop = gr.Button("Stop", variant="secondary", elem_id="fp-stop", scale=1, min_width=80)
     use_prior = gr.Checkbox(
         Request().use_prior,
-        label="Use the pose prior when nobody is found",
+        label=PRIOR,
         elem_id="fp-prior",
     )
     methods, model = settings.build_method_and_model(tier, missing)
@@ -149,11 +152,11 @@ def build(tier: str, missing: settings.Missing) -> Controls:
         source, upload, example, action, prompt, use_prior, methods, model,
         seed, steps, guidance, *advanced,
     ]  # fmt: skip
-    return Controls(values, generate, stop)
+    return Controls(values, upload, generate, stop)
 
 
 def _moment(on: bool, kind: str, upload: str | None, example: str | None) -> list[dict[str, Any]]:
-    """Show the sliders of start and length when asked for; they end where the clip ends."""
+    """Show the sliders of start and length when wanted; their range is the clip's."""
     path = chosen_clip(kind, upload, example)
     hidden = [gr.update(visible=False)] * 2
     if not on or path is None:
@@ -161,7 +164,7 @@ def _moment(on: bool, kind: str, upload: str | None, example: str | None) -> lis
     try:
         last = probe(path).last
     except ClipError:
-        return hidden  # said in full when Generate is pressed
+        return hidden  # the status line says why
     longest = max(round(last, 2), 0.25)
     return [
         gr.update(visible=True, maximum=max(round(longest - 0.2, 2), 0.05), value=0),
@@ -170,9 +173,9 @@ def _moment(on: bool, kind: str, upload: str | None, example: str | None) -> lis
 
 
 def _switch(kind: str, example: str | None) -> list[dict[str, Any]]:
-    """Show what belongs to a way of starting, with the action it starts with."""
-    known = CLIPS[example].action if example else NOT_SAID
-    action = {UPLOAD: NOT_SAID, EXAMPLE: known, ACTION: FIRST_ACTION}[kind]
+    """Show the controls of a kind of source, with its first action."""
+    known = CLIPS[example].action if example else UNSPECIFIED
+    action = {UPLOAD: UNSPECIFIED, EXAMPLE: known, ACTION: FIRST_ACTION}[kind]
     return [
         gr.update(visible=kind == UPLOAD),
         gr.update(visible=kind == EXAMPLE),
@@ -183,7 +186,7 @@ def _switch(kind: str, example: str | None) -> list[dict[str, Any]]:
 
 
 def _show_example(title: str) -> list[Any]:
-    """Play an example, and take over the action and the look it was rendered with."""
+    """Play an example, and choose the action and the look it was rendered with."""
     clip = CLIPS[title]
     return [_preview(clip), clip.action, *_look_names(clip)]
 
@@ -193,9 +196,9 @@ def _look_names(clip: Example) -> tuple[str, str, str]:
 
 
 def _prompt_parts(action: int, leotard: str, place: str, floor: str) -> list[str]:
-    """The two sentences of a prompt: what the person does, and what can be seen."""
+    """The two sentences of a prompt: what the person does, and what is visible."""
     words = describe(leotard, place, floor)
-    caption = PLAIN_CAPTION if action == NOT_SAID else action_by_id(action).caption
+    caption = PLAIN_CAPTION if action == UNSPECIFIED else action_by_id(action).caption
     return [caption, f"{words[0].upper()}{words[1:]}."]
 
 
@@ -207,7 +210,7 @@ def _rewrite(
     place: str,
     floor: str,
 ) -> tuple[str, list[str]]:
-    """Replace the sentences this page wrote before; what a person wrote is left alone."""
+    """Replace the sentences this page wrote before; the person's own text is kept."""
     fresh = _prompt_parts(action, leotard, place, floor)
     if not (text or "").strip():
         return " ".join(fresh), fresh
@@ -215,7 +218,7 @@ def _rewrite(
     out = (text or "").replace(caption, fresh[0], 1)
     if look in out:
         out = out.replace(look, fresh[1], 1)
-    elif look != fresh[1]:  # a look was chosen, and the person's own text does not hold the old one
+    elif look != fresh[1]:  # a look was chosen, and the person's own text does not name the old one
         out = f"{out.rstrip()} {fresh[1]}"
     return out, fresh
 

@@ -1,38 +1,44 @@
-"""The Generate page: what a person chooses on the left, what comes of it on the right."""
+"""The Generate page: controls on the left, status and results on the right."""
 
 import html
 import json
-import threading
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from finephys.errors import FinePhysError, StoppedError
+from finephys.errors import ClipError, FinePhysError, StoppedError, WeightsMissingError
 from finephys.methods import DEFAULT_METHOD, METHODS
 from finephys.pipeline import Pipeline
 from finephys.skeleton import JOINTS, LIMBS
 from finephys.types import Request, Result, Stage, Update
 from finephys.ui import controls, payload, scene
+from finephys.ui.access import REQUEST_ID
 from finephys.ui.choices import Choices
-from finephys.ui.previews import PreviewBudget
-from finephys.ui.runs import Run, Runs
-from finephys.ui.server import CACHE_AGE, STATIC
+from finephys.ui.jobs import Job, Jobs
+from finephys.ui.preview_budget import PreviewBudget
+from finephys.ui.server import CACHE_AGE, STATIC, Readiness
 from finephys.ui.settings import QUICK
+from finephys.ui.words import sentence
+from finephys.video import probe
+
+logger = logging.getLogger(__name__)
 
 WORKING = {
-    Stage.CLIP: "Looking for the body in every frame",
+    Stage.CLIP: "Detecting the body in every frame",
     Stage.DETECTED: "Lifting the body to 3D",
     Stage.DATA_DRIVEN: "Applying mechanics forward and backward in time",
-    Stage.PHYSICS: "Fusing, and projecting back to 2D",
+    Stage.PHYSICS: "Fusing and projecting back to 2D",
     Stage.REPROJECTED: "Preparing the video",
     Stage.HEATMAPS: "Denoising the video",
     Stage.PREVIEW: "Denoising the video",
     Stage.VIDEO: "Writing the files",
     Stage.RESULT: "Preparing the next video",
 }
-"""Stage that has arrived -> what is being done now."""
+"""Stage that has arrived -> what is done now."""
 
 STAGE_NAMES = {
     Stage.CLIP: "frames",
@@ -59,9 +65,10 @@ LOOK: dict[str, Any] = {
         background_fill_primary="*neutral_50",
     ),
     "css_paths": STATIC / "page.css",
-    "head": '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    "head": '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    f"<script>{(STATIC / 'head.js').read_text(encoding='utf-8')}</script>",
 }
-"""How the page looks, for `launch`: nothing of it is fetched from elsewhere."""
+"""Theme and style for `launch`; nothing is fetched from another host."""
 
 SHOW_STATUS = """() => {
     const status = document.querySelector("#fp-status");
@@ -79,14 +86,22 @@ Shown = tuple[dict[str, Any], str]
 """What each event sends: the viewer's value (or an update that leaves it) and the status line."""
 
 
-def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
-    """The whole page.
+def build(pipeline: Pipeline, jobs: Jobs, readiness: Readiness) -> gr.Blocks:
+    """Build the whole page.
 
     Args:
-        pipeline: what runs.
-        runs: where results are kept.
-        ready: set once the loading of models has ended.
+        pipeline: generates.
+        jobs: keeps the results.
+        readiness: of the models that are loaded at the start.
     """
+
+    def missing(tier: str) -> WeightsMissingError | None:
+        try:
+            pipeline.models.checkpoints(tier)
+        except WeightsMissingError as error:
+            return error
+        return None
+
     with gr.Blocks(title="FinePhys", delete_cache=CACHE_AGE, analytics_enabled=False) as page:
         gr.HTML(
             "<h1>FinePhys</h1><p>Generated videos of gymnasts whose bodies obey mechanics.</p>",
@@ -94,124 +109,159 @@ def build(pipeline: Pipeline, runs: Runs, ready: threading.Event) -> gr.Blocks:
         )
         with gr.Row(equal_height=False, elem_id="fp-columns"):
             with gr.Column(scale=3, min_width=320, elem_id="fp-controls"):
-                chosen = controls.build(pipeline.models.tier, pipeline.models.missing)
+                column = controls.build(pipeline.models.tier, missing)
             with gr.Column(scale=7, min_width=340, elem_id="fp-results"):
                 status = gr.HTML(status_line("Ready."), elem_id="fp-status")
                 viewer = _viewer()
 
-        # The browser counts presses of Generate, so that Stop also ends one still on its way here.
-        press = gr.Number(0, visible=False)
+        # The browser counts presses of Generate, so that Stop also ends a job that is still on
+        # its way to the server.
+        press = gr.Number(0, precision=0, visible=False)
 
-        # Gradio hands the values over by position.
+        # Gradio passes the values by position.
         def generate(request: gr.Request, *values: Any) -> Iterator[Shown]:  # noqa: ANN401
-            this = runs.begin(request.session_hash or "", int(values[-1]))
-            yield from run(pipeline, runs, ready, Choices(*values[:-1]), this)
+            choices, number = Choices(*values[:-1]), int(values[-1] or 0)
+            request_id = request.headers.get(REQUEST_ID, "none")
+            with jobs.run(request.session_hash or "", number) as job:
+                yield from run(pipeline, jobs, readiness, choices, job, request_id)
 
         def stop(press: float, request: gr.Request) -> Shown:
             if not press:
-                return gr.skip(), status_line("Nothing of yours is running or waiting.")
-            asked = runs.stop(request.session_hash or "", int(press))
-            return _ended(asked[-1]) if asked else gr.skip(), status_line("Stopped.")
+                return gr.skip(), status_line("You have no running job.")
+            stopped = jobs.stop(request.session_hash or "", int(press))
+            return _ended(stopped[-1]) if stopped else gr.skip(), status_line("Stopped.")
 
         def close(request: gr.Request) -> None:
-            runs.forget(request.session_hash or "")
+            jobs.close_session(request.session_hash or "")
 
-        # Done by the browser at once: in the queue nothing of the server's is shown yet, and on a
-        # phone the status and the results lie below all the controls.
+        # Done by the browser at once: while the job waits in the queue the server sends nothing,
+        # and on a phone the status and the results are below all the controls.
         waiting = json.dumps(status_line("Waiting for your turn; one job runs at a time.", 0.01))
-        chosen.generate.click(None, None, [status], js=SHOW_STATUS.replace("SENTENCE", waiting))
-        chosen.generate.click(
+        column.generate.click(None, None, [status], js=SHOW_STATUS.replace("SENTENCE", waiting))
+        column.generate.click(
             generate,
-            [*chosen.values, press],
+            [*column.values, press],
             [viewer, status],
             js=COUNT_PRESS,
             show_progress="minimal",
             show_progress_on=[status],
             concurrency_limit=1,
-            trigger_mode="multiple",  # also while the last run still ends
+            trigger_mode="multiple",  # also while the last job is still ending
             api_visibility="private",
         )
-        # The run ends itself at its next step, or as soon as its turn comes. Gradio's cancelling
-        # would leave an "Error" on the page and could hold on to the run's lock.
-        chosen.stop.click(
+        # The job ends itself at its next step, or as soon as its turn comes. Gradio's cancelling
+        # would leave an "Error" on the page and could keep the pipeline's lock.
+        column.stop.click(
             stop,
             [press],
             [viewer, status],
             js="() => [window.fpPress ?? 0]",
             **QUICK,
         )
+        column.upload.upload(judge_upload, [column.upload], [status], **QUICK)
+        column.upload.clear(lambda: status_line("Ready."), None, [status], **QUICK)
         page.unload(close)
         page.queue(default_concurrency_limit=1, max_size=50)
     return page
 
 
+def judge_upload(path: str | None) -> str:
+    """Status line about a clip as soon as it is uploaded: what it is, or why it cannot be read."""
+    if path is None:
+        return status_line("Ready.")
+    try:
+        info = probe(Path(path))
+    except ClipError as error:
+        return status_line(sentence(error), kind="error")
+    return status_line(f"{Path(path).name} can be read: {info.last:.1f} s. Press Generate.")
+
+
 def run(
     pipeline: Pipeline,
-    runs: Runs,
-    ready: threading.Event,
+    jobs: Jobs,
+    readiness: Readiness,
     choices: Choices,
-    this: Run,
+    job: Job,
+    request_id: str,
 ) -> Iterator[Shown]:
-    """One press of Generate, from the choices to the files.
+    """Answer one press of Generate, from the choices to the files.
 
     Args:
-        pipeline: what runs.
-        runs: where the results are kept.
-        ready: set once the loading of models has ended.
-        choices: what the person chose.
-        this: the run, begun for the browser session that the results belong to.
+        pipeline: generates.
+        jobs: keeps the results.
+        readiness: of the models that are loaded at the start.
+        choices: the values of the controls.
+        job: holds the results; it belongs to one browser session.
+        request_id: of the HTTP request, for the log.
 
     Yields:
         The viewer's value and the status line, each time something arrives.
     """
+    outcome, seconds = "failed", dict[str, float]()
     try:
         request, methods, clip = choices.request(), choices.compared(), choices.clip()
         origin = "action" if clip is None else "clip"
-        this.shown = payload.fresh(this.folder.name[:8], origin, methods)
+        job.shown = payload.empty(job.folder.name[:8], origin, methods, request.fusion)
         begin = "Simulating the action" if clip is None else "Reading the clip"
-        loading = "" if ready.is_set() else " (the models are still being loaded)"
-        yield this.shown, status_line(begin + loading, 0.02)
+        loading = "" if readiness.settled.is_set() else " (the models are still being loaded)"
+        yield job.shown, status_line(begin + loading, 0.02)
         budget = PreviewBudget()
         results: list[Result] = []
-        for update in pipeline.stream(clip, request, this.stop, methods):
+        for update in pipeline.stream(clip, request, job.stop, methods):
             if update.stage is Stage.PREVIEW:
                 if update.step and update.step[0] == 1:
                     budget.begin()
                 if not budget.allows():
                     continue
                 with budget.spending():
-                    this.shown = payload.with_update(this.shown, update)
-                    yield this.shown, _working(pipeline, update, request, methods)
+                    job.shown = payload.with_update(job.shown, update)
+                    yield job.shown, _working(pipeline, update, request, methods)
                 continue
-            this.shown = payload.with_update(this.shown, update)
+            job.shown = payload.with_update(job.shown, update)
             if isinstance(update.value, Result):
+                seconds = dict(job.shown["seconds"])
                 results.append(update.value)
-                made = runs.write(this, update.value, len(methods) == 1)
+                made = jobs.write(job, update.value, len(methods) == 1)
                 if len(results) == len(methods) > 1:
-                    made += runs.write_comparison(this, results)
-                this.shown["downloads"] = this.shown["downloads"] + [asdict(each) for each in made]
-            if this.shown["done"]:
-                yield this.shown, status_line(f"Done in {update.seconds:.1f} s.", 1.0, "done")
+                    made += jobs.write_comparison(job, results)
+                job.shown["downloads"] = job.shown["downloads"] + [asdict(each) for each in made]
+            if job.shown["done"]:
+                outcome = "done"
+                yield job.shown, status_line(f"Done in {update.seconds:.1f} s.", 1.0, "done")
             else:
-                yield this.shown, _working(pipeline, update, request, methods)
+                yield job.shown, _working(pipeline, update, request, methods)
     except StoppedError as error:
-        yield _ended(this), status_line(str(error))
+        outcome = "stopped"
+        yield _ended(job), status_line(str(error))
     except FinePhysError as error:
-        yield _ended(this), status_line(str(error), kind="error")
+        outcome = type(error).__name__
+        yield _ended(job), status_line(sentence(error), kind="error")
     except Exception:
-        sentence = "Something inside failed; the server's log says what. Please try again."
-        yield _ended(this), status_line(sentence, kind="error")
+        text = f"Internal error; the server's log has the details under {request_id}. Try again."
+        yield _ended(job), status_line(text, kind="error")
+        raise
+    except GeneratorExit:
+        outcome = "abandoned"
         raise
     finally:
-        this.stop.set()
+        spent = " ".join(f"{stage}={value:.2f}" for stage, value in seconds.items())
+        logger.info(
+            "request=%s job=%s %s model=%s methods=%s seconds: %s",
+            request_id,
+            job.folder.name[:8],
+            outcome,
+            choices.tier,
+            ",".join(choices.methods),
+            spent or "none",
+        )
 
 
 def status_line(sentence: str, fraction: float = 0.0, kind: str = "") -> str:
-    """HTML of the status line: a sentence and how far the run is.
+    """Return the HTML of the status line: a sentence and a progress bar.
 
     Args:
         sentence: plain text.
-        fraction: 0 (nothing runs) to 1.
+        fraction: of the job that is done, 0 (nothing runs) to 1.
         kind: "", "done" or "error".
     """
     shown = "working" if 0 < fraction < 1 else kind
@@ -224,8 +274,8 @@ def status_line(sentence: str, fraction: float = 0.0, kind: str = "") -> str:
 
 def _working(pipeline: Pipeline, update: Update, request: Request, methods: tuple[str, ...]) -> str:
     sentence = WORKING[update.stage]
-    if update.stage is Stage.REPROJECTED and not pipeline.models.holds(request.tier):
-        sentence = f"Loading the {request.tier} model, which takes a while"
+    if update.stage is Stage.REPROJECTED and not pipeline.models.holds(request.generator):
+        sentence = f"Loading the {request.generator} model, which takes a while"
     if update.step:
         sentence += f", step {update.step[0]} of {update.step[1]}"
     if update.method and len(methods) > 1:
@@ -234,16 +284,16 @@ def _working(pipeline: Pipeline, update: Update, request: Request, methods: tupl
     return status_line(sentence, update.fraction)
 
 
-def _ended(run: Run) -> dict[str, Any]:
+def _ended(job: Job) -> dict[str, Any]:
     skipped: dict[str, Any] = gr.skip()
-    return skipped if run.shown is None else {**run.shown, "ended": True}
+    return skipped if job.shown is None else {**job.shown, "ended": True}
 
 
 def _viewer() -> gr.HTML:
     return gr.HTML(
         None,
         html_template=(STATIC / "viewer.html").read_text(encoding="utf-8"),
-        # Gradio runs this as plain script, which can still load a module.
+        # Gradio runs this as a plain script, which can still import a module.
         js_on_load=(
             'import(new URL("files/viewer/viewer.js", document.baseURI))'
             ".then((viewer) => viewer.attach(element, props, watch))"

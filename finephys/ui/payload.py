@@ -1,7 +1,8 @@
-"""What the browser is sent: every value of a run as plain JSON, added to as the stages arrive."""
+"""The viewer's value: a job as plain JSON that grows as the stages arrive."""
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,24 +17,26 @@ WIDEST = 640
 """Longest side in pixels of the frames sent to the page; files keep their size."""
 
 PREVIEW_WIDEST = 256
-"""Longest side in pixels of a preview: it is shown for a moment and must cost little."""
+"""Longest side in pixels of a preview, which is shown for a moment and must cost little."""
 
 PLANE_GAP = 0.35
 """Metres between the deepest joint and the image plane behind it."""
 
 
-def fresh(run: str, origin: str, methods: tuple[str, ...]) -> dict[str, Any]:
-    """The value of a run that has just begun.
+def empty(run: str, origin: str, methods: tuple[str, ...], fusion: str) -> dict[str, Any]:
+    """Return the value of a job that has just started.
 
     Args:
-        run: a name that tells this run from the one before.
+        run: name of the job, different from the last one's.
         origin: "clip" or "action".
-        methods: whose videos are made, keys of `methods.METHODS`.
+        methods: whose videos are generated, keys of `methods.METHODS`.
+        fusion: key of `fusion.FUSIONS`.
     """
     return {
         "run": run,
         "from": origin,
         "methods": list(methods),
+        "fusion": fusion,
         "videos": {},
         "size": list(SIMULATED_PLANE),
         "interval": 0.1,
@@ -61,14 +64,15 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
         return out
     out["since"] = {**value["since"], update.stage.value: seconds}
     if update.stage is Stage.CLIP and isinstance(content, VideoClip):
-        out["clip"] = _pictures(content, WIDEST)
+        shown = content.frames[content.nearest(content.pose_times)]  # the frame under each pose
+        out["clip"] = _pictures(replace(content, frames=shown, frame_times=None), WIDEST)
         out["size"] = list(content.size)
         out["interval"] = (len(content.frames) - 1) / content.fps / (FRAMES - 1) or 0.1
     elif isinstance(content, Pose2D):
         out[update.stage.value] = _flat(content)
     elif isinstance(content, Pose3D):
         out["data_driven"] = _spatial(content)
-        out.update(_stand(out, content))
+        out.update(_plane(out, content))
     elif isinstance(content, Motion):
         out["physics"] = _spatial(content.combined)
         out["dynamics"] = content.dynamics
@@ -79,14 +83,13 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
         out["times"] = [round(float(time), 3) for time in times]
         out["fused"] = _spatial(content.poses.fused)
         out["seconds"] = _seconds(value, content)
-        out["fusion"] = content.poses.fused.mode
         out["done"] = update.method == value["methods"][-1]
     out["notes"] = list(dict.fromkeys([*value["notes"], *update.notes]))
     return out
 
 
 def _seconds(value: dict[str, Any], result: Result) -> dict[str, float]:
-    """Seconds by stage; in a comparison those of each video together, one entry a method."""
+    """Seconds by stage; in a comparison one entry for each method's video."""
     spent = {name: round(seconds, 2) for name, seconds in result.seconds.items()}
     if len(value["methods"]) == 1:
         return spent
@@ -95,7 +98,7 @@ def _seconds(value: dict[str, Any], result: Result) -> dict[str, float]:
 
 
 def _pictures(clip: VideoClip, widest: int) -> list[str]:
-    """Each frame as a data URI, so that nothing of a person's clip lies behind an address."""
+    """Each frame as a data URI, so that no address leads to a person's clip."""
     pictures = []
     for frame in clip.frames:
         picture = Image.fromarray(frame)
@@ -137,8 +140,8 @@ def _rounded(array: npt.NDArray[Any], digits: int) -> list[Any]:
     return rounded
 
 
-def _stand(value: dict[str, Any], body: Pose3D) -> dict[str, Any]:
-    """Where the image plane stands in the 3D scene."""
+def _plane(value: dict[str, Any], body: Pose3D) -> dict[str, Any]:
+    """Scale, origin and depth of the image plane in the 3D scene."""
     xy = np.array(value["detected"]["xy"], np.float32)
     score = np.array(value["detected"]["score"], np.float32)
     metres, origin = plane_scale(xy, score, body)
@@ -147,7 +150,7 @@ def _stand(value: dict[str, Any], body: Pose3D) -> dict[str, Any]:
 
 
 def plane_scale(xy: Float, score: Float, body: Pose3D) -> tuple[float, tuple[float, float]]:
-    """Metres a pixel is worth at the body's depth, and the pixel that lies at x = y = 0.
+    """Metres per pixel at the body's depth, and the pixel at x = y = 0.
 
     Least squares of the lifted body on the detected one, both relative to their pelvis, weighted by
     score; the first frame's pelvis is the origin of the 3D scene.
@@ -166,7 +169,7 @@ def plane_scale(xy: Float, score: Float, body: Pose3D) -> tuple[float, tuple[flo
     seen = float((weight * flat * flat).sum())
     shared = float((weight * flat * body.xyz[..., :2]).sum())
     if seen <= 0 or shared <= 0:
-        # The two do not agree anywhere (a pose prior beside an unusable detection): match extents.
+        # They have nothing in common (a pose prior beside an unusable detection): match heights.
         shared, seen = float(np.ptp(body.xyz[..., 1])), max(float(np.ptp(xy[..., 1])), 1.0)
     first = xy[0, pelvis]
     return shared / seen, (float(first[0]), float(first[1]))

@@ -1,8 +1,8 @@
 """The Plotly 3D scene: traces and layout made here, moved from frame to frame in the browser.
 
 Plot axes: x right, y depth away from the camera, z up; camera axes (x right, y down, z away) become
-(x, z, -y). Design choice: S_detect and S_re-proj, which are 2D, lie on the image plane behind the
-body, scaled so that a pixel is as wide as the metres it shows on the body.
+(x, z, -y). Design choice: S_detect and S_re-proj, which are 2D, are on the image plane behind the
+body, scaled so that a pixel is as wide as what it shows of the body.
 """
 
 import json
@@ -19,10 +19,10 @@ STAGES: dict[str, tuple[str, str, bool]] = {
     "reprojected": ("S_re-proj", "#db2777", True),
     "fused": ("fused", "#7c3aed", False),
 }
-"""Stage -> (name shown, colour, drawn from the start)."""
+"""Stage -> (label, colour, visible at first)."""
 
 FRONT = {"eye": {"x": 0.9, "y": -1.7, "z": 0.45}, "up": {"x": 0, "y": 0, "z": 1}}
-"""Camera of a fresh scene: in front of the body, a little to the right and above."""
+"""First camera: in front of the body, a little to the right and above."""
 
 POINTS_PER_LIMB = 3
 """Parent, child, and a gap before the next limb."""
@@ -72,7 +72,7 @@ def _skeleton(stage: str, scene: str) -> go.Scatter3d:
 
 
 def _shades(color: str) -> list[str]:
-    """The colour of every point of a skeleton's line: limbs of the left side are lighter."""
+    """Colour of every point of a skeleton's line; left limbs are lighter."""
     red, green, blue = (int(color[index : index + 2], 16) for index in (1, 3, 5))
     light = "#" + "".join(f"{(part + 2 * 255) // 3:02x}" for part in (red, green, blue))
     shades = [light if JOINTS[child].startswith("left") else color for _, child in LIMBS]
@@ -94,7 +94,7 @@ def _plane(scene: str) -> go.Scatter3d:
 
 
 def _picture() -> go.Mesh3d:
-    """The clip's frame on the image plane: a grid whose vertices take the frame's colours."""
+    """The clip's frame on the image plane: a grid whose vertices have the frame's colours."""
     return go.Mesh3d(
         x=[],
         y=[],

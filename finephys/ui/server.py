@@ -1,99 +1,129 @@
-"""The page served: our own routes before Gradio's, headers and folders."""
+"""What the demo's server has beside Gradio: own routes, folders, health."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, MutableMapping
+import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.middleware import Middleware
-from starlette.requests import Request as HttpRequest
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from finephys.ui.runs import KEEP_SECONDS, SWEEP_SECONDS, Runs
+from finephys.ui.access import Guard
+from finephys.ui.hidden_folder import HiddenFolder
+from finephys.ui.jobs import KEEP_SECONDS, SWEEP_SECONDS, Jobs
+
+if TYPE_CHECKING:
+    from study.site import Site
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "assets"
 STATIC = Path(__file__).parent / "static"
 
 LARGEST_UPLOAD = "300mb"
-"""Bytes of a clip that are accepted; what is in it is checked by decoding."""
+"""Size of a clip that is accepted; its content is checked by decoding."""
 
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-        "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-        "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
-        "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
-        "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-}
-"""Sent with every answer: the page loads from nowhere but its own server."""
+UPLOADS = "uploads"
+"""Gradio's cache, below the private folder."""
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+CACHE_AGE = (int(SWEEP_SECONDS), int(KEEP_SECONDS))
+"""Gradio's cache of uploads: seconds between two searches, and after which a file is deleted."""
 
 
-class Guard:
-    """ASGI middleware: adds HEADERS, and refuses addresses that make the server fetch a URL."""
+@dataclass(frozen=True)
+class Readiness:
+    """Whether the models of the first request are loaded.
 
-    def __init__(self, app: Asgi) -> None:
-        self._app = app
+    Attributes:
+        settled: set once loading has ended, well or not.
+        loaded: set once it has ended well.
+    """
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        path = str(scope["path"]).lower()
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(name.encode(), text.encode()) for name, text in HEADERS.items()]
-                if path.startswith("/files/viewer"):  # parts of one program: never one old, one new
-                    extra.append((b"cache-control", b"no-cache"))
-                message["headers"] = [*message.get("headers", []), *extra]
-            await send(message)
-
-        if "/file=http" in path or "/proxy=" in path:
-            refusal = PlainTextResponse("Only this server's own files are served.", 404)
-            await refusal(scope, receive, send_with_headers)
-            return
-        await self._app(scope, receive, send_with_headers)
+    settled: threading.Event = field(default_factory=threading.Event)
+    loaded: threading.Event = field(default_factory=threading.Event)
 
 
-def own_folder() -> Path:
-    """A private temporary folder for this process, deleted when it ends; Gradio's cache lies in it.
+def create_private_folder() -> Path:
+    """Create this process's temporary folder, with Gradio's cache; it is deleted at exit.
 
     Must be called before gradio is imported, which reads its folder from the environment.
     """
     folder = Path(tempfile.mkdtemp(prefix="finephys-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / UPLOADS)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     return folder
 
 
-def routes(runs: Runs) -> list[Route | Mount]:
-    """Our own addresses, under /files: the viewer, plotly, example clips, results by token."""
+def start_sweeping(jobs: Jobs, uploads: Path) -> None:
+    """Delete old results and uploads every few minutes for as long as the process lives."""
 
-    def result(request: HttpRequest) -> Response:
-        found = runs.file(request.path_params["token"], request.path_params["name"])
+    def sweep() -> None:
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            jobs.sweep()
+            sweep_uploads(uploads)
+
+    threading.Thread(target=sweep, name="sweep", daemon=True).start()
+
+
+def sweep_uploads(folder: Path) -> None:
+    """Delete uploads older than an hour, also those whose connection broke off.
+
+    Gradio's own search knows whole uploads only.
+    """
+    oldest = time.time() - KEEP_SECONDS
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        with contextlib.suppress(OSError):  # used again, or deleted by Gradio meanwhile
+            if path.lstat().st_ctime >= oldest:
+                continue
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink()
+
+
+def app_options(
+    folder: Path, jobs: Jobs, readiness: Readiness, root_path: str = "", site: "Site | None" = None
+) -> dict[str, Any]:
+    """Routes and middleware of the server, as Gradio's `app_kwargs`.
+
+    Args:
+        folder: this process's temporary folder.
+        jobs: keeps the results.
+        readiness: of the models.
+        root_path: public prefix that a reverse proxy removes from each address.
+        site: user studies to serve as well.
+    """
+    routes = [*health_routes(readiness), *file_routes(jobs), *(site.routes() if site else ())]
+    gated = site.gated if site else ()
+    return {
+        "routes": routes,
+        "middleware": [
+            Middleware(Guard, root_path=root_path, gated=gated),
+            Middleware(HiddenFolder, folder=folder / UPLOADS),
+        ],
+    }
+
+
+def file_routes(jobs: Jobs) -> list[Route | Mount]:
+    """Routes under /files: the viewer, plotly, example clips, and results by token."""
+
+    def result(request: Request) -> Response:
+        found = jobs.find_file(request.path_params["token"], request.path_params["name"])
         if found is None:
             return PlainTextResponse(
-                "This result is no longer here: results are deleted after an hour or when their "
-                "page is closed. Generate it again.",
+                "This result is no longer here: results are deleted an hour after they were made "
+                "or when their page is closed. Generate it again.",
                 404,
             )
         path, media = found
@@ -107,10 +137,20 @@ def routes(runs: Runs) -> list[Route | Mount]:
     ]
 
 
-def middleware() -> list[Middleware]:
-    """What every request passes through."""
-    return [Middleware(Guard)]
+def health_routes(readiness: Readiness | None = None) -> list[Route]:
+    """Routes for a supervisor: /health (the process answers), /ready (it can work).
 
+    Args:
+        readiness: of the models; None: there are none to wait for.
+    """
 
-CACHE_AGE = (int(SWEEP_SECONDS), int(KEEP_SECONDS))
-"""Gradio's own cache of uploads: looked at every, deleted after, in seconds."""
+    def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})
+
+    def ready(request: Request) -> Response:
+        done = readiness is None or readiness.loaded.is_set()
+        return JSONResponse(
+            {"ready": done}, 200 if done else 503, headers={"cache-control": "no-store"}
+        )
+
+    return [Route("/health", health), Route("/ready", ready)]

@@ -4,6 +4,7 @@ A browser without a session learns nothing of what is behind the gate: no name, 
 which program draws the page.
 """
 
+import copy
 import hashlib
 import hmac
 import logging
@@ -98,7 +99,17 @@ class Gate:
         self._clock = clock
         self._sessions: dict[bytes, float] = {}
         self._wrong: dict[str, list[float]] = {}
-        self._router = Router(
+        self._router = self._routes()
+
+    def around(self, inside: Asgi) -> "Gate":
+        """Guard another page with the same password; failed tries and sessions count for both."""
+        other = copy.copy(self)
+        other._inside = inside
+        other._router = other._routes()
+        return other
+
+    def _routes(self) -> Router:
+        return Router(
             [
                 Route("/login", self._form, methods=["GET"]),
                 Route("/login", self._enter, methods=["POST"]),
@@ -132,7 +143,8 @@ class Gate:
             logger.warning("a wrong password for the administrator's page came from %s", address)
             return _login_page("That is not the password; it is printed when the app starts.", 403)
         now = self._clock()
-        self._sessions = {key: end for key, end in self._sessions.items() if end > now}
+        for ended in [key for key, end in self._sessions.items() if end <= now]:
+            del self._sessions[ended]
         token = secrets.token_urlsafe(32)
         self._sessions[_sha256(token)] = now + SESSION_SECONDS
         answer = RedirectResponse(_root(request), 303)
@@ -188,11 +200,10 @@ class Gate:
 
     def _recent(self, address: str) -> list[float]:
         begin = self._clock() - TRIES_SECONDS
-        self._wrong = {
-            each: recent
-            for each, times in self._wrong.items()
-            if (recent := [time for time in times if time > begin])
-        }
+        for each, times in list(self._wrong.items()):
+            times[:] = [time for time in times if time > begin]
+            if not times:
+                del self._wrong[each]
         return self._wrong.get(address, [])
 
 

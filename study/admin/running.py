@@ -161,7 +161,8 @@ def need_typed(name: str, typed: str, act: str) -> None:
 
 def study_address(request: gr.Request, name: str) -> str:
     """Where raters reach a study, seen from the browser that the administrator uses."""
-    from study.site import RATERS
+    from study.site import ADMIN, RATERS
 
-    origin = urlsplit(request.headers.get("origin") or request.headers.get("referer") or "")
-    return f"{origin.scheme}://{origin.netloc}{RATERS}/{name}/"
+    page = urlsplit(request.headers.get("referer") or request.headers.get("origin") or "")
+    root_path = page.path.partition(ADMIN)[0].rstrip("/")  # of a reverse proxy
+    return f"{page.scheme}://{page.netloc}{root_path}{RATERS}/{name}/"

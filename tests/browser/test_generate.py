@@ -154,6 +154,82 @@ def test_side_by_side_has_linked_cameras(finished: Page) -> None:
     )
 
 
+CAMERA = "() => document.querySelector('.fp-plot')._fullLayout.scene._scene.getCamera().eye"
+
+
+def distance(page: Page) -> float:
+    """How far Plotly's camera really is, which its layout need not tell."""
+    eye = page.evaluate(CAMERA)
+    return float(np.hypot(np.hypot(eye["x"], eye["y"]), eye["z"]))
+
+
+def over_the_scene(page: Page) -> None:
+    page.locator(".fp-plot").scroll_into_view_if_needed()
+    box = page.locator(".fp-plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+
+
+def test_the_wheel_over_the_scene_scrolls_the_page(finished: Page) -> None:
+    """Plotly takes every wheel event of its canvas, and a page could not be scrolled past it."""
+    wait_for_traces(finished)
+    pause(finished)
+    finished.locator(".fp-plot").blur()
+    over_the_scene(finished)
+    top, before = finished.evaluate("scrollY"), distance(finished)
+    finished.mouse.wheel(0, -200)
+    finished.wait_for_function("top => scrollY < top", arg=top)
+    assert distance(finished) == pytest.approx(before)
+    over_the_scene(finished)
+    top = finished.evaluate("scrollY")
+    finished.keyboard.down("Control")
+    finished.mouse.wheel(0, -200)
+    finished.keyboard.up("Control")
+    finished.wait_for_function(f"old => Math.abs(({CAMERA})().y - old) > 0.01", arg=-1.7)
+    assert finished.evaluate("scrollY") == top
+    finished.locator("[data-do=reset]").click()
+
+
+def test_reset_undoes_turning_and_zooming(finished: Page) -> None:
+    """The distance once stayed at 2.66 of a fresh scene's 1.98."""
+    wait_for_traces(finished)
+    pause(finished)
+    fresh = finished.evaluate(CAMERA)
+    over_the_scene(finished)
+    finished.mouse.down()
+    finished.mouse.move(700, 400, steps=4)
+    finished.mouse.up()
+    for _ in range(5):  # the scene has the focus now
+        finished.mouse.wheel(0, 100)
+    finished.wait_for_function(f"() => Math.hypot(...Object.values(({CAMERA})())) > 2.5")
+    finished.locator("[data-do=reset]").click()
+    finished.wait_for_function(
+        f"old => Object.keys(old).every(axis => Math.abs(({CAMERA})()[axis] - old[axis]) < 1e-3)",
+        arg=fresh,
+    )
+    show_frame(finished, 3)  # drawing goes on from the reset camera
+    finished.wait_for_timeout(500)
+    assert finished.evaluate(CAMERA) == pytest.approx(fresh, abs=1e-3)
+
+
+def test_the_fused_body_says_what_it_is(finished: Page) -> None:
+    """With the default fusion it is S_pp itself; "fused" alone would claim more."""
+    expect(finished.locator(".fp-chips [data-stage=fused]")).to_have_text("fused (same as S_pp)")
+    expect(finished.locator("[data-card=reprojected] p")).to_have_text("S_pp projected back to 2D")
+
+
+def test_tab_leaves_the_list_of_actions(finished: Page) -> None:
+    """Focus that falls back to the page's body loses a person without a mouse."""
+    finished.locator("#fp-action input").focus()
+    finished.get_by_role("option").first.wait_for()
+    finished.keyboard.press("Tab")
+    expect(finished.locator("#fp-prompt textarea")).to_be_focused()
+    expect(finished.get_by_role("option")).to_have_count(0)
+    finished.keyboard.press("Shift+Tab")
+    expect(finished.locator("#fp-action input")).to_be_focused()
+    finished.keyboard.press("Escape")
+
+
 def test_keyboard_plays_pauses_and_steps(finished: Page) -> None:
     pause(finished)
     show_frame(finished, 4)

@@ -86,6 +86,8 @@ def test_a_text_file_named_mp4(tabs, browser: Browser, tmp_path: Path) -> None:
     path.write_text("this is no video\n" * 40)
     page = tabs.open(browser)
     upload(page, path)
+    expect_status(page, "notes.mp4 is not a video or is damaged")  # before Generate
+    assert not page.get_by_text("not playable").count()  # Gradio's own judgement
     generate(page)
     expect_status(page, "notes.mp4 is not a video or is damaged")
     start_from(page, "Action only")

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finephys.config import TIERS
 from finephys.errors import RequestError, StoppedError, WeightsMissingError
-from finephys.framing import frame_body
-from finephys.generator.protocol import GENERATORS, Sampling, VideoGenerator, load_generator
+from finephys.generator.protocol import Sampling, VideoGenerator
+from finephys.generator.registry import load_generator
+from finephys.guidance.framing import frame_body
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES
 from finephys.types import LimbHeatmaps, Request, VideoClip
@@ -15,7 +17,7 @@ from finephys.types import LimbHeatmaps, Request, VideoClip
 _loaded: dict[str, VideoGenerator] = {}
 
 
-@pytest.fixture(params=sorted(GENERATORS))
+@pytest.fixture(params=sorted(TIERS))
 def generator(request: pytest.FixtureRequest) -> VideoGenerator:
     name = request.param
     if name not in _loaded:

@@ -10,20 +10,20 @@ import torch
 from safetensors.torch import load_file
 
 from finephys.__main__ import main
-from finephys.checkpoints import ROOT_VARIABLE
-from finephys.fetch import fetch
-from finephys.fetch_lock import FOLDER_VARIABLE
-from finephys.fetch_sources import Folder
-from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator
 from finephys.generator.protocol import Sampling
+from finephys.guidance.framing import frame_body
 from finephys.motion.simulation import simulate
 from finephys.observe import simulated
 from finephys.training import adaptation, stages
 from finephys.training.loop import LoopSettings
 from finephys.training.poses import PoseData
 from finephys.types import Request
+from finephys.weights.checkpoints import ROOT_VARIABLE
+from finephys.weights.fetch import fetch
+from finephys.weights.lock import FOLDER_VARIABLE
+from finephys.weights.sources import Folder
 from tests.unit.test_adaptation import NARROW
 from tests.unit.test_controlnet import write_hub
 
@@ -39,12 +39,12 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fetch("sd15", tmp_path / "w", Folder(tmp_path / "hub"), lambda *_: True, lambda _: None)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "w"))
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
-    monkeypatch.setitem(diffusion.GENERATORS, "sd15", NARROW)
+    monkeypatch.setitem(diffusion.TIERS, "sd15", NARROW)
     monkeypatch.setattr(adaptation, "ENCODER_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_CLIPS", 3)
     motion = simulate(12, 0)
-    monkeypatch.setattr(stages, "_pose_data", lambda _: PoseData([], [motion]))
+    monkeypatch.setattr(stages, "read_poses", lambda _: PoseData([], [motion]))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "checkpoints" / "sd15"
 
@@ -90,7 +90,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a state that misses weights or the optimiser, and one that holds the whole base."""
-    clips = stages._sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
+    clips = stages.sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
     at_once, twice = shelf / "once.safetensors", shelf / "twice.safetensors"
     encoder = shelf / "sd15-encoder.safetensors"
     adaptation.train_encoder(Path("runs/e"), encoder, clips, SHORT)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from finephys.data.rendered import RenderedClip, render_clip
-from finephys.framing import Framing
 from finephys.generator.diffusion import Generator
 from finephys.generator.protocol import Sampling
+from finephys.guidance.framing import Framing
 from finephys.motion.simulation import simulate
 
 PROMPT = "A person jumps. A {} leotard, a bright gym hall, a beige floor."

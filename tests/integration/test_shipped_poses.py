@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from finephys.batches import BodyWindows, PoseWindows
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
-from finephys.fusion import DEFAULT_FUSION, FUSIONS
-from finephys.lifting import Lifter
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.simulation import simulate
-from finephys.physics import PhysNet
-from finephys.physics.dynamics import DYNAMICS
-from finephys.projection import Projection
+from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
+from finephys.pose3d.lifting import Lifter
+from finephys.pose3d.physics import PhysNet
+from finephys.pose3d.physics.dynamics import DYNAMICS
+from finephys.pose3d.projection import Projection
+from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.skeleton import limb_lengths
 
 Values = npt.NDArray[np.floating]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from finephys.__main__ import main
-from finephys.fetch import fetch
-from finephys.fetch_lock import FOLDER_VARIABLE
-from finephys.fetch_sources import Folder
 from finephys.generator import public_pipelines, systems
 from finephys.outputs import write_poses
 from finephys.skeleton import FRAMES
 from finephys.types import VideoClip
 from finephys.video import read_span, write_video
+from finephys.weights.fetch import fetch
+from finephys.weights.lock import FOLDER_VARIABLE
+from finephys.weights.sources import Folder
 from tests.unit.test_controlnet import write_hub
 from tests.unit.test_methods import some_poses
 
@@ -113,6 +113,6 @@ def test_a_fetch_that_is_stopped_does_not_say_that_nothing_stays(
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finephys.fetch.fetch", pressed)
+    monkeypatch.setattr("finephys.weights.fetch.fetch", pressed)
     assert run(monkeypatch, "fetch", "sd15", "--from", tmp_path) == 1
     assert "begun by fetch, stay" in capsys.readouterr().err

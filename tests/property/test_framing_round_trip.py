@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from finephys.framing import Framing, frame_body
+from finephys.guidance.framing import Framing, frame_body
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import Pose2D
 

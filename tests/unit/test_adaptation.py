@@ -17,13 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPTokenizer
 
-from finephys.checkpoints import ROOT_VARIABLE
 from finephys.config import SD15_GENERATOR
 from finephys.errors import RequestError, WeightsError, WeightsMissingError
-from finephys.fetch import fetch
-from finephys.fetch_lock import FOLDER_VARIABLE
-from finephys.fetch_sources import Folder
-from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.adaptation import (
     PAPER_LORA,
@@ -39,11 +34,17 @@ from finephys.generator.adaptation import (
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.memory import GpuMemoryError, Memory, memory_within
 from finephys.generator.network import VideoNetwork
-from finephys.generator.protocol import Sampling, load_generator
+from finephys.generator.protocol import Sampling
+from finephys.generator.registry import load_generator
 from finephys.generator.text import TextFeatures
+from finephys.guidance.framing import frame_body
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.types import Request
+from finephys.weights.checkpoints import ROOT_VARIABLE
+from finephys.weights.fetch import fetch
+from finephys.weights.lock import FOLDER_VARIABLE
+from finephys.weights.sources import Folder
 from tests.unit.test_controlnet import CHANNELS, trained, write_hub
 
 NARROW = replace(
@@ -318,7 +319,7 @@ def shelf(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Checkpoints with a trained file, public weights beside them."""
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     monkeypatch.setenv(FOLDER_VARIABLE, str(hub))
-    monkeypatch.setitem(diffusion.GENERATORS, "sd15", NARROW)
+    monkeypatch.setitem(diffusion.TIERS, "sd15", NARROW)
     network, _, identity = loaded_base(hub)
     path = tmp_path / "sd15" / "generator.safetensors"
     save_trained(trained(network, 11), path, plain_config(NARROW), identity)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.checkpoints import (
+from finephys.errors import WeightsError, WeightsMissingError
+from finephys.weights.checkpoints import (
     checkpoint_path,
     load_matching,
     load_module,
     read_config,
     save_module,
 )
-from finephys.errors import WeightsError, WeightsMissingError
 
 
 def test_saved_and_loaded_are_equal(tmp_path: Path) -> None:

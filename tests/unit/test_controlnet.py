@@ -18,21 +18,22 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from finephys.config import SD15_CONTROLNET_GENERATOR
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
-from finephys.fetch import fetch
-from finephys.fetch_lock import read_lock, write_lock
-from finephys.fetch_parts import SD15_PARTS
-from finephys.fetch_sources import Folder
-from finephys.framing import frame_body
 from finephys.generator import memory
 from finephys.generator.controlnet import PoseVideoGenerator
 from finephys.generator.memory import GpuMemoryError, Memory, memory_guard, memory_within
-from finephys.generator.protocol import Sampling, load_generator, weights_file
+from finephys.generator.protocol import Sampling
+from finephys.generator.registry import load_generator, weights_file
 from finephys.generator.text import encode_text, tokenize
+from finephys.guidance.framing import frame_body
 from finephys.observe import simulated
 from finephys.pipeline import Pipeline
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.training.vocabulary import train_tokenizer
 from finephys.types import LimbHeatmaps, Request, Stage, VideoClip
+from finephys.weights.catalogue import SD15_PARTS
+from finephys.weights.fetch import fetch
+from finephys.weights.lock import read_lock, write_lock
+from finephys.weights.sources import Folder
 from tests.unit.test_methods import some_poses
 
 CHANNELS = (8, 8, 16, 16)

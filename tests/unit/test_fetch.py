@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from finephys import fetch as fetching
 from finephys.errors import FinePhysError, RequestError, WeightsError, WeightsMissingError
-from finephys.fetch import FetchError, fetch
-from finephys.fetch_lock import read_lock, verify, weights_folder
-from finephys.fetch_parts import SD15_PARTS, wanted_files
-from finephys.fetch_sources import Folder, Hub
+from finephys.weights import fetch as fetching
+from finephys.weights.catalogue import SD15_PARTS, wanted_files
+from finephys.weights.fetch import FetchError, fetch
+from finephys.weights.lock import read_lock, verify, weights_folder
+from finephys.weights.sources import Folder, Hub
 
 PARTS = tuple(part.name for part in SD15_PARTS)
 COMMAND = "python -m finephys fetch sd15"

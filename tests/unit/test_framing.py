@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from finephys.errors import RequestError
-from finephys.framing import Framing, frame_body
+from finephys.guidance.framing import Framing, frame_body
 from finephys.skeleton import FRAMES, JOINT, JOINTS
 from finephys.types import Pose2D
 

@@ -10,10 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.checkpoints import ROOT_VARIABLE, save_module
-from finephys.config import GENERATORS, TINY_GENERATOR, GeneratorConfig
+from finephys.config import TIERS, TINY_GENERATOR, GeneratorConfig
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
-from finephys.framing import frame_body
 from finephys.generator import diffusion
 from finephys.generator.diffusion import Generator, plain_config
 from finephys.generator.memory import GpuMemoryError
@@ -27,10 +25,12 @@ from finephys.generator.sampling import (
 )
 from finephys.generator.skeleton_encoder import skip_shapes
 from finephys.generator.text import TextFeatures, tokenize
+from finephys.guidance.framing import frame_body
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES, LIMBS
 from finephys.training.vocabulary import train_tokenizer
 from finephys.types import LimbHeatmaps, Request, VideoClip
+from finephys.weights.checkpoints import ROOT_VARIABLE, save_module
 
 NARROW = replace(
     TINY_GENERATOR,
@@ -398,7 +398,7 @@ def test_nan_never_leaves(tokenizer: object) -> None:
 @pytest.fixture
 def saved(tmp_path: Path, tokenizer: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
-    monkeypatch.setitem(diffusion.GENERATORS, "tiny", NARROW)
+    monkeypatch.setitem(diffusion.TIERS, "tiny", NARROW)
     monkeypatch.setattr(diffusion, "has_bfloat16", lambda _: False)  # as the others here
     path = tmp_path / "tiny" / "generator.safetensors"
     save_module(network_of(NARROW, trained=True), path, plain_config(NARROW), half=False)
@@ -439,7 +439,7 @@ def test_absent_sd15_weights_name_the_command(
 
 
 def test_configurations_name_scales_that_exist() -> None:
-    for config in GENERATORS.values():
+    for config in TIERS.values():
         lengths = {len(config.channels), len(config.attention), len(config.skeleton_channels)}
         assert lengths == {len(config.scales)}
         assert config.scales[-1] >= 4

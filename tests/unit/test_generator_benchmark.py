@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from finephys.data.rendered import RenderedDataset
+from finephys.data.clips import ClipBatch
 from finephys.motion.looks import LEOTARDS
 from finephys.skeleton import JOINT, JOINTS
 
@@ -18,7 +18,7 @@ from benchmarks.generator import clip_readers, measures
 from benchmarks.generator.figure_reader import FigureReader, Reading, read_figure
 
 
-def clips(count: int = 4) -> RenderedDataset:
+def clips(count: int = 4) -> ClipBatch:
     """Each figure is a white block of its own, around its joints."""
     rng = np.random.default_rng(0)
     frames = np.full((count, 16, 64, 64, 3), 30, np.uint8)
@@ -32,7 +32,7 @@ def clips(count: int = 4) -> RenderedDataset:
     frames[figure] = 250
     prompts = ["A person jumps. A white leotard, a brick wall, a blue floor."] * count
     action = np.array([6, 17, 31, 40])[:count]
-    return RenderedDataset(frames, figure, xy, prompts, action, np.ones(count, np.float32))
+    return ClipBatch(frames, figure, None, xy / 64, prompts, action)
 
 
 class Following:

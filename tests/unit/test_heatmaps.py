@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from finephys.framing import Framing
-from finephys.heatmaps import heatmap_level, limb_heatmaps
+from finephys.guidance.framing import Framing
+from finephys.guidance.heatmaps import heatmap_level, limb_heatmaps
 from finephys.skeleton import FRAMES, JOINT, JOINTS, LIMBS
 from finephys.types import Pose2D
 

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finephys.checkpoints import ROOT_VARIABLE
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
 from finephys.generator.imported import ImportedVideos, ImportRefusedError, import_videos
-from finephys.generator.protocol import Sampling, load_generator, weights_file
+from finephys.generator.protocol import Sampling
+from finephys.generator.registry import load_generator, weights_file
 from finephys.generator.systems import INDEX, SYSTEMS, import_folder
 from finephys.skeleton import FRAMES
 from finephys.types import VideoClip
 from finephys.video import write_video
+from finephys.weights.checkpoints import ROOT_VARIABLE
 
 NAME = "follow-your-pose"
 
@@ -36,7 +37,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def taken(action: int | None, seed: int) -> VideoClip:
     videos = load_generator(NAME)
     assert isinstance(videos, ImportedVideos)
-    return next(iter(videos.of_class(action).denoise(Sampling(None, "", seed, 1, 1.0, 30.0))))
+    return next(iter(videos.denoise(Sampling(None, "", seed, 1, 1.0, 30.0, action=action))))
 
 
 def test_class_and_seed_choose_the_video(source: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from finephys.physics.dynamics import COORDINATES, FreeDynamics, LearnedDynamics, coriolis_of
-from finephys.physics.smoothing import pass_backward, pass_forward
+from finephys.pose3d.physics.dynamics import COORDINATES, FreeDynamics, LearnedDynamics, coriolis_of
+from finephys.pose3d.physics.smoothing import pass_backward, pass_forward
 from finephys.skeleton import FRAMES
 
 DEGREES = 5

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from finephys.framing import Framing, frame_body
+from finephys.guidance.framing import Framing, frame_body
+from finephys.guidance.openpose import COLORS, KEYPOINTS, LIMBS, SIZE, keypoints, pose_video
 from finephys.observe import simulated
-from finephys.openpose import COLORS, KEYPOINTS, LIMBS, SIZE, keypoints, pose_video
 from finephys.skeleton import FRAMES, JOINT, JOINTS
 from finephys.types import Pose2D, Request
 

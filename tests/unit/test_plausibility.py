@@ -10,7 +10,7 @@ from finephys.pose2d import load_detector, plausibility
 from finephys.pose2d.detection import detect_twice
 from finephys.pose2d.protocol import Detector
 from finephys.skeleton import JOINT
-from finephys.types import Float, VideoClip
+from finephys.types import CONFIDENT_SCORE, Float, VideoClip
 from finephys.video import read_span
 
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "clips"
@@ -72,7 +72,7 @@ def test_a_frame_seen_by_one_look_only_is_not_trusted() -> None:
     found = np.ones(16, np.bool_)
     found[5] = False
     factor = plausibility.agreement(xy, xy, found)
-    assert factor[5].max() < plausibility.TRUSTED
+    assert factor[5].max() < CONFIDENT_SCORE
     assert factor[6].min() == 1
 
 
@@ -141,7 +141,7 @@ def test_a_confident_nonsense_skeleton_comes_out_low(detector: Detector, layout:
     clip = shown_still(np.asarray(picture, np.uint8))
     assert detector.detect(clip.frames)[1].mean() > 0.7
     score = detect_twice(clip, detector)[1]
-    assert (score < plausibility.TRUSTED).mean() > 0.8
+    assert (score < CONFIDENT_SCORE).mean() > 0.8
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_good_clips_keep_nine_joints_of_ten(detector: Detector, name: str, start
     if not path.is_file():
         pytest.skip(f"{path.name} is not on this machine")
     score = detect_twice(read_span(path, start, 2.0), detector)[1]
-    assert (score >= plausibility.TRUSTED).mean() >= 0.9
+    assert (score >= CONFIDENT_SCORE).mean() >= 0.9

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from finephys.pipeline import Pipeline
-from finephys.run import Run
+from finephys.progress import Progress
 from finephys.types import Poses, Request, Result, Update
 from tests.unit.test_batch import KnownPoses
 from tests.unit.test_methods import some_poses
@@ -28,7 +28,7 @@ class Posed(Pipeline):
     """The pipeline with poses from the simulation."""
 
     def _poses(
-        self, source: Path | None, request: Request, run: Run
+        self, source: Path | None, request: Request, run: Progress
     ) -> Generator[Update, None, Poses]:
         yield from ()
         return some_poses()

@@ -71,7 +71,7 @@ def begin(store: Store, name: str = "ann") -> str:
 def watch(store: Store, hands: Hands, session: str, position: int) -> None:
     answers.open_page(store, session, position)
     hands.wait(2.5)
-    answers.see_through(store, RULES, session, position, lambda _: True)
+    answers.confirm_watched(store, RULES, session, position, lambda _: True)
 
 
 def score_page(store: Store, session: str, position: int, score: int = 3, tag: str = "") -> None:
@@ -134,13 +134,13 @@ def test_scores_stay_locked_until_the_server_clock_agrees(store, hands):
     answers.open_page(store, session, 0)
     hands.wait(60)
     with pytest.raises(RefusedError, match="2 videos of this page were not loaded"):
-        answers.see_through(store, RULES, session, 0, lambda _: False)
-    answers.see_through(store, RULES, session, 0, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 0, lambda _: False)
+    answers.confirm_watched(store, RULES, session, 0, lambda _: True)
     score_page(store, session, 0)
     answers.open_page(store, session, 1)
     hands.wait(1.0)
     with pytest.raises(RefusedError) as refused:
-        answers.see_through(store, RULES, session, 1, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 1, lambda _: True)
     assert refused.value.code == "too_soon"
 
 
@@ -177,9 +177,9 @@ def test_the_end_comes_only_after_every_row_is_counted(store, hands):
 
 
 def test_a_page_that_cannot_be_played_counts_without_scores(store, hands):
-    # Bug: a rater whose phone shows no video is stuck, or has to invent scores.
+    # Bug: a rater whose phone shows no video is stuck, or has to invent scores. A video that never
+    # loads is never shown, so the page was not opened either.
     session = begin(store)
-    answers.open_page(store, session, 0)
     answers.cannot_play(store, session, 0, "both")
     answers.cannot_play(store, session, 0, "both")
     answers.open_page(store, session, 1)

@@ -15,20 +15,21 @@ from transformers import T5Config, T5EncoderModel
 from transformers.convert_slow_tokenizer import import_protobuf
 
 from finephys.errors import RequestError, StoppedError, WeightsError, WeightsMissingError
-from finephys.fetch import fetch
-from finephys.fetch_lock import FOLDER_VARIABLE, weights_folder
-from finephys.fetch_parts import FETCHABLE, LATTE, wanted_files
-from finephys.fetch_sources import Folder
-from finephys.framing import frame_body
 from finephys.generator import public_pipelines
 from finephys.generator.autoencoder import LatentAutoencoder
 from finephys.generator.memory import GpuMemoryError, Memory, memory_for
-from finephys.generator.protocol import Sampling, load_generator, weights_file
+from finephys.generator.protocol import Sampling
 from finephys.generator.public_pipelines import KINDS, PublicPipeline
+from finephys.generator.registry import load_generator, weights_file
 from finephys.generator.systems import SYSTEMS
+from finephys.guidance.framing import frame_body
 from finephys.observe import simulated
 from finephys.skeleton import FRAMES
 from finephys.types import Request, VideoClip
+from finephys.weights.catalogue import FETCHABLE, LATTE, wanted_files
+from finephys.weights.fetch import fetch
+from finephys.weights.lock import FOLDER_VARIABLE, weights_folder
+from finephys.weights.sources import Folder
 from tests.unit.test_controlnet import trained, write_hub
 
 pytestmark = [  # of diffusers' Text2Video-Zero, which it no longer tends

@@ -15,7 +15,7 @@ export class Cards {
     this.pictures = {};
   }
 
-  /* Keep the frames of a video; while new ones are decoded the old ones stay in sight. */
+  /* Keep the frames of a video; the old ones stay visible until the new ones are decoded. */
   take(name, sources) {
     const known = this.pictures[name];
     if (!sources || (known && known.first === sources[0] && known.images.length === sources.length)) return;
@@ -74,7 +74,7 @@ export class Cards {
     if (space && this.viewer.value[name]) this.flat(name, space, name === "detected" ? 0.85 : 0.35);
   }
 
-  /* A 2D stage in the clip's own frame, over the clip as strong as asked for. */
+  /* A 2D stage over the clip's frame, which is drawn at an opacity of `strength`. */
   flat(name, { context, ...space }, strength) {
     const { value, frame, props } = this.viewer;
     const place = fit(...value.size, space);
@@ -100,11 +100,11 @@ export class Cards {
       context.fillRect(place.left, place.top, 112, 20);
       context.fillStyle = "#fff";
       context.font = "12px system-ui, sans-serif";
-      context.fillText("between frames", place.left + 8, place.top + 14);
+      context.fillText("interpolated", place.left + 8, place.top + 14);
     }
   }
 
-  /* A 3D stage around its own pelvis, as large as its card allows. */
+  /* A 3D stage around its own pelvis, as large as its card. */
   drawBody(name) {
     const space = this.space(name);
     const pose = this.viewer.value[name];
@@ -113,7 +113,7 @@ export class Cards {
     const reach = Math.max(...pose.xyz.flat().map((point) => Math.hypot(...point)));
     const scale = (Math.min(space.width, space.height) * 0.46) / reach;
     const middle = [space.width / 2, space.height / 2];
-    // A ring at the lowest height the body reaches makes the turning readable.
+    // A ring at the lowest height of the body makes the rotation readable.
     const lowest = Math.max(...pose.xyz.flat().map((point) => point[1]));
     const ring = reach * 0.6 * scale;
     space.context.strokeStyle = GUIDE;

@@ -1,4 +1,4 @@
-/* What the cards and the flat scene share: canvases, turning, limbs. */
+/* Shared by the cards and the flat scene: canvases, projection, limbs. */
 
 export const FRAMES = 16;
 
@@ -24,7 +24,7 @@ export function area(canvas, ratio) {
   return { context, width, height };
 }
 
-/* Place of a width x height picture in an area, as large as it fits. */
+/* Largest placement of a width x height picture in an area. */
 export function fit(width, height, space) {
   const scale = Math.min(space.width / width, space.height / height);
   return {

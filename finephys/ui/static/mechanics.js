@@ -1,4 +1,4 @@
-/* What PhysNet knows of the motion: rows over the 16 frames, with the frame that is shown marked. */
+/* PhysNet's estimates: rows over the 16 frames, with the current frame marked. */
 
 import { FRAMES, GUIDE, area } from "./drawing.js";
 
@@ -7,7 +7,7 @@ const BAND = 20;
 const CURVE = 44;
 const LABEL = 122;
 
-/* name shown, key in the value, what a number means; bands are 0 to 1, curves have their own range */
+/* key in the value, label, unit; bands are 0 to 1, curves have their own range */
 const ROWS = [
   { key: "flight", name: "in flight", color: COLORS.flight, height: BAND },
   { key: "left", name: "left foot down", color: COLORS.left, height: BAND },
@@ -47,7 +47,7 @@ export class Mechanics {
     context.strokeStyle = text;
     context.lineWidth = 1;
     context.strokeRect(LABEL + this.viewer.frame * cell + 0.5, 0.5, cell - 1, height - 1);
-    this.words.textContent = this.said(known);
+    this.words.textContent = this.describe(known);
   }
 
   band(context, values, row, left, top, cell) {
@@ -80,12 +80,12 @@ export class Mechanics {
     context.textAlign = "left";
   }
 
-  /* The same in words, for people who do not see the rows. */
-  said(known) {
+  /* The same in words, for screen readers. */
+  describe(known) {
     const { frame } = this.viewer;
     const where = known.flight[frame] > 0.5 ? "in flight" : "not in flight";
     return `Frame ${frame + 1}: ${where}; centre of mass ${known.height[frame].toFixed(2)} m above its lowest; `
-      + `angular momentum ${known.spin[frame].toFixed(2)} m\u00b2/s a kg; `
-      + `joints expected to be off by ${known.error[frame].toFixed(0)} mm.`;
+      + `angular momentum ${known.spin[frame].toFixed(2)} m\u00b2/s per kg of body mass; `
+      + `expected joint error ${known.error[frame].toFixed(0)} mm.`;
   }
 }

@@ -1,4 +1,4 @@
-/* Every stage in one 3D space: a Plotly scene, or four; a 2D canvas where there is no WebGL.
+/* Every stage in one 3D scene, or side by side in four (Plotly); a 2D canvas without WebGL.
    Values are in camera axes (x right, y down, z away); Plotly gets (x, z, -y), so that z is up. */
 
 import { FRAMES, GUIDE, area, drawLimbs, project } from "./drawing.js";
@@ -8,7 +8,10 @@ const PLOTLY = "files/assets/plotly-gl3d-4.1.1.min.js";
 const FLAT = ["detected", "reprojected"];
 const SIDE_BY_SIDE = ["detected", "data_driven", "physics", "reprojected"];
 const MARGIN = 0.12; // metres around everything that moves
-const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: true };
+const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
+const NOTCH = 1.15; // how much closer or farther one notch of the wheel takes the camera
+const NEAREST = 0.3; // smallest and largest distance of the camera, in units of the scene
+const FARTHEST = 12;
 
 let loading = null;
 function loadPlotly() {
@@ -41,7 +44,7 @@ export class Space {
     this.shown.add("picture");
     this.side = false;
     this.path = true;
-    this.camera = null;
+    this.camera = null; // null: from the front
     this.webgl = hasWebGL();
     this.inSight = false;
     this.busy = false;
@@ -53,9 +56,77 @@ export class Space {
       this.inSight = entries.at(-1).isIntersecting;
       this.draw();
     }).observe(this.div);
+    this.listen();
   }
 
-  /* Draw a speck of everything while nobody waits for it: a first scene costs a second or more. */
+  /* The wheel scrolls the page; it zooms when the scene has the focus or a modifier is held. */
+  listen() {
+    this.div.tabIndex = 0;
+    this.div.addEventListener("pointerdown", () => this.div.focus({ preventScroll: true }), true);
+    // Captured, so that Plotly, which would always keep the page from scrolling, never sees it.
+    this.div.addEventListener("wheel", (event) => {
+      event.stopPropagation();
+      const held = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+      if (!held && !this.div.contains(document.activeElement)) return;
+      event.preventDefault();
+      this.zoom(Math.sign(event.deltaY || event.deltaX));
+    }, { capture: true, passive: false });
+    this.div.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.div.blur();
+      else if (event.key === "+" || event.key === "=") this.zoom(-1);
+      else if (event.key === "-") this.zoom(1);
+    });
+  }
+
+  front() {
+    return structuredClone(this.viewer.props.figures.together.layout.scene.camera);
+  }
+
+  /* Move the camera a notch away from the point it looks at (+1), or towards it (-1). */
+  zoom(notches) {
+    const camera = structuredClone(this.camera ?? this.front());
+    const center = camera.center ?? { x: 0, y: 0, z: 0 };
+    const axes = ["x", "y", "z"];
+    const before = Math.hypot(...axes.map((axis) => camera.eye[axis] - center[axis]));
+    const after = Math.min(Math.max(before * NOTCH ** notches, NEAREST), FARTHEST);
+    for (const axis of axes) {
+      camera.eye[axis] = center[axis] + (camera.eye[axis] - center[axis]) * (after / before);
+    }
+    this.camera = camera;
+    this.applyCamera();
+  }
+
+  reset() {
+    this.camera = null;
+    this.applyCamera();
+  }
+
+  /* Give every scene the camera; changes that come while Plotly is at work are applied together. */
+  async applyCamera() {
+    if (!this.div._fullLayout || this.applying) {
+      this.applyAgain = true;
+      return;
+    }
+    this.applying = true;
+    try {
+      do {
+        this.applyAgain = false;
+        await this.moveScenes(this.camera ?? this.front());
+      } while (this.applyAgain);
+    } finally {
+      this.applying = false;
+    }
+  }
+
+  async moveScenes(camera) {
+    const Plotly = await loadPlotly();
+    this.sent = JSON.stringify(camera.eye);
+    const scenes = Object.keys(this.div.layout).filter((name) => /^scene\d*$/.test(name));
+    const change = scenes.map((name) => [`${name}.camera`, structuredClone(camera)]);
+    await Plotly.relayout(this.div, Object.fromEntries(change));
+  }
+
+  /* Draw a speck of everything while the page is idle: a first scene costs a second or more. */
   async warmUp() {
     const Plotly = await loadPlotly();
     if (this.busy || this.div.data) return;
@@ -65,11 +136,11 @@ export class Space {
     Object.assign(figure.data.find((trace) => trace.meta === "picture"), {
       i: [0], j: [1], k: [2], vertexcolor: ["#ffffff", "#ffffff", "#ffffff"],
     });
-    this.div.style.opacity = 0; // nobody is to see the speck
+    this.div.style.opacity = 0; // hides the speck
     await Plotly.newPlot(this.div, figure.data, figure.layout, CONFIG);
   }
 
-  /* Another run: nothing of the last one stays. */
+  /* Another job: nothing of the last one is kept. */
   clear() {
     this.camera = null;
     this.whole = true;
@@ -82,7 +153,7 @@ export class Space {
     return this.shown.has(stage);
   }
 
-  /* Draw the scene anew: other mode, other bounds, other colours. */
+  /* Draw the whole scene again: its mode, bounds or colours changed. */
   redraw() {
     this.whole = true;
     this.draw();
@@ -99,7 +170,7 @@ export class Space {
       return;
     }
     hint.textContent = this.webgl
-      ? "Drag to turn, scroll to come closer; space plays, arrow keys step. Left limbs are lighter."
+      ? "Drag to turn; click, then scroll to zoom. Space plays, arrow keys step. Left limbs are lighter."
       : "This browser has no WebGL: drawn flat. Drag to turn.";
     if (!this.webgl) {
       this.drawFlat();
@@ -142,7 +213,7 @@ export class Space {
       if (!this.linked) {
         this.linked = true;
         for (const turned of ["plotly_relayout", "plotly_relayouting"]) {
-          this.div.on(turned, (change) => this.follow(Plotly, change));
+          this.div.on(turned, (change) => this.follow(change));
         }
       }
       return;
@@ -160,15 +231,11 @@ export class Space {
 
   /* Turning one scene turns them all. The turned one is set too: otherwise the next drawing would
      put back the camera its layout still holds. */
-  follow(Plotly, change) {
+  follow(change) {
     const key = Object.keys(change).find((name) => name.endsWith(".camera"));
-    if (!key || this.following) return;
+    if (!key || JSON.stringify(change[key].eye) === this.sent) return; // set by moveScenes
     this.camera = change[key];
-    const scenes = Object.keys(this.div.layout).filter((name) => /^scene\d*$/.test(name));
-    if (scenes.length < 2) return;
-    this.following = true;
-    Plotly.relayout(this.div, Object.fromEntries(scenes.map((name) => [`${name}.camera`, this.camera])))
-      .finally(() => { this.following = false; });
+    if (this.side) this.applyCamera();
   }
 
   visible(stage) {
@@ -195,13 +262,14 @@ export class Space {
       scene.yaxis.range = [low[2], high[2]];
       scene.zaxis.range = [-high[1], -low[1]];
       for (const axis of [scene.xaxis, scene.yaxis, scene.zaxis]) axis.gridcolor = grid;
-      if (this.camera) scene.camera = this.camera;
+      scene.camera = structuredClone(this.camera ?? this.front());
     }
-    // Plotly keeps the turned view for as long as this text stays the same.
-    layout.uirevision = `${this.viewer.value.run} ${this.side} ${this.camera ? "turned" : "fresh"}`;
+    // With a new revision Plotly takes the camera of the layout instead of keeping its own.
+    this.revision = (this.revision ?? 0) + 1;
+    layout.uirevision = this.revision;
   }
 
-  /* Joints of a stage at a frame; the 2D stages lie on the image plane. Null where it is not there. */
+  /* Joints of a stage at a frame, the 2D stages' on the image plane; null without the stage. */
   points(stage, frame) {
     const { value } = this.viewer;
     const pose = value[stage];
@@ -233,7 +301,7 @@ export class Space {
     return { low: low.map((v) => v - MARGIN), high: high.map((v) => v + MARGIN) };
   }
 
-  /* Outline of the part of the image plane that the 2D stages need. */
+  /* Outline of the part of the image plane that the 2D stages cover. */
   plane() {
     const { low, high } = this.bounds(FLAT.filter((name) => this.viewer.value[name]));
     const depth = this.viewer.value.plane.depth;
@@ -241,7 +309,7 @@ export class Space {
       .map(([x, y]) => [x, y, depth]);
   }
 
-  /* The clip's frame on the plane: the grid when the scene is made, then its colours alone. */
+  /* The clip's frame on the plane: its grid when the scene is drawn, then its colours alone. */
   picture(whole) {
     const image = this.viewer.cards.picture("clip");
     if (!image || !this.visible("picture")) return {};
@@ -271,7 +339,7 @@ export class Space {
     if (!points) return axes;
     const score = value[stage].score?.[frame];
     for (const [parent, child] of props.limbs) {
-      // A limb nobody saw keeps its place in the line, so that colours stay with their limbs.
+      // An undetected limb keeps its place in the line, so that colours stay with their limbs.
       const unseen = score && Math.min(score[parent], score[child]) <= 0;
       add(unseen ? null : points[parent]);
       add(unseen ? null : points[child]);

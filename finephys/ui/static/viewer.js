@@ -8,6 +8,8 @@ import { Space } from "./space.js";
 
 const FRONT = { yaw: 0.5, pitch: 0.2 };
 const ARRIVALS = ["clip", "detected", "data_driven", "physics", "reprojected", "fused"];
+// Fusions that are one of the two bodies; the others combine S_dd and S_pp.
+const SINGLE_FUSIONS = { physics: "S_pp", "data-driven": "S_dd" };
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 class Viewer {
@@ -35,7 +37,7 @@ class Viewer {
     return this.find(`[data-card="${name}"]`);
   }
 
-  /* ---- what a person does --------------------------------------------------------------- */
+  /* ---- input --------------------------------------------------------------- */
 
   listen() {
     this.root.addEventListener("click", (event) => {
@@ -73,9 +75,8 @@ class Viewer {
       this.space.redraw();
     } else if (what === "reset") {
       this.orbit = { ...FRONT };
-      this.space.camera = null;
-      this.cards.draw();
-      this.space.redraw();
+      this.space.reset();
+      this.draw();
     }
   }
 
@@ -157,7 +158,7 @@ class Viewer {
     this.mechanics.draw();
   }
 
-  /* ---- what arrives --------------------------------------------------------------------- */
+  /* ---- values from the server --------------------------------------------------------------------- */
 
   receive(value) {
     const before = this.value;
@@ -165,7 +166,7 @@ class Viewer {
     const fresh = before?.run !== value?.run;
     const first = arrived.length > 0 && (fresh || this.root.dataset.stages === "");
     const moreToSee = this.root.dataset.stages !== arrived.join(" ");
-    // A run that failed before its first value leaves the page as it was when it opened.
+    // A job that failed before its first value leaves the page empty.
     this.value = value && (arrived.length || !value.ended) ? value : null;
     this.root.classList.toggle("fp-full", Boolean(this.value));
     this.root.dataset.stages = arrived.join(" ");
@@ -209,21 +210,26 @@ class Viewer {
       state.title = since === undefined ? "" : "after Generate was pressed";
     }
     this.find(".fp-dynamics").textContent = value.dynamics || "";
+    const single = SINGLE_FUSIONS[value.fusion];
+    this.find('.fp-chips [data-stage="fused"]').textContent = single
+      ? `fused (same as ${single})`
+      : `fused (${value.fusion} of S_dd and S_pp)`;
+    this.card("reprojected").querySelector("p").textContent = `${single ?? "the fused body"} projected back to 2D`;
     const simulated = value.from === "action";
     this.card("clip").querySelector("b").textContent = simulated ? "No clip" : "Input";
     this.card("detected").querySelector("p").textContent = simulated
-      ? "seen by a camera, 2D"
-      : "found in the frames, 2D";
+      ? "projected by a simulated camera, 2D"
+      : "detected in the frames, 2D";
   }
 
-  /* Notes, downloads and times below the scene; every text is set as text, never as HTML. */
+  /* Notes, downloads and times below the scene; all as text, never as HTML. */
   list() {
     const { value, props } = this;
     const make = (tag, text, fields = {}) => Object.assign(document.createElement(tag), { textContent: text }, fields);
     const fill = (selector, children) => this.find(selector).replaceChildren(...children);
     const notes = make("ul", "");
     notes.append(...value.notes.map((note) => make("li", note)));
-    fill(".fp-notes", value.notes.length ? [make("b", "Worth knowing"), notes] : []);
+    fill(".fp-notes", value.notes.length ? [make("b", "Notes"), notes] : []);
     const links = (method, short) => value.downloads.filter((file) => file.method === method).map((file) => {
       const name = file.address.split("/").pop();
       const link = make("a", short ? name.split(".").pop() : file.text, { href: file.address, download: name, title: file.text });
@@ -243,15 +249,15 @@ class Viewer {
     }) : []);
   }
 
-  /* A card for each method's video; alone it is simply the generated one. */
+  /* A card for each method's video; a single one is titled "Generated". */
   makeVideos(methods) {
     for (const old of this.root.querySelectorAll("[data-method]")) old.remove();
     const make = (tag, className, text) => Object.assign(document.createElement(tag), { className, textContent: text });
     for (const method of methods) {
       const card = make("figure", "fp-card", "");
       Object.assign(card.dataset, { card: videoCard(method), method });
-      const alone = method === this.props.usual ? "Generated" : `Generated, ${method}`;
-      const title = methods.length > 1 ? method : alone;
+      const single = method === this.props.usual ? "Generated" : `Generated, ${method}`;
+      const title = methods.length > 1 ? method : single;
       const canvas = document.createElement("canvas");
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", `Generated video, ${method}`);
@@ -285,7 +291,7 @@ class Viewer {
 
 const videoCard = (method) => `video ${method}`;
 
-/* What of a run is there, by name; "preview" with the first picture, "video" with the last video. */
+/* Stages that have arrived; "preview" with the first picture, "video" with the last video. */
 function arrivals(value) {
   const videos = Object.values(value.videos);
   const whole = videos.filter((video) => video.since !== null);
@@ -299,7 +305,7 @@ function arrivals(value) {
 export function attach(element, props, watch) {
   let viewer = new Viewer(element, props);
   watch("value", () => {
-    // Where Gradio drew the template again, its new elements are taken over.
+    // Gradio may render the template again; the new elements are then attached.
     if (!viewer.root.isConnected) viewer = new Viewer(element, props);
     viewer.receive(props.value);
   });

@@ -1,0 +1,1 @@
+"""Malformed uploads and requests against the running app."""

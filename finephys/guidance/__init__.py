@@ -1,0 +1,1 @@
+"""What a generator reads: the clip's square canvas, limb heatmaps, OpenPose pictures."""

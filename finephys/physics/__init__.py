@@ -1,5 +1,0 @@
-"""S_pp: Euler-Lagrange dynamics of the lifted body, forward and backward in time."""
-
-from finephys.physics.physnet import PhysNet
-
-__all__ = ["PhysNet"]
