@@ -109,13 +109,20 @@ def test_a_withdrawal_goes_on_past_bad_copies(client, study, folder):
     paths = [
         folder.snapshots / backup.take(folder.database, folder.snapshots).file for _ in spoilers
     ]
+    own = [folder.snapshots / "before the update.sqlite", folder.root / "study.sqlite.before-1"]
+    for path in own:  # a copy under a person's own name, and one that a restore put aside
+        shutil.copyfile(paths[0], path)
+    aside = folder.root / "study.sqlite.before-2"
+    aside.write_bytes(NOT_A_DATABASE)
     for spoil, path in zip(spoilers, paths, strict=True):
         spoil(path)
     answer = client.post("/withdraw", json={}, headers=headers)
     assert answer.status_code == 200, answer.text
     copies = list(zip(spoilers, paths, strict=True))
+    assert not any(holds(path, session) for path in own)
     assert not any(holds(path, session) for spoil, path in copies if spoil not in unreadable)
-    named = ", ".join(path.name for spoil, path in copies if spoil in unreadable)
+    bad = [aside, *(path for spoil, path in copies if spoil in unreadable)]
+    named = ", ".join(path.name for path in bad)
     assert recorded(study) == [("the rater", answer.json()["receipt"], named)]
     assert audit.first_broken(study.store) is None
 
