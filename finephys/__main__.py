@@ -101,7 +101,7 @@ def _add_generate(made: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE.mp4",
-        help="the video; the request with all settings goes to FILE.json",
+        help="the video; with --clip or --action all settings go to FILE.json beside it",
     )
     written.add_argument(
         "--poses-out", type=Path, metavar="FILE.npz", help="also write the poses of every stage"

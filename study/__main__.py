@@ -40,10 +40,10 @@ def _clip_options(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         type=Path,
         metavar="FILE",
-        help="CSV, JSON or a batch's JSON lines; a batch's own is found in DIR by itself",
+        help="CSV, JSON or a batch's JSON lines; a batch's own is found in DIR automatically",
     )
     parser.add_argument(
-        "--template", choices=names, help="default: fig16, or the wording of the draft there is"
+        "--template", choices=names, help="default: fig16, or the wording of an existing draft"
     )
 
 
@@ -81,7 +81,9 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
     _out_option(parser)
-    parser.add_argument("--unfinished", action="store_true", help="also raters half-way")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="include raters who have not finished"
+    )
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
@@ -194,13 +196,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, or 1 after what went wrong on stderr."""
+    """Run one command and return its exit status; errors go to stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except StudyError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"error: {error}; check that the path is right and may be used.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")

@@ -40,7 +40,7 @@ def new(
 
 
 def edit(folder: Folder, source: str, actor: str) -> Definition:
-    """Put another text in the place of a draft's study.yaml, if it has no fault.
+    """Replace a draft's study.yaml, if the new text has no faults.
 
     Args:
         folder: of the draft.

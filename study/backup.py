@@ -208,7 +208,7 @@ def check(snapshot: Path) -> Snapshot:
 
 
 def restore(snapshot: Path, database: Path, actor: str = "administrator") -> Snapshot:
-    """Put a snapshot in the place of a study's database, after checking it.
+    """Replace a study's database by a snapshot, after checking it.
 
     The database that was there is kept beside it under a new name.
 

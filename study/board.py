@@ -28,7 +28,7 @@ def board(definition: Definition, clock: Clock, database: Connection) -> dict[st
         raters);
         answers (number of current scores), minutes_per_page (median, None before the first),
         sequences: for each, done and active; attention: passed, failed (answered gold pages);
-        missing: pages that could not be played, cells nobody scored yet; raters: one row each with
+        missing: pages that could not be played, cells without a score; raters: one row each with
         id, source, stage of progress, pages, position, minutes_per_page, silent_seconds, passed
         and failed attention checks; people: their answers about themselves (`people`).
     """

@@ -92,7 +92,7 @@ def backup(options: argparse.Namespace) -> None:
 
 
 def restore(options: argparse.Namespace) -> None:
-    """Put a snapshot in the place of the answers, after checking it."""
+    """Replace the answers by a snapshot, after checking it."""
     from study.backup import check, check_same_study
     from study.backup import restore as put_back
     from study.hub import pull

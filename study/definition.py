@@ -100,7 +100,7 @@ class Shown:
         video: file relative to the folder of clips; empty where it is made from a reference.
         made: how it is made from an item's first reference video: "as_is", "frozen" (its middle
             frame throughout), "scrambled" (its frames in a wrong order) or "noise" (its picture
-            drowned in noise); empty where a file is given.
+            under heavy noise); empty where a file is given.
         item: whose reference it is made from, and whose label, text and references are shown;
             empty for the first item of the study.
     """
@@ -152,7 +152,7 @@ class Recruiting:
         open_link: one link for anybody.
         prolific: links with PROLIFIC_PID, STUDY_ID and SESSION_ID.
         completion_code: shown to a rater who has answered enough; empty for a code of their own.
-        most_raters: so many may take part; 0 for any number. Those who left do not count.
+        most_raters: limit on raters; 0 for none. Raters who left do not count.
     """
 
     invites: bool = True
@@ -214,7 +214,7 @@ class Definition:
         training: pages before the items.
         gold: attention checks among the items.
         repeat_share: part of the pages that comes again with sides swapped, 0 to 0.5.
-        watch_seconds: a clip must be watched so long before it can be scored; 0 for one whole loop.
+        watch_seconds: time a clip is watched before it can be scored; 0 for one whole loop.
         tie_allowed: for "choice".
         recruiting: ways in and out.
         encoding: how the clips are made alike.

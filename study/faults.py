@@ -1,4 +1,4 @@
-"""What a well-formed definition of a study may not say, one sentence each."""
+"""Contradictions in a well-formed definition of a study, one sentence each."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _LANGUAGE = re.compile(rf"({'|'.join(PAGE_LANGUAGES)})(-[A-Za-z]{{2,8}})?")
 
 
 def is_name(text: str) -> bool:
-    """Whether a study may be called so: a name that is also a folder's and an address's."""
+    """Whether a name is valid for a study; it is also the name of a folder and part of a URL."""
     return _CODE.fullmatch(text) is not None
 
 

@@ -79,7 +79,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Milestones:
-    """The recorded acts of a study, ISO times in UTC, empty until they happen.
+    """The milestones of a study, ISO times in UTC, empty until they happen.
 
     Attributes:
         opened: when raters could begin.
@@ -139,7 +139,7 @@ class Folder:
 
     @property
     def secret(self) -> Path:
-        """What must not be read before the close."""
+        """Files that must not be read before the close."""
         return self.root / "secret"
 
     @property
@@ -205,7 +205,7 @@ def write_clips(folder: Folder, clips: Clips) -> None:
 
 
 def read_milestones(folder: Folder) -> Milestones:
-    """The acts recorded so far; a folder without them is a draft.
+    """Read the milestones so far; a folder without them is a draft.
 
     Raises:
         StudyError: the file is damaged.

@@ -36,7 +36,7 @@ REPOSITORY_VARIABLE = "STUDY_SNAPSHOT_REPO"
 """Environment variable (a variable of the Space) that names the repository, as owner/name."""
 
 KEEP = 3
-"""Snapshots of a study kept in the repository; older ones leave its history too."""
+"""Snapshots of a study kept in the repository; older ones are removed from its history too."""
 
 
 def wanted_repository() -> str | None:
@@ -45,11 +45,11 @@ def wanted_repository() -> str | None:
 
 
 def push(snapshots: Path, repository: str, study: str, api: "HfApi | None" = None) -> None:
-    """Make a study's folder in a private data set repository hold its newest snapshots.
+    """Push a study's newest snapshots to its folder in a private data set repository.
 
     All that are kept are sent, not the newest alone: a withdrawal changes earlier ones too. What
     did not change is not sent again (the Hub compares hashes). The history is squashed, so that
-    what a withdrawn rater gave does not stay in old commits.
+    a withdrawn rater's data does not stay in old commits.
 
     Args:
         snapshots: folder of the study's snapshots.
@@ -129,7 +129,7 @@ def pull(repository: str, study: str, to: Path, api: "HfApi | None" = None) -> P
 
 
 def catch_up(folder: Folder, repository: str, api: "HfApi | None" = None) -> Snapshot | None:
-    """Put the newest snapshot of a study back if it holds something later than the disk does.
+    """Restore the newest snapshot of a study if it is newer than the data on disk.
 
     Args:
         folder: of the study; it is not served yet.

@@ -51,7 +51,7 @@ class Keyring:
         """The number of a rater's withdrawal, 16 hexadecimal digits.
 
         Design choice: it follows from the session's id, which is gone after the withdrawal, so that
-        a repeated request gets the same number while the number leads to nobody.
+        a repeated request gets the same number although the number identifies nobody.
         """
         return self.hash("receipt", session)[:16]
 

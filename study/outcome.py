@@ -1,4 +1,4 @@
-"""What comes out of an unblinded study: its checked tables, and the report with its files."""
+"""Results of an unblinded study: checked tables, and the report with its files."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, 
         unfinished: also of raters who have not come to the end.
 
     Raises:
-        StudyError: the study is not unblinded, or nobody has given an answer that counts.
+        StudyError: the study is not unblinded, or there is no answer that counts.
     """
     import pandas as pd
 

@@ -15,7 +15,7 @@ from study.store import Row, Store, one, rows, run
 Source = Literal["invite", "open", "prolific"]
 
 ACTIVE_SECONDS = 45 * 60.0
-"""A session not heard of for so long is abandoned: its place in the design is free again."""
+"""A session that was silent for this long is abandoned: its place in the design is free again."""
 
 
 MOST_SKIPPED = 5
@@ -53,7 +53,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Entry:
-    """How somebody comes in: the source and the names that tell one person from another.
+    """How a person enters: the kind of link, and the names that identify the person.
 
     Attributes:
         source: which kind of link.
@@ -69,8 +69,8 @@ class Skipped:
     """How many pages a rater passed without all scores, because a video did not play.
 
     Attributes:
-        pages: that were passed so, training aside.
-        most: so many may be, for the session to count as answered.
+        pages: pages passed this way, training pages not counted.
+        most: the largest number with which the session counts as answered.
     """
 
     pages: int
@@ -84,7 +84,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Consent:
-    """What somebody agreed to.
+    """What a rater agreed to.
 
     Attributes:
         text_hash: SHA-256 of the words, in hex.
@@ -115,15 +115,15 @@ def enter(
         store: the study's store.
         keys: the study's key.
         places: the design.
-        entry: how the person came.
+        entry: how the person entered.
         consent: what they agreed to.
-        most_raters: so many may take part (`Recruiting.most_raters`); 0 for any number.
+        most_raters: limit on raters (`Recruiting.most_raters`); 0 for none.
 
     Returns:
         The session's id.
 
     Raises:
-        RefusedError: the invitation is unknown, or the study has all its raters; nobody was let in.
+        RefusedError: the invitation is unknown, or the study has all its raters.
     """
     with store.transaction() as database:
         now = store.clock.now()

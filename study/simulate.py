@@ -1,4 +1,4 @@
-"""Scripted raters with known tastes who go through a study's own acts, for tests and the demo.
+"""Scripted raters with known preferences who use a study's own code, for tests and trials.
 
 Their answers are invented. The audit log says so, and with it every report of the study.
 """
@@ -88,7 +88,7 @@ def fill(folder: Folder, raters: int, tastes: Tastes, seed: int, actor: str) -> 
             f"{len(tastes.quality)} qualities were given for {clips.arms} methods; give one each."
         )
     seconds = itertools.count()
-    clock = Clock(monotonic=lambda: float(next(seconds)))  # every look at it is a second later
+    clock = Clock(monotonic=lambda: float(next(seconds)))  # one second passes with every call
     rng = np.random.default_rng(seed)
     scripted = _Scripted(definition, clips, tastes, rng)
     with Store(folder.database, serving=True, clock=clock) as store:

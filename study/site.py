@@ -116,8 +116,8 @@ class Site:
     Attributes:
         studies: folder of all studies.
         clips: folders on this machine that the administrator may make studies from.
-        raters: served to everybody.
-        previews: served to the administrator.
+        raters: the raters' pages, public.
+        previews: for the administrator only.
         admin: the gate, and behind it the administrator's page.
     """
 

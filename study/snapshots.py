@@ -30,7 +30,7 @@ class Snapshots:
         push: Callable[[], None] | None = None,
         place: str = "",
     ) -> None:
-        """Begin.
+        """Start the timer.
 
         Args:
             store: of the study.
@@ -53,7 +53,7 @@ class Snapshots:
             self._thread.start()
 
     def state(self) -> dict[str, object]:
-        """For the board: seconds between two, the last one's time, where they go, what is wrong."""
+        """State for the board: interval in seconds, time of the last one, destination, trouble."""
         taken = backup.listed(self._to)
         return {
             "every_seconds": self._seconds,
@@ -63,7 +63,7 @@ class Snapshots:
         }
 
     def stop(self) -> None:
-        """End after the snapshot that is being taken, if any."""
+        """Stop after the snapshot in progress, if any."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -74,7 +74,7 @@ class Snapshots:
                 self.take_if_changed()
                 self.trouble = ""
             except Exception as error:
-                # Raters go on; the board shows it, and the next round tries again.
+                # The study continues; the board shows the error, and the next round tries again.
                 self.trouble = str(error)
                 logger.exception("no snapshot")
 

@@ -1,12 +1,12 @@
-"""The clips that a study is made from: found in a folder or a manifest, checked all at once.
+"""The clips of a study: found in a folder or a manifest, and checked together.
 
     DIR/METHOD/ITEM.mp4       ITEM is the action class and, after "_", the seed: 8_3.mp4
     DIR/references/ITEM.mp4   real videos of an item or of its class, or several in a folder ITEM/
     DIR/captions.yaml         ITEM or class -> label and text, each a text or one per language
 
-A manifest says the same in a table (see `manifest`). That of `python -m finephys batch` is found by
-itself beside the videos: its files are then known by method, class and seed, must be the very files
-that were made, and the prompt is the text of an item that nobody wrote a caption for.
+A manifest gives the same in a table (see `manifest`). That of `python -m finephys batch` is found
+automatically beside the videos: it names method, class and seed, the files must match its hashes,
+and the prompt is the text of an item without a caption.
 """
 
 import hashlib

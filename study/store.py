@@ -145,7 +145,7 @@ class Store:
                 with self._move_lock:
                     self._mover.execute("pragma wal_checkpoint(passive)")
             except sqlite3.DatabaseError as error:
-                # The answers are safe in the log; a write that cannot be stored is told by itself.
+                # The answers are safe in the log; a write that fails is reported by the writer.
                 logger.warning("the log was not moved: %s", error)
 
     def __enter__(self) -> "Store":
@@ -184,7 +184,7 @@ def run(database: sqlite3.Connection, sql: str, *values: object) -> int:
 
 
 def latest_time(database: sqlite3.Connection) -> float:
-    """When something was last stored, seconds since 1970; 0 for a study nobody touched."""
+    """When something was last stored, seconds since 1970; 0 for an untouched study."""
     return float(
         value(
             database,

@@ -20,7 +20,7 @@ class Receipt:
     """Proof of a withdrawal.
 
     Attributes:
-        number: what the rater keeps; it leads to nobody.
+        number: proof for the rater; it identifies nobody.
         answers: how many answers were deleted, all revisions counted.
         failed: names of copies that could not be cleaned and may still hold the rater.
         results: whether results that held the rater were deleted from the study's folder.

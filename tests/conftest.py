@@ -86,6 +86,14 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def public_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Narrow public weights of every system, fetched into one folder."""
+    from tests.narrow import write_public
+
+    return write_public(tmp_path_factory.mktemp("public"))
+
+
+@pytest.fixture(scope="session")
 def running_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """The app on a free port, in a process of its own."""
     with AppServer(tmp_path_factory.mktemp("app")) as server:

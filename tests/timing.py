@@ -76,10 +76,9 @@ def main() -> int:
         old = measure(options.old, Path(scratch) / "old")
         new = measure(options.new, Path(scratch) / "new")
     for name, timing in (("old", old), ("new", new)):
-        print(
-            f"{name}: {timing.wall:.0f} s wall, {timing.cpu:.0f} s CPU, {len(timing.seconds)} checks, "
-            f"{'all passed' if timing.passed else 'NOT ALL PASSED'}"
-        )
+        verdict = "all passed" if timing.passed else "NOT ALL PASSED"
+        spent = f"{timing.wall:.0f} s wall, {timing.cpu:.0f} s CPU"
+        print(f"{name}: {spent}, {len(timing.seconds)} checks, {verdict}")
     print(
         f"new / old: {new.wall / old.wall:.2f} of the wall time, {new.cpu / old.cpu:.2f} of the CPU"
     )

@@ -48,6 +48,7 @@ from finephys.data.clips import ClipBatch, RenderedClips
 from finephys.data.rendered import SHARD, render_dataset
 from finephys.files import whole_file
 from finephys.generator.diffusion import Generator
+from finephys.generator.protocol import Sampling
 from finephys.guidance.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.sheet import lay_out
@@ -57,6 +58,7 @@ from finephys.types import Bytes, Float, LimbHeatmaps
 logger = logging.getLogger(__name__)
 
 _BATCH = 8
+_FPS = 8.0
 _TRAINING_CLIPS = 4096
 _SALTOS = range(31, 41)
 
@@ -74,7 +76,8 @@ def guides(generator: Generator, canvas: Float) -> list[LimbHeatmaps]:
     made = []
     for clip in torch.from_numpy(canvas):
         score = torch.ones(clip.shape[:-1])
-        levels = [heatmap_level(clip, score, cells).numpy() for cells in generator.heatmap_levels]
+        sides = generator.config.heatmap_levels
+        levels = [heatmap_level(clip, score, side).numpy() for side in sides]
         made.append(LimbHeatmaps(tuple(levels)))
     return made
 
@@ -89,11 +92,14 @@ def generate(
     """Clips (N, 16, S, S, 3), seeds 0 to N - 1."""
     clips = []
     for start in range(0, len(prompts), _BATCH):
-        part = slice(start, start + _BATCH)
-        seeds = list(range(start, start + len(prompts[part])))
-        made = list(generator.denoise_batch(skeletons[part], prompts[part], seeds, steps, scale))
-        clips.append(made[-1])
-        logger.info("generated %d of %d", start + len(seeds), len(prompts))
+        end = min(start + _BATCH, len(prompts))
+        batch = [
+            Sampling(skeletons[seed], prompts[seed], seed, steps, scale, _FPS)
+            for seed in range(start, end)
+        ]
+        *_, finished = generator.denoise_batch(batch)
+        clips.append(finished)
+        logger.info("generated %d of %d", end, len(prompts))
     return np.concatenate(clips)
 
 
@@ -296,15 +302,15 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     generator = Generator.load(options.tier)
-    steps = options.steps or generator.default_steps
-    scale = options.guidance or generator.default_guidance
+    steps = options.steps or generator.config.default_steps
+    scale = options.guidance or generator.config.default_guidance
     size = generator.size
     readers = train_readers(options.readers, renders(options.train, 0, _TRAINING_CLIPS, 12, size))
     held = held_out(renders(options.held, HELD_OUT_SEED, 256, 2, size), options.clips)
     row, own = measure(generator, readers, held, steps, scale)
     guide = guides(generator, held.canvas[:1])
     began = time.perf_counter()
-    list(generator.denoise_batch(guide, held.prompts[:1], [0], steps, scale))
+    list(generator.denoise(Sampling(guide[0], held.prompts[0], 0, steps, scale, _FPS)))
     seconds = time.perf_counter() - began
     what = {"benchmark": "generator", "tier": options.tier, "steps": steps, "guidance": scale}
     print(

@@ -67,7 +67,7 @@ def angular_momentum(joints: Array, fps: float, order: int = 4) -> Array:
     place = joints[2:-2]
     center = np.einsum("j,tjd->td", center_of_mass_weights(), place)
     drift = np.einsum("j,tjd->td", center_of_mass_weights(), velocity)
-    total = np.zeros_like(center)
+    total: Array = np.zeros_like(center)
 
     def add(mass: float, at: Array, going: Array) -> None:
         nonlocal total

@@ -22,14 +22,14 @@ from transformers import CLIPTokenizer
 
 from finephys.config import TIERS, GeneratorConfig
 from finephys.data.clips import RenderedClips
-from finephys.generator.adaptation import (
+from finephys.generator.diffusion import plain_config
+from finephys.generator.lora import (
     load_base,
     load_trained,
     recompute_activations,
     save_trained,
     trained_parameters,
 )
-from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import TIME_STEPS, draw_noise, make_scheduler, signal_and_noise
 from finephys.generator.text import tokenize

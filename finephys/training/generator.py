@@ -324,16 +324,16 @@ def painter_losses(
     ids, mask = tokenize(tokenizer, batch.prompts, network.config.text_length)
     text = network.encode_text(ids.to(body.device), mask.to(body.device)).whole
     style = painter.reader(batch.other_frames, batch.other_figure)
-    sampled = style.mean + (0.5 * style.spread).exp() * torch.randn_like(style.mean)
+    sampled = style.mean + (0.5 * style.log_variance).exp() * torch.randn_like(style.mean)
     painted: Figure = painter(batch.limbs, text, sampled)
-    logits = painted.cover.float()
+    logits = painted.alpha_logit.float()
     share = logits.sigmoid()
     entropy = functional.binary_cross_entropy_with_logits(logits, body)
     dice = 1 - (2 * (share * body).sum() + 1) / (share.sum() + body.sum() + 1)
     colors = ((painted.colors.float() - batch.frames).abs() * body).sum() / (3 * body.sum() + 1)
     return {
         "paint": 2 * entropy + 0.3 * dice + colors,
-        "style": plan.style_weight * style.nats().mean(),
+        "style": plan.style_weight * style.kl_divergence().mean(),
     }
 
 

@@ -18,7 +18,7 @@ from finephys.pose3d.projection import Projected, ProjectionNetwork, placed_poin
 from finephys.training.lifting import TrainingWindows
 from finephys.training.loop import LoopSettings, Step, Task, train
 from finephys.training.poses import PoseData
-from finephys.weights.checkpoints import load_module, read_config, save_module
+from finephys.weights.checkpoints import load_module, read_config, rebuilding, save_module
 
 PHYSNET_LOOP = LoopSettings(steps=1800, learning_rate=1e-3)
 """How the shipped weights were trained. Design choice: 1,800 steps of 64 windows, where the
@@ -34,7 +34,8 @@ class LiftedWindows:
 
     def __init__(self, data: PoseData, settings: WindowSettings, lifting: Path) -> None:
         self.windows = TrainingWindows(data, settings)
-        self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
+        with rebuilding(lifting):
+            self.network = LiftingNetwork(LiftingSize(**read_config(lifting)["size"]))
         load_module(self.network, lifting)
         self.network.requires_grad_(False)
 
@@ -220,9 +221,10 @@ def train_projection(
     """
     windows = LiftedWindows(data, WindowSettings(), lifting)
     config = read_config(physnet)
-    bank = PhysBank(tuple(config["dynamics"]))
+    with rebuilding(physnet):
+        bank = PhysBank(tuple(config["dynamics"]))
+        physics = bank.get_submodule(config["default"])
     load_module(bank, physnet)
-    physics = bank.get_submodule(config["default"])
     physics.requires_grad_(False)
     torch.manual_seed(settings.seed)
     network = ProjectionNetwork()

@@ -116,11 +116,11 @@ def build(pipeline: Pipeline, jobs: Jobs, readiness: Readiness) -> gr.Blocks:
 
         # The browser counts presses of Generate, so that Stop also ends a job that is still on
         # its way to the server.
-        press = gr.Number(0, visible=False)
+        press = gr.Number(0, precision=0, visible=False)
 
         # Gradio passes the values by position.
         def generate(request: gr.Request, *values: Any) -> Iterator[Shown]:  # noqa: ANN401
-            choices, number = Choices(*values[:-1]), int(values[-1])
+            choices, number = Choices(*values[:-1]), int(values[-1] or 0)
             request_id = request.headers.get(REQUEST_ID, "none")
             with jobs.run(request.session_hash or "", number) as job:
                 yield from run(pipeline, jobs, readiness, choices, job, request_id)

@@ -2,16 +2,17 @@
 
 import math
 import os
-from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import av
-from av.sidedata.sidedata import SideData
+from av.format import Flags
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -25,8 +26,10 @@ _LARGE_FRAME = 3840 * 2160  # above this frames are decoded one by one, which bo
 _BLIND_SEEK = 5.0  # seconds ahead worth a seek in files without an index of key frames
 _WALKED = 500_000_000  # bytes up to which all packets are read where a file has no full index
 _TAIL = 2.0  # seconds before its stated end from which a larger file's packets are read
+_KEY_MARGIN = 0.1  # seconds; key frames are listed by decoding times, a little early
+_FIRST_FRAMES = 6  # frames decoded to see whether their time stamps rise
+_SAME_RATE = 0.02  # share by which a header's rate may differ from the measured one
 _CUT_OFF = 0.3  # seconds that must be missing at the end before a file counts as cut off
-_FASTEST = 10_000.0  # frames a second; a larger rate in a header is a clock, not a rate
 _STILL = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 _APPLE = "com.apple.quicktime"  # part of what Apple's cameras write
 _LONGEST_NAME = 200  # characters of a file's name in a message
@@ -58,9 +61,7 @@ class VideoFile:
         self._opened = ExitStack()
         try:
             if not self.path.is_file():
-                raise ClipError(
-                    f"{str(path).encode('utf-8', 'replace').decode()} is not a file; {_ACCEPTED}."
-                )
+                raise ClipError(f"{_printable(str(path))} is not a file; {_ACCEPTED}.")
             self._bytes = self.path.open("rb")
             self._size = os.fstat(self._bytes.fileno()).st_size
         except OSError as error:
@@ -164,8 +165,7 @@ class VideoFile:
             return False
         if not self._keys:
             return wanted - now > _BLIND_SEEK
-        margin = 0.1  # index times are decoding times, a little before the times shown
-        return any(now + margin < key < wanted - margin for key in self._keys)
+        return any(now + _KEY_MARGIN < key < wanted - _KEY_MARGIN for key in self._keys)
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -199,6 +199,7 @@ class VideoFile:
             stream
             for stream in self._container.streams.video
             if not stream.disposition & Disposition.attached_pic
+            and stream.codec_context is not None  # None: FFmpeg does not know the codec
         ]
         if not streams:
             raise ClipError(f"{self.name} holds no video stream; {_ACCEPTED}.")
@@ -212,15 +213,15 @@ class VideoFile:
         return [stream.index for stream in sorted(streams, key=rank)]
 
     def _probed(self) -> VideoInfo:
-        """Decode two frames of the best stream that has two, then measure the rest."""
+        """Decode the first frames of the best stream that has two, then measure the rest."""
         if self._size == 0:
             raise ClipError(f"{self.name} is empty (0 bytes); {_ACCEPTED}.")
         self._open()
         for index in self._candidates():
             if index != self._stream.index:
                 self._open(index)
-            first = list(islice(self._decoded(), 2))
-            if len(first) == 2:
+            first = list(islice(self._decoded(), _FIRST_FRAMES))
+            if len(first) > 1:
                 break
         if not first:
             raise ClipError(f"no frame of {self.name} can be decoded, it is damaged; {_ACCEPTED}.")
@@ -229,34 +230,40 @@ class VideoFile:
                 f"{self.name} has only one frame, a body in motion needs more; {_ACCEPTED}."
             )
         self.damage.clear()
-        return self._measured(*first)
+        return self._measured(first)
 
-    def _measured(self, first: VideoFrame, second: VideoFrame) -> VideoInfo:
+    def _measured(self, first: list[VideoFrame]) -> VideoInfo:
         stream, container = self._stream, self._container
-        begin = first.time
-        stamped = begin is not None and second.time is not None and second.time > begin
-        fps = _rate(stream, second.time - begin if stamped else 0.0)
+        metadata = {**container.metadata, **stream.metadata}
         stated = float(container.duration) / av.time_base if container.duration else None
         end = (container.start_time or 0) / av.time_base + (stated or 0.0)
-        metadata = {**container.metadata, **stream.metadata}
-        orientation = _orientation(first)
-        size = first.width, first.height
-        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-        if packets.has_full_index(container, stream):
-            listed = len(stream.index_entries)
-            frames = packets.packets_inside(stream, self._size)
-            duration = (packets.stated_seconds(stream) or 0.0) * frames / listed
-            cut_off = frames < listed
+        times = [frame.time for frame in first if frame.time is not None]
+        rising = len(times) == len(first) and all(a < b for a, b in pairwise(times))
+        # Formats without time stamps, and some files with them, get invented ones from FFmpeg.
+        stamped = rising and not container.format.flags & Flags.no_timestamps.value
+        fps = packets.stated_rate(stream, times[1] - times[0] if stamped else 0.0)
+        fragmented = cut_off = False
+        if packets.is_mp4(container):
+            fragmented, cut_off = packets.boxes(self._bytes, self._size)
+        # What FFmpeg knows of a fragmented file is the first fragments alone.
+        extent = None if fragmented else packets.from_index(container, stream, self._size)
+        if extent is not None:
+            cut_off |= extent.count < len(stream.index_entries)
         else:
-            found = self._walked(fps)
-            stamped = stamped and found.stamped and found.end is not None
-            duration = (found.end or 0.0) - begin if stamped else found.count / fps
-            frames = found.count or round(duration * fps)
-            cut_off = stamped and stated is not None and end - found.last > _CUT_OFF
+            stated = None if fragmented else stated
+            extent = self._walked(fps)
+            cut_off |= stated is not None and end - extent.last > _CUT_OFF
+        stamped = stamped and extent.stamped and extent.end is not None
+        duration = extent.count / fps
+        if stamped:
+            duration = (extent.end or 0.0) - times[0]
+            measured = extent.count / duration if duration > 0 else fps
+            fps = fps if abs(fps / measured - 1) < _SAME_RATE or not extent.count else measured
         notes = []
-        if cut_off:
+        if cut_off and stamped:
+            of_all = f"of its {stated:.1f} s " if stated and stated - duration > _CUT_OFF else ""
             notes.append(
-                f"The file is damaged or was cut off: of its {stated:.1f} s only about the first "
+                f"The file is damaged or was cut off: {of_all}only about the first "
                 f"{duration:.1f} s can be read."
             )
         if not stamped:
@@ -264,40 +271,41 @@ class VideoFile:
                 "The file has no usable time stamps: its frames are taken as evenly spaced, "
                 f"{fps:.4g} a second."
             )
-        info = VideoInfo(
+        offset = times[0] if stamped else 0.0
+        self._keys = [time - offset for time in extent.keys] if stamped else []
+        orientation = Orientation.of(first[0])
+        width, height = first[0].width, first[0].height
+        return VideoInfo(
             path=self.path,
             duration=duration,
             fps=fps,
-            width=size[1] if orientation.transposed else size[0],
-            height=size[0] if orientation.transposed else size[1],
-            frames=max(2, frames),
+            width=height if orientation.transposed else width,
+            height=width if orientation.transposed else height,
+            frames=max(2, extent.count or round(duration * fps)),
             orientation=orientation,
-            offset=begin if stamped else 0.0,
-            aspect=aspect,
+            offset=offset,
+            aspect=float(self._stream.sample_aspect_ratio or 1) or 1.0,
             stamped=stamped,
             recorded_fps=recorded_rate(metadata),
             from_apple=any(_APPLE in f"{key} {value}".lower() for key, value in metadata.items()),
             notes=tuple(notes),
         )
-        base = float(self._stream.time_base or 0)
-        entries = self._stream.index_entries if stamped else []
-        self._keys = [each.timestamp * base - info.offset for each in entries if each.is_keyframe]
-        return info
 
-    def _walked(self, fps: float) -> packets.Walk:
+    def _walked(self, fps: float) -> packets.Extent:
         """Read all packets, or those near the end of a large file."""
-        index = self._stream.index
         if self._size > _WALKED and self._container.duration:
             end = (self._container.start_time or 0) + self._container.duration
+            stream = self._stream
+            base = float(stream.time_base or 0)
+            keys = [each.timestamp * base for each in stream.index_entries if each.is_keyframe]
             try:
                 self._container.seek(end - int(_TAIL * av.time_base), backward=True)
-                found = packets.walk(self._container, self._stream, 1 / fps)
+                found = packets.walk(self._container, stream, 1 / fps)
             except av.FFmpegError:
-                found = packets.Walk()
+                found = packets.Extent()
             if found.end is not None:
-                found.count = 0  # of the whole stream: not known
-                return found
-        self._open(index)
+                return replace(found, count=0, keys=keys)
+        self._open(self._stream.index)
         return packets.walk(self._container, self._stream, 1 / fps)
 
     # -- decoding ----------------------------------------------------------------------------
@@ -306,10 +314,14 @@ class VideoFile:
         """Go to the last key frame at or before a time; without time stamps, to the first frame."""
         stream = self._stream
         if self.info.stamped and stream.time_base:
-            target = (seconds + self.info.offset) / float(stream.time_base)
+            target = seconds
+            if self._keys and not packets.seeks_to_key_frames(self._container):
+                before = bisect_right(self._keys, seconds - _KEY_MARGIN)
+                target = self._keys[max(before - 1, 0)]
+            # The small part of a tick keeps rounding from missing the key frame.
+            ticks = math.floor((target + self.info.offset) / float(stream.time_base) + 1e-3)
             try:
-                # The small part of a tick keeps rounding from missing the first key frame.
-                self._container.seek(math.floor(target + 1e-3), stream=stream, backward=True)
+                self._container.seek(ticks, stream=stream, backward=True)
             except av.FFmpegError:
                 pass  # not seekable: read from the first packet instead
             else:
@@ -358,7 +370,9 @@ class VideoFile:
         return next_time if following is None else min(next_time, (before + following) / 2)
 
     def _stamp(self, frame: VideoFrame) -> float | None:
-        return None if frame.time is None else float(frame.time) - self.info.offset
+        if frame.time is None or not self.info.stamped:
+            return None
+        return float(frame.time) - self.info.offset
 
 
 def probe(path: Path) -> VideoInfo:
@@ -372,26 +386,6 @@ def probe(path: Path) -> VideoInfo:
     """
     with VideoFile(path) as file:
         return file.info
-
-
-def _rate(stream: VideoStream, gap: float) -> float:
-    """Frames per second, from the header or else the gap in seconds between two frames."""
-    rates = [stream.average_rate, stream.guessed_rate]
-    if gap <= 0:  # no time stamps: the header is FFmpeg's default, the codec may know better
-        rates.insert(0, stream.codec_context.framerate)
-    for rate in (*rates, 1 / gap if gap > 0 else None):
-        if rate and 0 < rate <= _FASTEST:
-            return float(rate)
-    return 25.0
-
-
-def _orientation(frame: VideoFrame) -> Orientation:
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(data, SideData):
-        return Orientation()
-    matrix = array("i")
-    matrix.frombytes(bytes(data))
-    return Orientation.from_matrix(matrix)
 
 
 def _printable(name: str) -> str:

@@ -1,12 +1,15 @@
 """What a video file says about itself: size, orientation, frame rates."""
 
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.sidedata.sidedata import SideData
+from av.video.frame import VideoFrame
 
 from finephys.types import Bytes
 
@@ -35,6 +38,16 @@ class Orientation:
     transposed: bool = False
     flip_x: bool = False
     flip_y: bool = False
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "Orientation":
+        """Read the orientation that comes with a decoded frame."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if not isinstance(data, SideData):
+            return cls()
+        matrix = array("i")
+        matrix.frombytes(bytes(data))
+        return cls.from_matrix(matrix)
 
     @classmethod
     def from_matrix(cls, matrix: Sequence[int]) -> "Orientation":

@@ -133,12 +133,13 @@ def read_frames(
         StoppedError: `stop` returned True.
     """
     nearest = _Nearest(file.info, wanted, max_side)
+    reached = -math.inf
     while nearest.left:
         for time, frame in file.frames(nearest.left[0], stop):
             nearest.offer(time, frame)
-            if not nearest.left:
-                break
-            if file.skips(time, nearest.left[0]):
+            # A seek that led no further than the last one is not tried again.
+            if not nearest.left or (time > reached and file.skips(time, nearest.left[0])):
+                reached = max(reached, time)
                 nearest.forget()
                 break
         else:
@@ -177,18 +178,21 @@ def _different(
         As `read_frames`, and the number of repeats in the span.
     """
     half = min(0.5 / file.info.fps, 0.05)
+    begin, end = span[0] - half, span[1] + half
     nearest = _Nearest(file.info, wanted, max_side)
     meter = ChangeMeter()
     times, changes = [], []
-    for time, frame in file.frames(span[0], stop):
+    # From a little before the span: its first frame may repeat a picture shown there.
+    for time, frame in file.frames(max(span[0] - LONGEST_HOLD, 0.0), stop):
         nearest.offer(time, frame)
-        if span[0] - half <= time <= span[1] + half:
+        if begin - LONGEST_HOLD <= time <= end:
             times.append(time)
             changes.append(meter.change(frame))
         elif time > span[1] and not nearest.left:
             break
-    repeats = repeated(np.array(times), np.array(changes))
-    different = [time for time, again in zip(times, repeats, strict=True) if not again]
+    inside = np.array(times) >= begin
+    repeats = repeated(np.array(times), np.array(changes)) & inside
+    different = [times[index] for index in np.flatnonzero(inside & ~repeats)]
     captured = capture_times(different, 1 / file.info.fps) if repeats.any() else different
     shown_at = dict(zip(captured, different, strict=True))
     chosen = even_times(captured, count)

@@ -117,7 +117,7 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
     every = float(str(snapshots["every_seconds"])) / 60
     place = str(snapshots["place"])
     window = (
-        f"They go to {place}; what comes in the {every:.0f} minutes between two of them is lost "
+        f"They go to {place}; answers given between two snapshots ({every:.0f} minutes) are lost "
         "with the disk."
         if place
         else "They are on this disk; if it is lost, so are they."
@@ -137,7 +137,7 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> str:
-    """A table that scrolls by itself on a phone, or a sentence when it has no rows."""
+    """A table that scrolls horizontally on a phone, or a sentence when it has no rows."""
     if not rows:
         return f'<p class="st-soft">{escape(empty)}</p>'
     heads = "".join(f"<th scope='col'>{escape(each)}</th>" for each in head)

@@ -82,7 +82,7 @@ def wanted_password() -> tuple[str, bool]:
 
 
 class Gate:
-    """ASGI application: a login page, and behind it another application."""
+    """ASGI application: a login page in front of another application."""
 
     def __init__(
         self, password: str, inside: Asgi, clock: Callable[[], float] = time.monotonic
@@ -208,9 +208,9 @@ class Gate:
 
 
 def same_origin(request: Request) -> bool:
-    """Whether a browser says that the request comes from a page of this very server.
+    """Whether the request comes from a page of this server, by the browser's headers.
 
-    A request that does not tell where it comes from is refused too.
+    A request without such headers is refused too.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

@@ -12,7 +12,7 @@ from study.errors import StudyError
 logger = logging.getLogger(__name__)
 
 ADMINISTRATOR = "administrator's page"
-"""Who acts, as the audit log names everybody who knows the password."""
+"""Actor in the audit log for everyone who knows the password."""
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Events that return at once."""

@@ -46,7 +46,7 @@ def build(site: "Site", chosen: gr.Dropdown) -> RunTab:
                 "", lines=4, max_lines=12, label="Links", buttons=["copy"], elem_id="st-links"
             )
         with gr.Column(min_width=280):
-            gr.Markdown("### 3. Keep\nSnapshots are also taken by themselves, every ten minutes.")
+            gr.Markdown("### 3. Keep\nSnapshots are also taken automatically, every ten minutes.")
             keep = gr.Button("Back up now")
             gr.Markdown("### 4. Close\nNo answer comes in afterwards; this cannot be undone.")
             typed = gr.Textbox(label="Type the study's name to close it", elem_id="st-close-name")

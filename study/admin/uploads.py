@@ -1,4 +1,4 @@
-"""Clips that the administrator sends through the browser: every name, size and count is checked."""
+"""Clips uploaded by the administrator: every name, size and count is checked."""
 
 import re
 import secrets
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from study.errors import StudyError
+from study.files import replacing
 
 LARGEST_CLIP = 100_000_000
 LARGEST_UPLOAD = 2_000_000_000
@@ -19,7 +20,7 @@ DEEPEST = 4
 """Limits of one upload: bytes of a file, bytes of all, files, and folders in folders."""
 
 KEPT_SECONDS = 86_400.0
-"""Uploads that no study was made from are deleted after so long."""
+"""Age in seconds at which uploads that became no study are deleted."""
 
 TABLES = (".yaml", ".csv", ".json", ".jsonl")
 """Endings of files beside the clips: captions and manifests."""
@@ -32,7 +33,7 @@ _PART = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,120}")
 
 
 class UploadError(StudyError):
-    """A file that is not taken; what came before it stays."""
+    """A file that is not accepted; files uploaded before it are kept."""
 
 
 def accepted() -> tuple[str, ...]:
@@ -60,21 +61,21 @@ def folder(studies: Path, upload: str) -> Path:
 
 
 def sweep(studies: Path) -> None:
-    """Delete uploads that were left over."""
+    """Delete old uploads."""
     for old in (studies / FOLDER).glob("*"):
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
             shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def inside(root: Path, name: str) -> Path:
-    """The place of an uploaded file, which is always below a folder.
+    """The path of an uploaded file, always below a folder.
 
     Args:
         root: of the upload.
-        name: METHOD/ITEM.mp4 or the like, as the browser or a zip says it.
+        name: METHOD/ITEM.mp4 or the like, as the browser or a zip names it.
 
     Raises:
-        UploadError: the name leads elsewhere, is odd, too deep, or no file of a study.
+        UploadError: the name leads elsewhere, is malformed, too deep, or of another type.
     """
     parts = name.split("/")
     odd = [part for part in parts if not _PART.fullmatch(part) or part.startswith(".")]
@@ -89,7 +90,7 @@ def inside(root: Path, name: str) -> Path:
 
 
 async def store(root: Path, name: str, content: AsyncIterator[bytes]) -> int:
-    """Store one file as it comes.
+    """Store one file while it is received.
 
     Returns:
         Its bytes.
@@ -104,10 +105,10 @@ async def store(root: Path, name: str, content: AsyncIterator[bytes]) -> int:
 
 
 async def store_zip(root: Path, content: AsyncIterator[bytes]) -> int:
-    """Unpack a zip as soon as it is here; all of it or nothing.
+    """Receive a zip and unpack it atomically.
 
     Returns:
-        How many files it brought.
+        The number of files.
 
     Raises:
         UploadError: not a zip, or it holds what `inside` refuses, links, or too much.
@@ -125,7 +126,7 @@ async def store_zip(root: Path, content: AsyncIterator[bytes]) -> int:
 def unpack(archive: Path, root: Path) -> int:
     """Take the files of a zip.
 
-    What a zip says of its files' sizes is not believed: bytes are counted as they come.
+    The sizes in a zip's directory are not trusted: bytes are counted while unpacking.
 
     Returns:
         How many.
@@ -174,20 +175,16 @@ def _unpack_one(packed: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most
 
 async def _write(path: Path, content: AsyncIterator[bytes], most: int, name: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     count = 0
     try:
-        with partial.open("wb") as sink:
+        with replacing(path, 0o600) as sink:
             async for chunk in content:
                 count += len(chunk)
                 if count > most:
                     raise UploadError(_too_large(name, most))
                 sink.write(chunk)
-        partial.replace(path)
     except OSError as error:
         raise UploadError(f"{name[:200]!r} was not stored ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 
@@ -210,7 +207,7 @@ def _too_large(name: str, most: int) -> str:
 
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:
-    """Folders, and what systems add by themselves."""
+    """Whether an entry is a directory or junk that an operating system added."""
     from study.sources import is_junk  # imports a decoder, which raters never need
 
     name = info.filename.replace("\\", "/")

@@ -49,7 +49,7 @@ def headline(results: StudyResults, info: StudyInfo) -> str:
 
 
 def _leaders(rows: pd.DataFrame, names: Names) -> str:
-    """Returns who has the highest mean in which dimensions; nobody leads where all are equal."""
+    """Returns which methods lead in which dimensions; none does where all means are equal."""
     places_by_claim: dict[str, list[str]] = {}
     for dimension, part in rows.groupby("dimension", sort=False):
         best = part[np.isclose(part["mos"], part["mos"].max())]

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from study.files import write_atomically
+
 LOWEST, HIGHEST = 1, 5
 LAST_POSITION = 1_000_000
 SIDES = ("left", "right", "single")
@@ -168,10 +170,10 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         ValueError: If the suffix is neither.
     """
     if path.suffix == ".csv":
-        path.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
     elif path.suffix == ".json":
         rows = json.loads(table.to_json(orient="records", double_precision=15))
-        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_atomically(path, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     else:
         raise ValueError(f"Cannot write {path.name!r}: the name must end in .csv or .json.")
 

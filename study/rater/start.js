@@ -60,8 +60,10 @@
     return;
   }
   window.addEventListener("error", function (event) {
-    // Syntax that is newer than the browser: the modules never began.
-    if (event.error instanceof SyntaxError) show(texts.old);
+    // Syntax that is newer than the browser: the modules never began. Not that of an extension.
+    if (event.error instanceof SyntaxError && /\/rater\/\w+\.js$/.test(event.filename)) {
+      show(texts.old);
+    }
   });
   var app = document.createElement("script");
   app.type = "module";

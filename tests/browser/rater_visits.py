@@ -260,6 +260,11 @@ def lose_reply(page: Page, pattern: str) -> Blocked:
     return blocked
 
 
+def try_again(page: Page) -> None:
+    """Press the button of the status line, also when the page just tried by itself."""
+    page.locator("#retry").dispatch_event("click")
+
+
 def agree(page: Page) -> None:
     page.get_by_role("button", name="I agree, begin").click()
 

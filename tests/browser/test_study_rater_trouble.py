@@ -16,6 +16,7 @@ from rater_visits import (
     score_all,
     scoring,
     skip,
+    try_again,
     unlocked,
 )
 
@@ -32,13 +33,12 @@ def test_no_connection_is_said_once_for_every_step(visits, server):
         blocked = fail(page, path)
         act()
         expect(line).to_contain_text(failure)
-        assert line.text_content().startswith("No connection.")
-        assert line.text_content().endswith("The page tries again by itself.")
-        assert line.is_visible()
-        box = page.locator("#status").bounding_box()
+        text, box = line.text_content(), page.locator("#status").bounding_box()
+        assert text.startswith("No connection.")
+        assert text.endswith("The page tries again by itself.")
         assert box["y"] + box["height"] <= 800, "seen without scrolling"
         blocked.end()
-        page.get_by_role("button", name="Try again").click()
+        try_again(page)
 
     lost("**/study?*", lambda: page.goto(server.url), "The study could not be loaded.")
     lost("**/enter", lambda: agree(page), "Your agreement could not be sent.")
@@ -76,7 +76,7 @@ def test_the_code_comes_when_the_connection_is_back(visits, server):
     page.clock.fast_forward(16_000)
     expect(page.locator("#saved")).to_contain_text("Your code could not be fetched.")
     blocked.end()
-    page.get_by_role("button", name="Try again").click()
+    try_again(page)
     expect(page.locator(".code strong")).to_have_text("CODE77")
     expect(page.locator("main")).to_contain_text("All answers are counted.")
 
@@ -147,7 +147,7 @@ def test_a_score_that_came_too_late_is_not_called_saved(visits, server):
     expect(page.locator("#saved")).to_contain_text("kept on this device")
     with server.closed():
         blocked.end()
-        page.get_by_role("button", name="Try again").click()
+        try_again(page)
         expect(page.locator("h1")).to_contain_text("This study is closed")
         expect(page.locator("#saved")).to_contain_text("closed before 1 score could be stored")
     assert [row[4] for row in server.answers(session)] == [2]
@@ -159,8 +159,7 @@ def test_a_score_the_server_refuses_is_said_and_asked_for_again(visits, server):
     page.route("**/answers", lambda route: route.continue_(post_data='{"score": 9}'), times=1)
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("did not accept 1 score")
-    unlocked(page)
-    assert page.locator("input:checked").count() == 0
+    expect(page.locator("input:checked")).to_have_count(0)
     score(page, "Text", "Left", 5)
     saved(page)
     assert [row[4] for row in server.answers(session)] == [5]

@@ -180,10 +180,11 @@ def test_a_video_refused_because_the_study_closed_ends_the_page(visits, server):
     # Bug: the page tried for ever to load a video of a study that takes no more answers.
     visits.expected = re.compile(f"{FAILED.pattern}|404")
     page, session = first_page(visits, server)
+    page.clock.install()
     blocked = fail(page, re.compile(media(server, session, 0, "left")))
     start(page, server)
     expect(status(page)).to_contain_text("The left video did not load")
     with server.closed():
         blocked.end()
-        page.get_by_role("button", name="Try again").click()
+        page.clock.fast_forward(16_000)
         expect(page.locator("h1")).to_contain_text("This study is closed")

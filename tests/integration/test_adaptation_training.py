@@ -21,11 +21,8 @@ from finephys.training.loop import LoopSettings
 from finephys.training.poses import PoseData
 from finephys.types import Request
 from finephys.weights.checkpoints import ROOT_VARIABLE
-from finephys.weights.fetch import fetch
 from finephys.weights.lock import FOLDER_VARIABLE
-from finephys.weights.sources import Folder
-from tests.unit.test_adaptation import NARROW
-from tests.unit.test_controlnet import write_hub
+from tests.narrow import SD15
 
 SHORT = LoopSettings(
     steps=3, learning_rate=5e-4, warmup=1, average_decay=0.0, log_every=1, save_seconds=1e9
@@ -33,13 +30,11 @@ SHORT = LoopSettings(
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(public_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Public weights, checkpoints' folder and one motion; everything else is the real code."""
-    write_hub(tmp_path / "hub")
-    fetch("sd15", tmp_path / "w", Folder(tmp_path / "hub"), lambda *_: True, lambda _: None)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "w"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(public_weights))
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
-    monkeypatch.setitem(diffusion.TIERS, "sd15", NARROW)
+    monkeypatch.setitem(diffusion.TIERS, "sd15", SD15)
     monkeypatch.setattr(adaptation, "ENCODER_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_CLIPS", 3)

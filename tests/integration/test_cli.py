@@ -138,7 +138,7 @@ def test_generate_is_the_same_twice_and_differs_by_seed(command: Command, tmp_pa
     from finephys.video import read_span
 
     first, again = tmp_path / "first.mp4", tmp_path / "again.mp4"
-    words = ("generate", "--action", 38, "--steps", 3, "--out")
+    words = ("generate", "--action", 38, "--steps", 2, "--out")
     done = finephys(*words, first, "--seed", 5)
     assert done.returncode == 0, done.stderr
     frames = read_span(first, 0, 10).frames
@@ -157,11 +157,11 @@ def test_generate_from_clip_and_from_its_poses(
     command: Command, person_clip: Path, tmp_path: Path
 ) -> None:
     out, kept = tmp_path / "run.mp4", tmp_path / "kept.npz"
-    words: tuple[object, ...] = ("--steps", 2, "--out", out, "--poses", kept)
+    words: tuple[object, ...] = ("--steps", 1, "--out", out, "--poses", kept)
     assert command("generate", "--clip", person_clip, *words) == 0, command.err
     with np.load(kept, allow_pickle=False) as file:
         assert file["reprojected_xy"].shape == (16, 17, 2)
-    words = ("--steps", 2, "--prompt", "a person jumps " * 60 + "in red")
+    words = ("--steps", 1, "--prompt", "a person jumps " * 60 + "in red")
     old, new = tmp_path / "old.mp4", tmp_path / "new.mp4"
     assert command("generate", "--poses", kept, *words, "--out", old) == 0, command.err
     assert "note: The prompt is too long for the text encoder" in command.err

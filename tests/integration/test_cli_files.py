@@ -21,6 +21,7 @@ def _nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the work has begun")
 
     monkeypatch.setenv("FINEPHYS_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(commands, "_pipeline", begun)
 
 

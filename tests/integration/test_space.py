@@ -138,7 +138,7 @@ def test_it_starts_as_on_a_space(built: Path, tmp_path: Path, data: bool) -> Non
                 except urllib.error.HTTPError as error:
                     status = error.code
                 assert status == (200 if there else 404), address
-        log = server.log.read_text()
+            log = server.log.read_text()
         assert "Traceback" not in log
         assert re.search(r"Models are loaded on cpu", log)
         assert not server.left_behind()

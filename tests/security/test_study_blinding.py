@@ -198,7 +198,7 @@ def test_words_to_look_for_hold_names_files_folders_and_seeds(draft):
         "ANIMATEDIFF".encode("utf-16-le"),
         base64.b64encode(b"made by AnimateDiff v3"),
         base64.urlsafe_b64encode(b"made by AnimateDiff v3"),
-        gzip.compress(b"animatediff"),
+        gzip.compress(b"animatediff", mtime=0),
         b"/media/%41nimateDiff",
         bytes(range(128, 256)) * 4 + b"\x00\x01AnimateDiff 1.0\x00" + bytes(range(256)),
     ],

@@ -401,7 +401,11 @@ def test_a_link_in_a_zip(place: Path) -> None:
     assert not any(os.path.islink(path) for path in place.parent.rglob("*"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", packed(("a/b.mp4", b"x" * 999))[:-30]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip", packed(("a/b.mp4", b"x" * 999))[:-30]],
+    ids=["empty", "text", "cut short"],
+)
 def test_what_is_no_zip(place: Path, content: bytes) -> None:
     with pytest.raises(UploadError, match="cannot be read"):
         unpack(place, content)

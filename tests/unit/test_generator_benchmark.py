@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from finephys.data.clips import ClipBatch
+from finephys.generator.protocol import Sampling
 from finephys.motion.looks import LEOTARDS
 from finephys.skeleton import JOINT, JOINTS
 
@@ -38,13 +40,14 @@ def clips(count: int = 4) -> ClipBatch:
 class Following:
     """Draws white where its heatmaps are, or where the first clip's were."""
 
-    heatmap_levels = (64,)
+    config = SimpleNamespace(heatmap_levels=(64,))
 
     def __init__(self, obeys: bool) -> None:
         self.obeys = obeys
         self.first: list[object] | None = None
 
-    def denoise_batch(self, heatmaps: list, *_: object) -> list:
+    def denoise_batch(self, batch: list[Sampling]) -> list:
+        heatmaps = [params.guide for params in batch]
         self.first = self.first or heatmaps
         drawn = heatmaps if self.obeys else self.first
         masks = np.stack([given.levels[0].max(1) > 0.4 for given in drawn])

@@ -237,10 +237,13 @@ def test_browsers_can_play_what_is_written(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches half-written files and libraries' own error texts; /dev/full is always full."""
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, which Linux has")
+    monkeypatch.setattr("finephys.files.secrets.token_hex", lambda _: "a")
     (tmp_path / ".a.partial.mp4").symlink_to("/dev/full")
     clip = VideoClip(np.stack([numbered(index) for index in range(16)]), fps=8)
     with pytest.raises(OutputError, match="the disk is full; free some space and try again"):

@@ -13,7 +13,7 @@ from finephys.pose3d.lifting.inputs import normalise
 from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.types import Float
-from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config, rebuilding
 
 PRIOR_OF_ACTION = {action.id: index + 1 for index, action in enumerate(ACTIONS)}
 """Row of each class in the buffer of priors; row 0 is for no class."""
@@ -79,7 +79,8 @@ class Lifter:
             WeightsError: when they do not fit.
         """
         path = checkpoint_path(tier, "lifting")
-        network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
+        with rebuilding(path):
+            network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
         load_module(network, path)
         return cls(network.to(device))
 

@@ -21,7 +21,7 @@ from finephys.pose3d.physics.network import PhysBank, PhysNetwork, PhysOutput, P
 from finephys.pose3d.physics.smoothing import pass_backward, pass_forward
 from finephys.pose3d.windows import BodyWindows, MotionWindows, PoseWindows
 from finephys.types import MOTION_ARRAYS, Float
-from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config, rebuilding
 
 _LEAST_HEIGHT = 0.1
 """Metres: a lifted body smaller than this is treated as this tall."""
@@ -102,13 +102,14 @@ class PhysNet:
         """
         path = checkpoint_path(tier, "physnet")
         config = read_config(path)
-        names: list[str] = config["dynamics"]
-        chosen: str = config["default"] if dynamics is None else dynamics
+        with rebuilding(path):
+            names: list[str] = config["dynamics"]
+            chosen: str = config["default"] if dynamics is None else dynamics
+            bank = PhysBank(tuple(names))
         if chosen not in names:
             raise RequestError(
                 f"the {tier} weights hold no {chosen!r} dynamics; choose one of {', '.join(names)}."
             )
-        bank = PhysBank(tuple(names))
         load_module(bank, path)
         return cls(cast(PhysNetwork, bank.to(device)[chosen]), chosen)
 
