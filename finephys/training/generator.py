@@ -276,7 +276,7 @@ def painter_losses(
     device = next(painter.parameters()).device
     pairs = _on(pairs, device)
     ids, mask = tokenize(tokenizer, pairs.prompts, network.config.text_length)
-    text = network.encode_text(ids.to(device), mask.to(device)).whole
+    text = network.encode_text(ids.to(device), mask.to(device)).pooled
     clips = torch.arange(len(text), device=device)
     chosen = torch.randint(2, (len(text),), generator=random).to(device)
     true, body, limbs = (
