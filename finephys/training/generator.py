@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from transformers import CLIPTokenizer
 
 from finephys.config import TINY_GENERATOR, GeneratorConfig
 from finephys.data.clips import ClipBatch, RenderedClips
+from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.painter import Figure
@@ -320,7 +322,7 @@ def painter_losses(
     if not batch.prompts:
         return {"paint": body.new_zeros(()), "style": body.new_zeros(())}
     ids, mask = tokenize(tokenizer, batch.prompts, network.config.text_length)
-    text = network.encode_text(ids.to(body.device), mask.to(body.device)).whole
+    text = network.encode_text(ids.to(body.device), mask.to(body.device)).pooled
     style = painter.reader(batch.other_frames, batch.other_figure)
     sampled = style.mean + (0.5 * style.log_variance).exp() * torch.randn_like(style.mean)
     painted: Figure = painter(batch.limbs, text, sampled)
@@ -346,6 +348,34 @@ def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
     if network.painter is not None:
         outer |= {network.painter.enter, network.painter.leave, network.painter.reader.out}
     return inner_matrices(network, outer)
+
+
+def tokenizer_beside(out: Path, size: int, start: Path | None) -> CLIPTokenizer:
+    """The tokenizer in the folder of a checkpoint to write; made when it is not there.
+
+    Args:
+        out: the checkpoint.
+        size: tokens of a new tokenizer.
+        start: checkpoint that training starts from: its text encoder knows the tokens of the
+            tokenizer beside it, and no others.
+
+    Raises:
+        RequestError: when the folder holds another tokenizer than that beside `start`.
+    """
+    folder = out.parent / "tokenizer"
+    file = folder / "tokenizer.json"
+    known = start.parent / "tokenizer" if start else None
+    if known is not None and (known / file.name).is_file():
+        if not file.is_file():
+            copytree(known, folder, dirs_exist_ok=True)
+        elif file.read_bytes() != (known / file.name).read_bytes():
+            raise RequestError(
+                f"{folder} holds another tokenizer than {known}, which {start} was trained with; "
+                "choose another folder with --out FILE."
+            )
+    elif not file.is_file():
+        train_tokenizer(size).save_pretrained(folder)
+    return load_tokenizer(folder, "python -m finephys train generator")
 
 
 def train_generator(
@@ -376,10 +406,7 @@ def train_generator(
     """
     plan = plan or GeneratorTraining()
     source = RenderedClips(data)
-    vocabulary = out.parent / "tokenizer"
-    if not (vocabulary / "tokenizer.json").is_file():
-        train_tokenizer(config.text_vocabulary).save_pretrained(vocabulary)
-    tokenizer = load_tokenizer(vocabulary, "python -m finephys train generator")
+    tokenizer = tokenizer_beside(out, config.text_vocabulary, settings.start)
     torch.manual_seed(settings.seed)
     network = VideoNetwork(config, tokenizer.eos_token_id)
     if autoencoder is not None:

@@ -8,7 +8,6 @@ from shutil import copy, copytree
 import numpy as np
 import pytest
 import torch
-from tests.unit.test_adaptation import NARROW
 from torch import Tensor, nn
 
 from finephys import config
@@ -26,7 +25,7 @@ from finephys.weights.checkpoints import ROOT_VARIABLE, checkpoints_root
 from finephys.weights.fetch import fetch
 from finephys.weights.lock import FOLDER_VARIABLE
 from finephys.weights.sources import Folder
-from tests.unit.test_controlnet import write_hub
+from tests.narrow import SD15, write_hub
 
 META = torch.device("meta")
 """A device of every machine with torch: any operation on it and on the CPU together is an error."""
@@ -126,11 +125,11 @@ def ready(tmp_path: Path, motions: PoseData, public: Path, monkeypatch: pytest.M
     """A folder whose checkpoints hold what each stage starts from; all data are small."""
     monkeypatch.setenv(FOLDER_VARIABLE, str(public))
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
-    monkeypatch.setitem(config.TIERS, "sd15", NARROW)
+    monkeypatch.setitem(config.TIERS, "sd15", SD15)
     data = {
         stages.read_poses: motions,
         stages.tiny_clips: random_clips(tmp_path / "tiny", 32, TINY_GENERATOR.size),
-        stages.sd15_clips: random_clips(tmp_path / "sd15", 3, NARROW.size),
+        stages.sd15_clips: random_clips(tmp_path / "sd15", 3, SD15.size),
     }
     for name, stage in STAGES.items():
         small = replace(stage, read=lambda _, stage=stage: data[stage.read])

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```\w*[^\n]*\n(.*?)^```", re.M | re.S)
 _PROGRAM = re.compile(
-    r"^(?:\w+=\S+ )*(?:accelerate launch -m|(?:\S*/)?python(?:3\S*)?(?: -m)?|make) "
+    r"^(?:\w+=\S+ )*(?:accelerate launch(?: --\w+ \d+)* -m|(?:\S*/)?python(?:3\S*)?(?: -m)?|make) "
 )
 
 

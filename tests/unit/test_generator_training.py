@@ -23,6 +23,7 @@ from finephys.training.generator import (
     hidden_matrices,
     painted_frames,
     prepare,
+    tokenizer_beside,
     train_generator,
 )
 from finephys.training.loop import LoopSettings
@@ -269,6 +270,20 @@ def test_vocabulary_writes_any_text_and_ends_with_the_end_token() -> None:
     longest = max(len(tokenizer(text)["input_ids"]) for text in caption_corpus())
     assert longest < TINY_GENERATOR.text_length - 12  # no room for what is worn
     assert END not in tokenizer.decode(tokenizer("a person")["input_ids"], skip_special_tokens=True)
+
+
+def test_a_generator_trained_on_keeps_the_tokens_it_knows(tmp_path: Path) -> None:
+    """Catches a new vocabulary for a text encoder that was trained with another one."""
+    start, out = tmp_path / "start" / "g.safetensors", tmp_path / "out" / "g.safetensors"
+    known = tokenizer_beside(start, 520, None)
+    assert len(known) == 520
+    taken = tokenizer_beside(out, 560, start)
+    assert taken.get_vocab() == known.get_vocab()
+    assert tokenizer_beside(out, 560, start).get_vocab() == known.get_vocab()
+    other = tmp_path / "other" / "g.safetensors"
+    assert len(tokenizer_beside(other, 560, None)) == 560
+    with pytest.raises(RequestError, match="another tokenizer"):
+        tokenizer_beside(other, 560, start)
 
 
 def test_heatmap_of_the_mirrored_skeleton_is_the_mirrored_heatmap() -> None:
