@@ -15,7 +15,7 @@ demo: setup
 	$(BIN)/python app.py
 
 # Files that share a model, a browser or a simulation run on one worker (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder
 
 test: setup-dev
 	$(PYTEST) -m "not slow"

@@ -23,7 +23,11 @@ CLIPS = ROOT.parent / "shared" / "clips"
 EXAMPLES = ROOT / "assets" / "examples"
 
 GROUPS = {
-    "browser": ("browser/", "security/test_file_access.py"),
+    "browser": (
+        "browser/",
+        "security/test_file_access.py",
+        "security/test_public_addresses.py",
+    ),
     "pipeline": (
         "integration/test_pipeline.py",
         "integration/test_methods_pipeline.py",
@@ -40,19 +44,28 @@ the browser, loaded models, or solved simulations. They run on one worker, the f
 every other file is a group of its own."""
 
 
-def group_of(path: Path) -> str:
-    """The group of a test file; its path where it shares nothing costly with other files."""
-    name = path.relative_to(ROOT / "tests").as_posix()
-    return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
+def group_of(nodeid: str) -> str:
+    """The group of a test; its file where that shares nothing costly with other files."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return next((group for group, starts in GROUPS.items() if file.startswith(starts)), file)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each group to one worker; xdist's own marks for groups do nothing with pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell xdist which tests stay together; the longest groups begin first, the rest follows."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    """Begin with the longest groups, so that none of them is left at the end."""
     order = {group: place for place, group in enumerate(GROUPS)}
-    items.sort(key=lambda item: order.get(group_of(item.path), len(order)))
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
 @pytest.fixture(scope="session")
