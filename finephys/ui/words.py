@@ -7,6 +7,7 @@ from finephys.errors import FinePhysError, NoPersonError
 
 PRIOR = "Use the pose prior when no person is found"
 OWN_MOMENT = "Choose start and length"
+REAL_SPEED = "Real speed"
 START, LENGTH = "Start (s)", "Length (s)"
 ACTION_LABEL, MODEL = "Action", "Model"
 
@@ -15,6 +16,7 @@ CONTROLS = {
     "--start": OWN_MOMENT,
     "--action": ACTION_LABEL,
     "--tier": MODEL,
+    "--real-speed": REAL_SPEED,
 }
 """Flag of the command line -> label of the control that does the same."""
 
