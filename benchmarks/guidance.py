@@ -139,7 +139,7 @@ def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> d
     with torch.inference_mode():
         network.encode_text(ids, torch.ones_like(ids))  # warms up
         text_seconds, both = seconds(lambda: network.encode_text(ids, torch.ones_like(ids)), device)
-    text = TextFeatures(both.tokens[:1], both.whole[:1])
+    text = TextFeatures(both.tokens[:1], both.pooled[:1])
     tokens = text.tokens
     latents = draw_clips(config, [0]).to(device, dtype)
     levels = [torch.from_numpy(level)[None].to(device, dtype) for level in heatmaps.levels]

@@ -120,11 +120,7 @@ def alone(snapshots: Path) -> Iterator[None]:
 
 def files(snapshots: Path) -> list[Path]:
     """The SQLite files of a folder's snapshots, oldest first, whatever is in them."""
-    if not snapshots.is_dir():
-        return []
-    return sorted(
-        path for path in snapshots.iterdir() if _NAME.fullmatch(path.name) and path.is_file()
-    )
+    return sorted(path for path in snapshots.glob("[!.]*.sqlite") if path.is_file())
 
 
 def listed(snapshots: Path) -> list[Snapshot]:
@@ -155,12 +151,15 @@ def read_note(snapshot: Path) -> Snapshot:
 def prune(snapshots: Path, keep: int) -> None:
     """Delete all but the newest snapshots of a folder, and what broken-off ones left behind.
 
+    Files that somebody put there under another name stay.
+
     Args:
         snapshots: the folder.
         keep: how many stay.
     """
     with alone(snapshots):
-        for path in files(snapshots)[:-keep]:
+        taken = [path for path in files(snapshots) if _NAME.fullmatch(path.name)]
+        for path in taken[:-keep]:
             path.unlink()
             _note(path).unlink(missing_ok=True)
         sweep(snapshots)

@@ -115,7 +115,7 @@ class LatentDiffusion(ABC, Generic[NetworkT]):
             uint8 (B, 16, size, size, 3) RGB, after each denoising step; the last is the result.
 
         Raises:
-            RequestError: a parameter is out of range, or those to share differ.
+            RequestError: a parameter is out of range, or the shared ones differ.
             StoppedError: the first clip's `stop` returned True.
         """
         if len({(each.steps, each.guidance_scale, each.motion) for each in batch}) != 1:
@@ -132,8 +132,8 @@ class LatentDiffusion(ABC, Generic[NetworkT]):
                     self.config.text_length,
                     cut,
                 )
-        frozen = nullcontext() if batch[0].motion else self._network.without_motion()
-        with frozen, memory_guard(self._network.children()):
+        motion = nullcontext() if batch[0].motion else self._network.without_motion()
+        with motion, memory_guard(self._network.children()):
             yield from self._denoise(batch)
 
     def _denoise(self, batch: Sequence[Sampling]) -> Iterator[Bytes]:

@@ -12,7 +12,7 @@ from torch import nn
 from finephys.config import GeneratorConfig
 from finephys.generator.autoencoder import Autoencoder, make_autoencoder
 from finephys.generator.painter import Figure, Painter
-from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
+from finephys.generator.skeleton_encoder import SkeletonEncoder, SkeletonFeatures
 from finephys.generator.text import TextFeatures, encode_text, make_text_model
 from finephys.skeleton import FRAMES
 
@@ -157,15 +157,15 @@ class VideoNetwork(LatentNetwork):
         self.autoencoder.eval()
         return self
 
-    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
+    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> SkeletonFeatures:
         """Encode the skeletons of B clips.
 
         Args:
             heatmaps: one (B, F, L, h, w) per scale, finest first.
             text: features of B prompts.
         """
-        levels, whole = self._by_frame(heatmaps, text)
-        guidance: Guidance = self.skeleton_encoder(levels, whole)
+        levels, pooled = self._by_frame(heatmaps, text)
+        guidance: SkeletonFeatures = self.skeleton_encoder(levels, pooled)
         return guidance
 
     def paint(
@@ -180,9 +180,9 @@ class VideoNetwork(LatentNetwork):
         """
         if self.painter is None:
             return None
-        levels, whole = self._by_frame(heatmaps[:1], text)
-        each = style.to(whole.dtype).repeat_interleave(heatmaps[0].shape[1], 0)
-        figure: Figure = self.painter(levels[0], whole, each)
+        levels, pooled = self._by_frame(heatmaps[:1], text)
+        each = style.to(pooled.dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        figure: Figure = self.painter(levels[0], pooled, each)
         return figure
 
     def _by_frame(
@@ -191,14 +191,14 @@ class VideoNetwork(LatentNetwork):
         """Return heatmaps (B F, L, h, w) and the pooled text of each frame (B F, W)."""
         dtype = self.skeleton_encoder.middle.weight.dtype
         levels = [level.flatten(0, 1).to(dtype) for level in heatmaps]
-        return levels, text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        return levels, text.pooled.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
 
     def forward(
         self,
         noisy: torch.Tensor,
         time: torch.Tensor,
         text: TextFeatures,
-        guidance: Guidance | None,
+        guidance: SkeletonFeatures | None,
     ) -> torch.Tensor:
         """Predict what `config.prediction` names; see `sampling.predict_clean`.
 
@@ -225,7 +225,7 @@ class VideoNetwork(LatentNetwork):
             added["down_block_additional_residuals"] = guidance.skips
             added["mid_block_additional_residual"] = guidance.middle
         if self.config.pooled_text:
-            added["timestep_cond"] = text.whole
+            added["timestep_cond"] = text.pooled
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=tokens.repeat_interleave(frames, 0), **added
         ).sample

@@ -68,8 +68,8 @@ def weights_file(name: str) -> Path:
         return fetched_lock(name, "sd15", "python -m finephys fetch sd15")
     path = checkpoint_path(name, "generator")
     read_config(path)
-    if TIERS[name].autoencoder == "kl":
-        fetched_lock(name, "sd15", "python -m finephys fetch sd15")
+    if TIERS[name].autoencoder == "kl":  # its base alone, which t2v-zero also consists of
+        fetched_lock(name, "t2v-zero", "python -m finephys fetch sd15")
     return path
 
 

@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from finephys.config import GeneratorConfig
 from finephys.errors import StoppedError, WeightsError
-from finephys.generator.skeleton_encoder import Guidance
+from finephys.generator.skeleton_encoder import SkeletonFeatures
 from finephys.generator.text import TextFeatures
 
 TIME_STEPS = 1000
@@ -54,7 +54,7 @@ class Condition(NamedTuple):
     """
 
     text: TextFeatures
-    guidance: Guidance | torch.Tensor | None
+    guidance: SkeletonFeatures | torch.Tensor | None
 
 
 class DenoisingNetwork(Protocol):
@@ -136,7 +136,7 @@ def predict_clean(
     noisy: torch.Tensor,
     time: torch.Tensor,
     text: TextFeatures,
-    guidance: Guidance | torch.Tensor | None,
+    guidance: SkeletonFeatures | torch.Tensor | None,
 ) -> torch.Tensor:
     """Predict the clean latent from a noisy one.
 

@@ -15,7 +15,7 @@ from finephys.config import GeneratorConfig
 from finephys.skeleton import LIMBS
 
 
-class Guidance(NamedTuple):
+class SkeletonFeatures(NamedTuple):
     """The encoder's features for the U-Net; N is batch times frames.
 
     Attributes:
@@ -89,7 +89,7 @@ class SkeletonEncoder(nn.Module):
             else None
         )
 
-    def forward(self, heatmaps: list[torch.Tensor], text: torch.Tensor) -> Guidance:
+    def forward(self, heatmaps: list[torch.Tensor], text: torch.Tensor) -> SkeletonFeatures:
         """Encode heatmaps.
 
         Args:
@@ -113,4 +113,4 @@ class SkeletonEncoder(nn.Module):
             for output, scale in zip(self.skips, self.skip_scales, strict=True)
         )
         beside = None if self.beside is None else self.beside(features[0])
-        return Guidance(beside, skips, self.middle(features[-1]))
+        return SkeletonFeatures(beside, skips, self.middle(features[-1]))

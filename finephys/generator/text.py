@@ -20,13 +20,13 @@ class TextFeatures(NamedTuple):
 
     Attributes:
         tokens: (B, T, W) for cross-attention.
-        whole: (B, W), pooled: the sum over a prompt's own n tokens, divided by sqrt(n). Design
+        pooled: (B, W), the sum over a prompt's own n tokens, divided by sqrt(n). Design
             choice: in their mean a single word, such as a color, is one of fifty and was learned
             slowly.
     """
 
     tokens: torch.Tensor
-    whole: torch.Tensor
+    pooled: torch.Tensor
 
 
 def make_text_model(config: GeneratorConfig, end_token: int) -> nn.Module:

@@ -322,7 +322,7 @@ def painter_losses(
     if not batch.prompts:
         return {"paint": body.new_zeros(()), "style": body.new_zeros(())}
     ids, mask = tokenize(tokenizer, batch.prompts, network.config.text_length)
-    text = network.encode_text(ids.to(body.device), mask.to(body.device)).whole
+    text = network.encode_text(ids.to(body.device), mask.to(body.device)).pooled
     style = painter.reader(batch.other_frames, batch.other_figure)
     sampled = style.mean + (0.5 * style.log_variance).exp() * torch.randn_like(style.mean)
     painted: Figure = painter(batch.limbs, text, sampled)

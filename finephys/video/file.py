@@ -116,7 +116,7 @@ class VideoFile:
             StoppedError: `stop` returned True.
         """
         self._go_to(start)
-        few = key_frames_only and self.info.stamped
+        few = key_frames_only and self._seekable
         self._stream.codec_context.skip_frame = "NONKEY" if few else "DEFAULT"
         before: float | None = None
         held: VideoFrame | None = None  # one frame back: to judge a stamp takes the next one too
@@ -133,24 +133,27 @@ class VideoFile:
     def times(self, start: float, end: float) -> list[float]:
         """Give the times of a span's frames, half a frame more at either end, without decoding.
 
+        Where stamps are missing or wrong they are those of evenly spaced frames.
+
         Args:
             start: seconds from the first frame.
             end: as `start`.
         """
         info = self.info
-        if not info.stamped:
+        if not self._seekable:
             last = min(round(end * info.fps), info.frames - 1)
             return [index / info.fps for index in range(round(start * info.fps), last + 1)]
         half = min(0.5 / info.fps, 0.05)
         found = set()
         self._go_to(start)
         for packet in self._packets():
-            if packet.pts is None or packet.dts is None or packet.is_discard:
+            if packet.pts is None or packet.is_discard:
                 continue
             time = float(packet.pts * packet.time_base) - info.offset
             if max(start - half, -1e-3) <= time <= end + half:
                 found.add(time)
-            if float(packet.dts * packet.time_base) - info.offset > end + 1:
+            # Packets come in the order of decoding, so that later ones may be shown earlier.
+            if packet.dts is not None and packet.dts * packet.time_base - info.offset > end + 1:
                 break
         return sorted(found)
 
@@ -161,7 +164,7 @@ class VideoFile:
             now: seconds of the last frame decoded.
             wanted: seconds of the next frame needed.
         """
-        if not self.info.stamped:
+        if not self._seekable:
             return False
         if not self._keys:
             return wanted - now > _BLIND_SEEK
@@ -252,15 +255,17 @@ class VideoFile:
         else:
             stated = None if fragmented else stated
             extent = self._walked(fps)
-            cut_off |= stated is not None and end - extent.last > _CUT_OFF
-        stamped = stamped and extent.stamped and extent.end is not None
+            complete = stated is None or not extent.stamped or end - extent.last <= _CUT_OFF
+            cut_off |= not complete
+        stamped = stamped and extent.end is not None
+        self._seekable = stamped and extent.stamped
         duration = extent.count / fps
-        if stamped:
+        if self._seekable:
             duration = (extent.end or 0.0) - times[0]
             measured = extent.count / duration if duration > 0 else fps
             fps = fps if abs(fps / measured - 1) < _SAME_RATE or not extent.count else measured
         notes = []
-        if cut_off and stamped:
+        if cut_off:
             of_all = f"of its {stated:.1f} s " if stated and stated - duration > _CUT_OFF else ""
             notes.append(
                 f"The file is damaged or was cut off: {of_all}only about the first "
@@ -271,8 +276,10 @@ class VideoFile:
                 "The file has no usable time stamps: its frames are taken as evenly spaced, "
                 f"{fps:.4g} a second."
             )
+        elif not self._seekable:
+            notes.append("Some time stamps in the file are missing or wrong and were replaced.")
         offset = times[0] if stamped else 0.0
-        self._keys = [time - offset for time in extent.keys] if stamped else []
+        self._keys = [time - offset for time in extent.keys]
         orientation = Orientation.of(first[0])
         width, height = first[0].width, first[0].height
         return VideoInfo(
@@ -311,9 +318,9 @@ class VideoFile:
     # -- decoding ----------------------------------------------------------------------------
 
     def _go_to(self, seconds: float) -> None:
-        """Go to the last key frame at or before a time; without time stamps, to the first frame."""
+        """Go to the last key frame at or before a time; if stamps are wrong, to the first frame."""
         stream = self._stream
-        if self.info.stamped and stream.time_base:
+        if self._seekable and stream.time_base:
             target = seconds
             if self._keys and not packets.seeks_to_key_frames(self._container):
                 before = bisect_right(self._keys, seconds - _KEY_MARGIN)

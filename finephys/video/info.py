@@ -84,8 +84,7 @@ class VideoInfo:
         orientation: how the stored pixels are shown.
         offset: the file's own time stamp of the first frame, seconds.
         aspect: width of a stored pixel over its height, before orientation; 1 for square pixels.
-        stamped: whether every frame has a time stamp later than the frame before; if not, times
-            are counted from the first frame at `fps`.
+        stamped: whether frames have time stamps; if not, their times are counted at `fps`.
         recorded_fps: frames per second when recording, where the file's metadata says so.
         from_apple: whether an Apple device or program wrote the metadata.
         notes: sentences for the user about the file as a whole.

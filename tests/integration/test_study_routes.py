@@ -226,17 +226,16 @@ def test_two_raters_get_two_sequences(client, study):
     assert sorted(taken) == list(range(6))
 
 
-@pytest.mark.parametrize(
-    "position", ["9" * 5000, "-1", "1.5", "%D9%A1", "%E2%91%A1", "0x1", "1_0", "999999999"]
-)
-def test_an_odd_page_number_is_no_page(rater, client, position):
+def test_an_odd_page_number_is_no_page(rater, client):
     # Bug: 500 for what int() does not take.
     rater.enter().begin()
     headers = {"Authorization": f"Bearer {rater.token}"}
-    for method, act in (("GET", ""), ("POST", "/shown"), ("POST", "/seen")):
-        answer = client.request(method, f"/s/small/pages/{position}{act}", headers=headers, json={})
-        assert answer.status_code in (404, 409), answer.text
-        assert_safe(answer)
+    for position in ("9" * 5000, "-1", "1.5", "%D9%A1", "%E2%91%A1", "0x1", "1_0", "999999999"):
+        for method, act in (("GET", ""), ("POST", "/shown"), ("POST", "/seen")):
+            address = f"/s/small/pages/{position}{act}"
+            answer = client.request(method, address, headers=headers, json={})
+            assert answer.status_code in (404, 409), answer.text
+            assert_safe(answer)
 
 
 def assert_safe(answer) -> None:
@@ -270,16 +269,23 @@ def test_every_error_is_one_sentence_under_the_safe_headers(study, monkeypatch):
         assert_safe(answer)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[1]", "null", '{"opened": 5}', '{"closing": "x"}', "\udcff", "9" * 5000]
-)
-def test_a_damaged_phase_is_told_calmly(study, content):
+def test_a_damaged_phase_is_told_calmly(study):
     # Bug: 500, for whoever came.
     client = TestClient(Starlette(routes=routes(study)), raise_server_exceptions=False)
-    study.folder.milestones.write_bytes(content.encode("utf-8", "surrogateescape"))
-    answer = client.get("/health")
-    assert answer.status_code == 503
-    assert_safe(answer)
+    for content in (
+        b"",
+        b"{",
+        b"[1]",
+        b"null",
+        b'{"opened": 5}',
+        b'{"a": "x"}',
+        b"\xff",
+        b"9" * 5000,
+    ):
+        study.folder.milestones.write_bytes(content)
+        answer = client.get("/health")
+        assert answer.status_code == 503, content
+        assert_safe(answer)
 
 
 def test_a_lost_reply_makes_no_second_rater(rater, study):

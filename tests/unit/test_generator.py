@@ -102,7 +102,7 @@ def test_trained_guidance_reaches_every_skip_connection(config: GeneratorConfig)
     network = network_of(config, trained=True)
     level = [torch.rand(1, 1, len(LIMBS), side, side) for side in config.heatmap_levels]
     noisy, time, both = inputs(config, frames=1)
-    text = TextFeatures(both.tokens[:1], both.whole[:1])
+    text = TextFeatures(both.tokens[:1], both.pooled[:1])
     guide = network.encode_skeleton(level, text)
     seen: list[tuple[int, ...]] = []
     original = network.unet.forward
@@ -149,7 +149,7 @@ def test_whole_text_ignores_padding(tokenizer: object) -> None:
     features = network.encode_text(ids, mask)
     own = int(mask[0].sum())
     wanted = features.tokens[0, :own].sum(0) / own**0.5
-    torch.testing.assert_close(features.whole[0], wanted)
+    torch.testing.assert_close(features.pooled[0], wanted)
 
 
 # -- sampling ------------------------------------------------------------------------------------

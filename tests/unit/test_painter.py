@@ -94,7 +94,7 @@ def test_each_clip_of_a_batch_has_its_own_words_and_style() -> None:
     levels = [torch.rand(2, 3, len(LIMBS), side, side) for side in CONFIG.heatmap_levels]
     both = network.paint(levels, text, style)
     second = [level[1:] for level in levels]
-    alone = network.paint(second, TextFeatures(text.tokens[1:], text.whole[1:]), style[1:])
+    alone = network.paint(second, TextFeatures(text.tokens[1:], text.pooled[1:]), style[1:])
     assert both is not None
     assert alone is not None
     torch.testing.assert_close(both.colors[3:], alone.colors, atol=1e-5, rtol=1e-4)

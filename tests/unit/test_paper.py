@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from finephys.config import TIERS
-from finephys.generator.adaptation import PAPER_LORA
+from finephys.generator.lora import PAPER_LORA
 from finephys.generator.network import make_unet
 from finephys.generator.sampling import make_scheduler
 

@@ -48,7 +48,7 @@ def ratings(score: Score, raters: int = 4, methods: int = 3, items: int = 2, gol
     return check_ratings(frame.assign(dimension="d", side="single", seconds=1.0, repeat=False))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(25))
 def test_an_intraclass_correlation_is_possible_or_refused(seed: int) -> None:
     # Bug: "103.50 [7.95, -0.04]" under "1 is perfect", where clips differ less than single scores.
     rng = np.random.default_rng(seed)

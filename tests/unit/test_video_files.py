@@ -101,15 +101,15 @@ def test_frames_without_time_stamps_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "noted"),
     [
-        lambda stamps: [*stamps[:10], stamps[9], *stamps[11:]],  # one given twice
-        lambda stamps: [*stamps[:20], *(stamp - 600 for stamp in stamps[20:])],  # turned back
-        lambda stamps: [*stamps[:10], stamps[10] + 20_000, *stamps[11:]],  # one far too late
+        (lambda stamps: [*stamps[:10], stamps[9], *stamps[11:]], False),  # one given twice
+        (lambda stamps: [*stamps[:20], *(each - 600 for each in stamps[20:])], True),  # set back
+        (lambda stamps: [*stamps[:10], stamps[10] + 20_000, *stamps[11:]], True),  # one too late
     ],
 )
 def test_time_stamps_that_do_not_rise_are_mended(
-    tmp_path: Path, damage: Callable[[list[int]], list[int]]
+    tmp_path: Path, damage: Callable[[list[int]], list[int]], noted: bool
 ) -> None:
     """Catches frames lost, doubled or out of order where one stamp is wrong."""
     stamps = [round(1000 * index / RATE) for index in range(40)]
@@ -134,7 +134,9 @@ def test_time_stamps_that_do_not_rise_are_mended(
         read = [(time, number(frame.to_ndarray(format="rgb24"))) for time, frame in file.frames()]
     assert [shown for _, shown in read] == list(range(40))
     np.testing.assert_allclose([time for time, _ in read], np.arange(40) / RATE, atol=0.04)
-    assert probe(path).duration == pytest.approx(40 / RATE, abs=0.1)
+    info = probe(path)
+    assert info.duration == pytest.approx(40 / RATE, abs=0.1)
+    assert any("were replaced" in note for note in info.notes) == noted
 
 
 @pytest.mark.parametrize(
