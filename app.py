@@ -50,7 +50,7 @@ def read_flags() -> argparse.Namespace:
         type=Path,
         default=os.environ.get("STUDY_FOLDER") or None,
         metavar="FOLDER",
-        help="also serve the user studies in FOLDER, and their runner's page at /study-admin/",
+        help="also serve the studies in FOLDER, and the administrator's page at /study-admin/",
     )
     parser.add_argument(
         "--study-only", type=Path, metavar="FOLDER", help="serve the studies alone, without models"

@@ -1,4 +1,4 @@
-"""What the tiny tier's autoencoder keeps of held-out frames, with a gymnast and without. One row.
+"""How well does the tiny tier's autoencoder reproduce held-out frames? One JSON row.
 
     python -m benchmarks.autoencoder
 
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from finephys.config import TINY_GENERATOR
+from finephys.data.clips import RenderedClips
 from finephys.generator.autoencoder import Autoencoder, make_autoencoder
-from finephys.training.clips import read_clips
 from finephys.types import Bytes
 from finephys.weights.checkpoints import checkpoint_path, load_module
 
@@ -38,12 +38,12 @@ def main() -> None:
     options = parser.parse_args()
     network = make_autoencoder(TINY_GENERATOR)
     load_module(network, checkpoint_path("tiny", "autoencoder"))
-    held = read_clips(min(options.held.glob("clips_*.npz")))
+    held = next(iter(RenderedClips(options.held, keep=1))).first(options.clips)
     row = {
         "benchmark": "autoencoder",
-        "clips": len(held.frames[: options.clips]),
-        "with_figure_db": decibels(network, held.frames[: options.clips]),
-        "without_figure_db": decibels(network, held.behind[: options.clips]),
+        "clips": len(held.frames),
+        "with_figure_db": decibels(network, held.frames),
+        "without_figure_db": decibels(network, held.behind),
     }
     print(json.dumps(row))
 

@@ -8,7 +8,7 @@ the disk, order, time to be served. Its cross-validated AUC is measured on the f
 must hold .5).
 
 What no encoding can hide is measured too: counts of the bytes of a whole file, coded picture
-included. Whoever goes into the coded picture, or looks at it, learns how much detail it has.
+included. They depend on the amount of detail, which a rater sees anyway.
 
     python -m benchmarks.blinding [--items 100] [--folder DIR]
 """
@@ -122,7 +122,7 @@ def features(path: Path, order: int) -> list[float]:
 
 
 def serving_times(folder: Path, names: Sequence[str], rounds: int = 5) -> list[float]:
-    """Least seconds in which the study's own media response brings each file over loopback."""
+    """Least seconds in which the study's own media response sends each file over loopback."""
 
     async def media(request: Request) -> Response:
         path = folder / request.path_params["name"]
@@ -202,10 +202,10 @@ def auc(scores: np.ndarray, method: np.ndarray) -> float:
 def interval(
     rows: np.ndarray, method: np.ndarray, item: np.ndarray, seed: int, draws: int
 ) -> tuple[float, float]:
-    """Bootstrap 95 % interval: items are drawn with all their clips, the classifier trained anew.
+    """Bootstrap 95 % interval: items are drawn with all their clips, the classifier is retrained.
 
     With the classifier trained once the interval would be too narrow: of 40 data sets of noise it
-    held .5 in 30 only. Trained anew it held .5 in 25 of 25. Far from .5 it lies low, since a drawn
+    held .5 in 30 only. Retrained it held .5 in 25 of 25. Far from .5 it lies low, since a drawn
     set has fewer different items to learn from.
     """
     rng = np.random.default_rng(seed)

@@ -1,16 +1,16 @@
-"""What skeleton guidance costs: seconds a denoising step over the plain AnimateDiffPipeline.
+"""Cost of skeleton guidance: seconds per denoising step, compared with AnimateDiffPipeline.
 
 `python -m benchmarks.guidance [--width narrow|real] [--steps N] [--repeats N]` prints one JSON row.
 
-One U-Net, one set of random weights, in one run: the public AnimateDiffPipeline of diffusers, the
-same latents through the project's own network without a skeleton, and with one. The plain pipeline
-does both halves of classifier-free guidance in one batch of two, so here it runs without it, as
-both others do. Rounds alternate between the three, and medians are compared. Beside them stands
-everything else that a clip takes: all pose stages from a rendered clip, heatmaps, text, decoding
-and the mp4. "real" is the size of Stable Diffusion 1.5 in half precision; a CPU that multiplies in
-bfloat16 takes minutes for it (`--width real --steps 1 --repeats 3`), and its memory is the whole
-process's. "narrow" runs anywhere, and there fixed costs weigh more than at the real size. "counted"
-is of the real size on every machine: bytes of tensors and operations, see `tensor_count`.
+Three variants share one U-Net with random weights: diffusers' public AnimateDiffPipeline, and this
+project's network on the same latents, without a skeleton and with one. All run without
+classifier-free guidance, since the pipeline would batch its two branches. Rounds alternate between
+the three, and medians are compared. The row also has the time of everything else in a clip: all
+pose stages from a rendered clip, heatmaps, text, decoding and the mp4. "real" is the size of Stable
+Diffusion 1.5 in half precision; a CPU with bfloat16 takes minutes for it (`--width real --steps 1
+--repeats 3`), and the memory is that of the process. "narrow" runs anywhere, with a larger share of
+fixed costs. "counted" is of the real size on every machine: bytes of tensors and operations, see
+`tensor_count`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from diffusers import AnimateDiffPipeline, DDIMScheduler
 from benchmarks.tensor_count import BytesAlive, operations, shapes_only
 from finephys.config import SD15_GENERATOR, GeneratorConfig
 from finephys.generator.autoencoder import LatentAutoencoder
-from finephys.generator.diffusion import draw_clips, frames_of
+from finephys.generator.latent_diffusion import draw_clips, frames_of
 from finephys.generator.memory import has_bfloat16
 from finephys.generator.network import VideoNetwork
 from finephys.generator.text import TextFeatures
@@ -61,7 +61,7 @@ NARROW_VAE = (32, 32, 64, 64)
 
 @contextmanager
 def made_in(dtype: torch.dtype) -> Iterator[None]:
-    """Inside, new tensors and networks are of this type."""
+    """Create new tensors and networks in this dtype."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -71,14 +71,14 @@ def made_in(dtype: torch.dtype) -> Iterator[None]:
 
 
 def number_type(config: GeneratorConfig, device: str) -> torch.dtype:
-    """Half precision for the real size wherever it is multiplied fast; float32 otherwise."""
+    """Return half precision for the real size where it is fast, otherwise float32."""
     if device == "cuda":
         return torch.float16
     return torch.bfloat16 if config is not NARROW and has_bfloat16(device) else torch.float32
 
 
 def seconds(action: Any, device: str) -> tuple[float, Any]:  # noqa: ANN401
-    """Seconds that an action takes, the device's work included, and what it gives."""
+    """Return the seconds that an action takes, the device's work included, and its result."""
     if device == "cuda":
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -89,7 +89,7 @@ def seconds(action: Any, device: str) -> tuple[float, Any]:  # noqa: ANN401
 
 
 def found_pose(device: str) -> tuple[float, Pose2D]:
-    """Seconds of all pose stages on a rendered clip, models loaded before, and S_re-proj."""
+    """Return the seconds of all pose stages on a rendered clip, once loaded, and S_re-proj."""
     stages = Pipeline("tiny", device)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "clip.mp4"
@@ -103,7 +103,7 @@ def found_pose(device: str) -> tuple[float, Pose2D]:
 
 
 def plain_pipeline(network: VideoNetwork) -> AnimateDiffPipeline:
-    """The public pipeline around the same weights; its text is given as embeddings."""
+    """Build the public pipeline on the same weights; it takes text embeddings."""
     pipeline = AnimateDiffPipeline(
         vae=network.autoencoder.vae,
         text_encoder=network.text_encoder,
@@ -119,7 +119,7 @@ def plain_pipeline(network: VideoNetwork) -> AnimateDiffPipeline:
 
 
 def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> dict[str, Any]:
-    """All figures of one size on one device."""
+    """Measure one size on one device."""
     dtype = number_type(config, device)
     torch.manual_seed(0)
     if device == "cuda":
@@ -139,7 +139,7 @@ def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> d
     with torch.inference_mode():
         network.encode_text(ids, torch.ones_like(ids))  # warms up
         text_seconds, both = seconds(lambda: network.encode_text(ids, torch.ones_like(ids)), device)
-    text = TextFeatures(both.tokens[:1], both.whole[:1])
+    text = TextFeatures(both.tokens[:1], both.pooled[:1])
     tokens = text.tokens
     latents = draw_clips(config, [0]).to(device, dtype)
     levels = [torch.from_numpy(level)[None].to(device, dtype) for level in heatmaps.levels]
@@ -212,9 +212,9 @@ def measure(config: GeneratorConfig, device: str, steps: int, repeats: int) -> d
 
 
 def counted(config: GeneratorConfig) -> dict[str, float]:
-    """Gigabytes of tensors in half precision, and operations with guidance over without.
+    """Count gigabytes of tensors in half precision, and operations with guidance over without.
 
-    Of one step of classifier-free guidance, which reads two clips at once, and of the decoding.
+    For one step of classifier-free guidance with both branches batched, and for decoding.
     """
     with made_in(torch.float16), shapes_only(), BytesAlive() as alive, torch.inference_mode():
         network = VideoNetwork(config, config.text_vocabulary - 1).eval()
@@ -249,7 +249,7 @@ def counted(config: GeneratorConfig) -> dict[str, float]:
 
 
 def peak_gigabytes(device: str) -> float:
-    """Most memory used so far: of the GPU, or of the whole process on a CPU."""
+    """Return the peak memory so far: of the GPU, or of the process on a CPU."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     import resource

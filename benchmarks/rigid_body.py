@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from finephys.anthropometry import POINT_MASSES, SEGMENTS
+from finephys.anthropometry import POINT_MASSES, SEGMENTS, center_of_mass_weights
+from finephys.motion.figures import angular_momentum, longest_flight
 from finephys.skeleton import JOINT, JOINTS
+from finephys.types import WorldMotion
 
 Array = npt.NDArray[np.float64]
 
@@ -126,3 +128,32 @@ class RigidBody:
         center = pin.centerOfMass(self.model, data, here, velocity)
         pin.computeCentroidalMomentum(self.model, data, here, velocity)
         return np.array(center), np.array(data.hg.angular) / total
+
+
+def pinocchio_figures(motion: WorldMotion) -> dict[str, float]:
+    """How far our centre of mass and momentum are from Pinocchio's over the longest flight.
+
+    Returns:
+        pinocchio_center_mm, and pinocchio_momentum as a share of the momentum; empty without a
+        flight.
+    """
+    if not motion.flight.any():
+        return {}
+    joints = motion.joints[longest_flight(motion)].astype(np.float64)
+    momentum = angular_momentum(joints, motion.fps)
+    size = float(np.linalg.norm(momentum.mean(0)))
+    body = RigidBody(joints)
+    frames = range(2, len(joints) - 2, 12)
+    theirs = [body.momentum(frame, 1 / motion.fps) for frame in frames]
+    centers = [
+        np.abs(center - center_of_mass_weights() @ joints[frame]).max()
+        for frame, (center, _) in zip(frames, theirs, strict=True)
+    ]
+    spins = [
+        np.linalg.norm(spin - momentum[frame - 2])
+        for frame, (_, spin) in zip(frames, theirs, strict=True)
+    ]
+    return {
+        "pinocchio_center_mm": 1e3 * float(max(centers)),
+        "pinocchio_momentum": float(max(spins)) / size,
+    }

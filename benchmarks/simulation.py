@@ -1,7 +1,7 @@
 """Is every simulated motion what its class says, and does it obey mechanics?
 
-One JSON row a class with its worst figures, then a row that says what was asked and got. All is
-measured from joint positions, by routines that share nothing with the solver.
+One JSON row per class with its worst figures, then a row that compares them with their limits. All
+is measured from joint positions, by routines that share nothing with the solver.
 
     python -m benchmarks.simulation --seeds 20 [--first 100000] [--fps 240] [--classes 24 32]
 """
@@ -12,198 +12,27 @@ import json
 import time
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.joint_limits import LIMITS, largest_angles
-from benchmarks.rigid_body import RigidBody
+from benchmarks.rigid_body import pinocchio_figures
 from finephys.actions import ACTIONS
-from finephys.anthropometry import (
-    GRAVITY,
-    POINT_MASSES,
-    SEGMENTS,
-    center_of_mass_weights,
+from finephys.motion.figures import (
+    TURNS,
+    count_turns,
+    counted_frames,
+    flight_figures,
+    floor_figures,
+    jumps,
 )
+from finephys.motion.joint_limits import excess
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.simulation import simulate
 from finephys.motion.take_off import NoFlightError
-from finephys.skeleton import JOINT, limb_lengths
-from finephys.types import WorldMotion
-
-Array = npt.NDArray[np.float64]
-
-TURNS: dict[int, tuple[float, float]] = {
-    6: (0, 0.5), 7: (0, 1), 8: (0, 1), 9: (0, 1.5), 10: (0, 0), 11: (0, 1), 12: (0, 0),
-    13: (0, 0.75), 14: (0, 1), 15: (0, 0), 16: (0, 0), 17: (0, 2), 18: (0, 2), 19: (0, 3),
-    20: (0, 2), 21: (0, 1), 22: (0, 2), 23: (0, 1), 24: (-2, 0.5), 25: (1, 0), 26: (1, 0),
-    27: (1, 2), 28: (1, 1), 29: (1, 1.5), 30: (1, 0), 31: (-2, 0), 32: (-1, 3), 33: (-1, 2),
-    34: (-1, 2.5), 35: (-1, 1.5), 36: (-2, 2), 37: (-2, 1), 38: (-2, 0), 39: (-2, 1), 40: (-2, 0),
-}  # fmt: skip
-"""Class -> somersaults about the lateral axis, forward positive, and twists or turns, unsigned.
-
-A Johnson is itself a quarter turn; its additional half turn makes 0.75.
-"""
-
-
-def count_turns(joints: Array) -> tuple[float, float, float]:
-    """Somersaults, twists and the largest sideways tilt (degrees) from joint positions (T, 17, 3).
-
-    The trunk's axis is followed by the angle it sweeps in the vertical plane of the first frame's
-    heading; the twist is how far the hips turn about that axis against a reference carried by it.
-    """
-    axis = joints[:, JOINT["thorax"]] - joints[:, JOINT["pelvis"]]
-    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
-    hips = joints[:, JOINT["left_hip"]] - joints[:, JOINT["right_hip"]]
-    lateral = hips[0] * np.array([1.0, 1.0, 0.0])
-    lateral /= np.linalg.norm(lateral)
-    ahead = np.cross(lateral, [0.0, 0.0, 1.0])
-    sweep = np.diff(np.angle(axis[:, 2] + 1j * (axis @ ahead)))
-    somersault = ((sweep + np.pi) % (2 * np.pi) - np.pi).sum() / (2 * np.pi)
-    across = lateral - axis * (axis @ lateral)[:, None]
-    front = np.cross(across, axis)
-    turned = np.angle((hips * across).sum(1) - 1j * (hips * front).sum(1))
-    steps = np.diff(turned)
-    twist = ((steps + np.pi) % (2 * np.pi) - np.pi).sum() / (2 * np.pi)
-    return (
-        float(somersault),
-        float(twist),
-        float(np.degrees(np.abs(np.arcsin(axis @ lateral)).max())),
-    )
-
-
-def velocities(joints: Array, fps: float, order: int) -> Array:
-    """Velocities (T - 4, 17, 3) by central differences of order 2 or 4."""
-    near = (joints[3:-1] - joints[1:-3]) * fps / 2
-    if order == 2:
-        return near
-    far = (joints[4:] - joints[:-4]) * fps / 4
-    result: Array = (4 * near - far) / 3
-    return result
-
-
-def angular_momentum(joints: Array, fps: float, order: int = 4) -> Array:
-    """Angular momentum (T - 4, 3) about the centre of mass, from rods cut into point masses."""
-    velocity = velocities(joints, fps, order)
-    place = joints[2:-2]
-    center = np.einsum("j,tjd->td", center_of_mass_weights(), place)
-    drift = np.einsum("j,tjd->td", center_of_mass_weights(), velocity)
-    total = np.zeros_like(center)
-
-    def add(mass: float, at: Array, going: Array) -> None:
-        nonlocal total
-        total = total + mass * np.cross(at - center, going - drift)
-
-    for segment in SEGMENTS:
-        for side in (-1.0, 1.0):
-            part = segment.center + side * segment.gyration
-            add(
-                segment.mass / 2,
-                place[:, segment.start] * (1 - part) + place[:, segment.end] * part,
-                velocity[:, segment.start] * (1 - part) + velocity[:, segment.end] * part,
-            )
-    for joint, mass in POINT_MASSES.items():
-        add(mass, place[:, joint], velocity[:, joint])
-    return total
-
-
-def core(motion: WorldMotion) -> slice:
-    """The longest flight, or the whole motion where there is none."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], motion.flight.astype(int), [0]])))
-    if not len(edges):
-        return slice(0, len(motion.joints))
-    begins, ends = edges[::2], edges[1::2]
-    longest = int((ends - begins).argmax())
-    return slice(int(begins[longest]), int(ends[longest]))
-
-
-def around(part: slice) -> slice:
-    """The same with the frames of take-off and touch-down."""
-    return slice(max(part.start - 1, 0), part.stop + 1)
-
-
-def drift(momentum: Array) -> tuple[float, float]:
-    """Largest and root-mean-square distance of momenta (T, 3) from their mean."""
-    off = np.linalg.norm(momentum - momentum.mean(0), axis=1)
-    return float(off.max()), float(np.sqrt((off**2).mean()))
-
-
-def flight_figures(motion: WorldMotion) -> dict[str, float]:
-    """Gravity and momentum over the longest flight; empty without one.
-
-    Velocities of frames are differences. Those of order four show the motion's own drift; those of
-    order two show mostly their own error, which must fall fourfold when the step halves
-    (`halving`: from half the frame rate to the whole).
-    """
-    if not motion.flight.any():
-        return {}
-    joints = motion.joints[core(motion)].astype(np.float64)
-    times = np.arange(len(joints)) / motion.fps
-    height = np.einsum("j,tj->t", center_of_mass_weights(), joints[..., 2])
-    momentum = angular_momentum(joints, motion.fps)
-    size = float(np.linalg.norm(momentum.mean(0)))
-    plain = drift(angular_momentum(joints, motion.fps, 2))
-    coarse = drift(angular_momentum(joints[::2], motion.fps / 2, 2))
-    figures = {
-        "gravity_error": abs(-2 * float(np.polyfit(times, height, 2)[0]) - GRAVITY),
-        "momentum_drift": drift(momentum)[0] / size,
-        "momentum_drift_order_2": plain[0] / size,
-        "halving_off": abs(coarse[1] / plain[1] / 4 - 1),
-        "momentum": size,
-    }
-    if importlib.util.find_spec("pinocchio") is None:
-        return figures
-    body = RigidBody(joints)
-    compared = [
-        (body.momentum(frame, 1 / motion.fps), joints[frame], momentum[frame - 2])
-        for frame in range(2, len(joints) - 2, 12)
-    ]
-    return figures | {
-        "pinocchio_center_mm": max(
-            1e3 * float(np.abs(center - center_of_mass_weights() @ place).max())
-            for (center, _), place, _ in compared
-        ),
-        "pinocchio_momentum": max(
-            float(np.linalg.norm(spin - own)) / size for (_, spin), _, own in compared
-        ),
-    }
-
-
-def floor_figures(motion: WorldMotion) -> dict[str, float]:
-    """How far joints go below the floor, and how far ankles that rest on it slide, mm.
-
-    An ankle rests while it stays below a tenth of the body's height and moves up or down slower
-    than 2 cm/s, for 80 ms or more.
-    """
-    ankles = motion.joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]]].astype(np.float64)
-    rising = np.abs(np.gradient(ankles[..., 2], axis=0)) * motion.fps
-    resting = (rising < 0.02) & (ankles[..., 2] < 0.15) & ~motion.flight[:, None]
-    slip = 0.0
-    for foot in (0, 1):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], resting[:, foot].astype(int), [0]])))
-        for begin, end in zip(edges[::2], edges[1::2], strict=True):
-            if end - begin >= 0.08 * motion.fps:
-                spots = ankles[begin:end, foot, :2]
-                slip = max(slip, float(np.linalg.norm(spots - np.median(spots, 0), axis=1).max()))
-    return {
-        "penetration_mm": 1e3 * max(0.0, -float(motion.joints[..., 2].min())),
-        "slip_mm": 1e3 * slip,
-    }
-
-
-def jumps(motion: WorldMotion) -> float:
-    """Largest change of a joint's velocity from one frame to the next, m/s."""
-    velocity = np.diff(motion.joints.astype(np.float64), axis=0) * motion.fps
-    return float(np.linalg.norm(np.diff(velocity, axis=0), axis=-1).max())
-
-
-def excess(joints: Array) -> tuple[float, str]:
-    """By how many degrees the worst joint angle is over its limit, below 0 within, and which."""
-    over = {name: angle - LIMITS[name].most for name, angle in largest_angles(joints).items()}
-    worst = max(over, key=lambda name: over[name])
-    return over[worst], worst
+from finephys.skeleton import limb_lengths
 
 
 def row(action: int, seeds: range, fps: float) -> dict[str, object]:
-    """Worst figures of one class over its seeds; those that no take-off was found for count."""
+    """Worst figures of one class over its seeds, and how many of them have no solution."""
+    compare = importlib.util.find_spec("pinocchio") is not None
     rows: list[dict[str, float]] = []
     failed, tightest = 0, (-np.inf, "")
     for seed in seeds:
@@ -215,9 +44,7 @@ def row(action: int, seeds: range, fps: float) -> dict[str, object]:
             continue
         seconds = time.process_time() - begun
         joints = motion.joints.astype(np.float64)
-        # An aerial leaves the floor bent over: it is counted from stand to stand.
-        part = slice(None) if action == 26 else around(core(motion))
-        somersault, twist, tilt = count_turns(joints[part])
+        somersault, twist, tilt = count_turns(joints[counted_frames(motion)])
         wanted = TURNS[action]
         tightest = max(tightest, excess(joints))
         rows.append(
@@ -229,6 +56,7 @@ def row(action: int, seeds: range, fps: float) -> dict[str, object]:
                 "velocity_jump": jumps(motion),
                 "seconds": seconds,
                 **flight_figures(motion),
+                **(pinocchio_figures(motion) if compare else {}),
                 **floor_figures(motion),
             }
         )
@@ -245,32 +73,32 @@ def row(action: int, seeds: range, fps: float) -> dict[str, object]:
     }
 
 
-ASKED: dict[str, float] = {
+LIMITS: dict[str, float] = {
     "unsolved": 0, "somersault_error": 0.03, "twist_error": 0.03, "gravity_error": 0.02,
     "momentum_drift": 0.005, "halving_off": 0.15, "bone_std_mm": 0.01, "slip_mm": 5,
     "penetration_mm": 10, "angle_excess": 0, "median_seconds": 1.5, "pinocchio_center_mm": 1,
     "pinocchio_momentum": 1e-3,
 }  # fmt: skip
-"""Figure -> the most it may be: counts in turns, gravity in m/s^2, drift and momentum as parts."""
+"""Figure -> largest accepted value: counts in turns, gravity in m/s^2, others as shares."""
 
 
 def summary(rows: list[dict[str, object]]) -> dict[str, object]:
-    """Every figure: what was asked, the worst that was got, and in which class."""
+    """Every figure: its limit, the worst value, and the class that has it."""
     table: dict[str, object] = {}
-    for name, asked in ASKED.items():
+    for name, limit in LIMITS.items():
         values = {one["class"]: float(str(one[name])) for one in rows if name in one}
         if not values:
-            table[name] = {"asked": asked, "got": None, "good": None}
+            table[name] = {"limit": limit, "worst": None, "good": None}
             continue
         worst = max(values, key=lambda number: values[number])
         table[name] = {
-            "asked": asked, "got": values[worst], "class": worst, "good": values[worst] <= asked
+            "limit": limit, "worst": values[worst], "class": worst, "good": values[worst] <= limit
         }  # fmt: skip
     return {"summary": table, "good": all(one["good"] is not False for one in table.values())}  # type: ignore[index]
 
 
 def main() -> None:
-    """Print one JSON row a class, then what was asked and got."""
+    """Print one JSON row per class, then the summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=HELD_OUT_SEED)

@@ -1,8 +1,8 @@
 """Memory and arithmetic of a network's real size, counted without running it.
 
 Under torch's fake tensors every operation gives its shapes and no numbers, so that Stable Diffusion
-1.5 is counted in seconds on any machine. Not in the count: what kernels take for themselves, the
-allocator's gaps, and the device's own context.
+1.5 is counted in seconds on any machine. Not counted: the workspaces of kernels, the allocator's
+gaps, and the device's own context.
 """
 
 import weakref
@@ -53,9 +53,9 @@ class BytesAlive(TorchDispatchMode):
         self._held.add(key)
         self.now += size
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._let_go, key, size)
+        weakref.finalize(storage, self._release, key, size)
 
-    def _let_go(self, key: int, size: int) -> None:
+    def _release(self, key: int, size: int) -> None:
         self._held.discard(key)
         self.now -= size
 

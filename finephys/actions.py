@@ -1,7 +1,7 @@
 """The 35 FineGym classes of the supplement's Table 3: ids, labels and captions.
 
-Captions are written by hand in the style of supplement A.4 ("as if explaining to someone who is
-unfamiliar with gymnastics").
+Design choice: the captions are written by hand in the style of supplement A.4 ("as if explaining to
+someone who is unfamiliar with gymnastics").
 """
 
 from dataclasses import dataclass
@@ -81,10 +81,15 @@ _BY_ID = {action.id: action for action in ACTIONS}
 
 
 def action_by_id(number: int) -> Action:
-    """The class with this id; RequestError when there is none."""
+    """Return the class with this id.
+
+    Raises:
+        RequestError: there is none.
+    """
     if number not in _BY_ID:
         raise RequestError(
             f"action {number} does not exist; choose a class id from 6 to 40 "
-            "(`python -m finephys actions` lists them)."
+            "(`python -m finephys actions` lists them).",
+            "python -m finephys actions",
         )
     return _BY_ID[number]

@@ -1,9 +1,9 @@
 """Segment masses and bone lengths of a human body, by published tables.
 
 Source: de Leva (1996), "Adjustments to Zatsiorsky-Seluyanov's segment inertia parameters",
-Journal of Biomechanics 29(9), Table 4, mapped to the 17 joints of Human3.6M. Hands and feet, which
-that skeleton has no end joints for, ride as points on wrist and ankle; the trunk is split at the
-spine joint.
+Journal of Biomechanics 29(9), Table 4, mapped to the 17 joints of Human3.6M. Hands and feet, for
+which that skeleton has no end joints, are point masses at wrist and ankle; the trunk is split at
+the spine joint.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ GRAVITY = 9.81
 """Standard acceleration of free fall, m/s^2."""
 
 DEFAULT_BODY_HEIGHT = 1.60
-"""Metres. Design choice: a senior artistic gymnast; the only source of metres."""
+"""Metres. Design choice: a senior artistic gymnast. The body height alone sets the metric scale."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ LIMB_LENGTHS_PER_HEIGHT = np.array(
 
 
 def center_of_mass_weights() -> npt.NDArray[np.float64]:
-    """Weights (17,), summing to 1, that make the body's centre of mass of joint positions."""
+    """Weights (17,), summing to 1: their mean of the joints is the body's centre of mass."""
     weights = np.zeros(len(JOINTS))
     for segment in SEGMENTS:
         weights[segment.start] += segment.mass * (1 - segment.center)

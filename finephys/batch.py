@@ -1,28 +1,30 @@
-"""A whole grid of videos: every method on every action and seed, resumable and shared out.
+"""A grid of videos: every method on every action and seed, resumable and sharded across processes.
 
     DIR/METHOD/CLASS_SEED.mp4      the videos, 16 frames each
-    DIR/references/CLASS_SEED.mp4  what really happened: the clip given, or the rendered simulation
+    DIR/references/CLASS_SEED.mp4  the true motion: the given clip, or the rendered simulation
     DIR/poses/CLASS_SEED.npz       every pose stage, computed once for all methods
     DIR/captions.yaml              label and text of each class
-    DIR/manifest.jsonl             a line a video, see `manifest`
+    DIR/manifest.jsonl             one line per video, see `manifest`
 
 `python -m study new --videos DIR` reads this layout.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finephys.actions import ACTIONS, action_by_id
+from finephys.actions import ACTIONS
 from finephys.errors import ClipError, NoPersonError, RequestError, StoppedError
 from finephys.files import sha256, whole_file
+from finephys.grid import Grid, Share
 from finephys.manifest import BatchError, Row, append, commit, merge, read_manifest
+from finephys.marks import Kind
 from finephys.methods import METHODS, method_by_name
+from finephys.preflight import Input, Output, check_files, check_outside
 from finephys.types import Poses, Request, Stage, VideoClip
 
 if TYPE_CHECKING:
@@ -31,115 +33,49 @@ if TYPE_CHECKING:
 REFERENCES, POSES, CAPTIONS = "references", "poses", "captions.yaml"
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What a batch makes.
-
-    Attributes:
-        methods: names of `methods.METHODS` or `methods.OTHERS`.
-        actions: FineGym classes.
-        seeds: each 0 to 2**31 - 1.
-        out: folder of everything.
-        request: all that is equal for every video: tier, steps, guidance, fusion, dynamics.
-        clips: folder of CLASS_SEED.mp4 or CLASS.mp4 to start from; None: simulate each class.
-        exact: S_detect is the simulation's own truth; otherwise the detector looks for the body
-            in the rendered reference, as it would in a clip.
-        again: make videos anew that were made with other settings; otherwise they are an error.
-    """
-
-    methods: tuple[str, ...]
-    actions: tuple[int, ...]
-    seeds: tuple[int, ...]
-    out: Path
-    request: Request
-    clips: Path | None = None
-    exact: bool = False
-    again: bool = False
-
-    def __post_init__(self) -> None:
-        for name in self.methods:
-            method_by_name(name)
-        for number in self.actions:
-            action_by_id(number)
-        for seed in self.seeds:
-            replace(self.request, seed=seed)  # RequestError when outside its range
-        if not (self.methods and self.actions and self.seeds):
-            raise RequestError("a grid needs at least one method, one action and one seed.")
-        if self.clips is not None and (self.exact or not self.clips.is_dir()):
-            raise RequestError(
-                f"--clips {self.clips} with --exact has no simulation to take poses from; drop one."
-                if self.exact
-                else f"{self.clips} is no folder; give the folder that holds CLASS_SEED.mp4."
-            )
-
-    @property
-    def items(self) -> list[tuple[int, int]]:
-        """Every (action, seed) pair, in order."""
-        return [(action, seed) for action in self.actions for seed in self.seeds]
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of a grid this process makes.
-
-    Attributes:
-        index: number of this process among all of all machines, from 0.
-        count: processes in all.
-        local: number of this process on its machine, which is that of its GPU.
-    """
-
-    index: int = 0
-    count: int = 1
-    local: int = 0
-
-
-def share_from_environment() -> Share:
-    """The part that `accelerate launch` (or torchrun) gives this process; all of it without one.
-
-    Design choice: the variables are read and no process group is made; parts of a grid need no
-    exchange, and a group would time out while one process waits for a slower one.
-    """
-    given = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    if not given["WORLD_SIZE"]:
-        return Share()
-    try:
-        index, count, local = (
-            int(given[name] or 0) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        )
-    except ValueError:
-        index, count, local = -1, 0, 0
-    if not 0 <= index < count:
-        said = ", ".join(f"{name}={value}" for name, value in given.items())
-        raise RequestError(
-            f"{said} in the environment is no part of a launch; unset them, or use "
-            "accelerate launch."
-        )
-    return Share(index, count, local)
+MOST_NUMBERS = 100_000
+"""Numbers that one option may give."""
 
 
 def numbers(words: Sequence[str], whole: Sequence[int], name: str) -> tuple[int, ...]:
-    """Numbers from words such as "6", "9-12", "1,4" and, where `whole` has any, "all".
+    """Parse numbers from words such as "6", "9-12", "1,4" and, if `whole` has any, "all".
+
+    Args:
+        words: of the command line.
+        whole: the numbers that "all" stands for.
+        name: of the option, for errors.
 
     Raises:
-        RequestError: when a word is none of these.
+        RequestError: a word is none of these, or a range is empty or too long.
     """
     found: list[int] = []
-    for word in (part for given in words for part in given.split(",") if part):
+    for word in _split(words):
         first, dash, last = word.partition("-")
         if word == "all" and whole:
             found += whole
-        elif first.isdecimal() and (last.isdecimal() or not dash):
-            found += range(int(first), int(last or first) + 1)
-        else:
+            continue
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(word) > 40:
             accepted = "numbers such as 6 9-12 1,4" + (' or "all"' if whole else "")
-            raise RequestError(f"{name} has {word!r}; give {accepted}.")
+            raise RequestError(f"{name} has {word[:40]!r}; give {accepted}.")
+        begin, end = int(first), int(last or first)
+        if not 0 <= end - begin < MOST_NUMBERS:
+            raise RequestError(
+                f"{name} has {word!r}; give a range from its lowest to its highest number, of at "
+                f"most {MOST_NUMBERS} numbers."
+            )
+        found += range(begin, end + 1)
     return tuple(dict.fromkeys(found))
 
 
 def names(words: Sequence[str]) -> tuple[str, ...]:
-    """Method names from words such as "text,ours" or "all"."""
-    found = [part for given in words for part in given.split(",") if part]
-    return tuple(METHODS) if "all" in found else tuple(dict.fromkeys(found))
+    """Parse method names from words such as "text,ours"; "all" stands for every one of METHODS."""
+    found = [name for word in _split(words) for name in (METHODS if word == "all" else [word])]
+    return tuple(dict.fromkeys(found))
+
+
+def _split(words: Sequence[str]) -> list[str]:
+    """Split words at commas."""
+    return [part.strip() for word in words for part in word.split(",") if part.strip()]
 
 
 def run_batch(
@@ -151,59 +87,71 @@ def run_batch(
     """Make this process's part of a grid; finished videos are verified and skipped.
 
     Args:
-        grid: what is wanted.
-        pipeline: of the grid's tier.
-        say: takes a line of progress at a time.
+        grid: the videos to make.
+        pipeline: of the grid's generator.
+        say: takes one line of progress at a time.
         share: this process's part; None: all of it.
 
     Returns:
         The rows of this part, made now or before.
 
     Raises:
-        BatchError: some videos could not be made (all others are), or videos with other settings
-            lie in the folder.
+        RequestError: a file would be overwritten, see `preflight`.
+        WeightsMissingError: a method's weights are missing.
+        BatchError: some videos could not be made (all others are), or the folder holds videos made
+            with other settings.
         StoppedError: the keyboard ended it; what is finished stays.
     """
     share = share or Share()
     settings = _settings(grid, pipeline)
-    for method in grid.methods:  # what is missing is said before any work
+    for method in grid.methods:
         if system := method_by_name(method).system:
-            pipeline.models.weights(system)
+            pipeline.models.weights(system)  # raises before any work
     before = read_manifest(grid.out)
     _refuse_others(grid, settings, before)
+    _check_files(grid, before)
     if share.index == 0:
         _write_captions(grid)
     mine = grid.items[share.index :: share.count]
     rows: list[Row] = []
     failed: dict[str, str] = {}
-    told: set[str] = set()
-    clock = _Progress(len(mine) * len(grid.methods), say)
+    noted: set[str] = set()
+    poses: dict[str, Poses] = {}
+    without_poses: set[str] = set()
+    progress = _Progress(len(mine) * len(grid.methods), say)
     try:
         for methods, (action, seed) in product(_by_generator(grid.methods), mine):
+            item = f"{action}_{seed}"
             todo = []
             for method in methods:
-                row = before.get(f"{method}/{action}_{seed}.mp4")
-                same = row and row["settings"] == settings and _same_system(row, pipeline)
-                if row and same and _intact(grid.out, row):
+                row = before.get(f"{method}/{item}.mp4")
+                if row and _is_current(row, grid.out, settings, pipeline):
                     rows.append(row)
-                    clock.skip()
+                    progress.skip()
                 else:
                     todo.append(method)
+            if not todo or item in without_poses:
+                continue
+            request = replace(grid.request, action=action, seed=seed)
             try:
-                for row in _make(grid, pipeline, todo, action, seed, settings):
+                if item not in poses:
+                    poses[item] = _poses(grid, pipeline, request, item)
+                for row in _make(grid, pipeline, todo, request, poses[item], settings):
                     append(grid.out, share.index, row)
                     rows.append(row)
-                    clock.done(row["file"])
+                    progress.done(row["file"])
                     for note in row["notes"]:
-                        if note not in told:
+                        if note not in noted:
                             say(f"note: {note}")
-                            told.add(note)
+                            noted.add(note)
             except (ClipError, NoPersonError, RequestError) as error:
-                failed.setdefault(f"{action}_{seed}", str(error))
-                say(f"failed: {action}_{seed}: {error}")
+                if item not in poses:
+                    without_poses.add(item)
+                failed.setdefault(item, str(error))
+                say(f"failed: {item}: {error}")
     except KeyboardInterrupt as error:
         raise StoppedError(
-            f"Stopped; {len(rows)} videos are finished and stay. The same command goes on."
+            f"Stopped; {len(rows)} videos are finished. Run the same command to continue."
         ) from error
     finally:
         merge(grid.out)
@@ -217,7 +165,7 @@ def run_batch(
 
 
 def _by_generator(methods: Sequence[str]) -> list[list[str]]:
-    """Methods in groups that share a generator, so that each is loaded once."""
+    """Group methods that share a generator, so that each is loaded once."""
     groups: dict[str, list[str]] = {}
     for method in methods:
         groups.setdefault(method_by_name(method).system, []).append(method)
@@ -228,29 +176,28 @@ def _by_generator(methods: Sequence[str]) -> list[list[str]]:
 
 
 def _make(
-    grid: Grid, pipeline: "Pipeline", methods: list[str], action: int, seed: int, settings: Row
+    grid: Grid,
+    pipeline: "Pipeline",
+    methods: list[str],
+    request: Request,
+    poses: Poses,
+    settings: Row,
 ) -> Iterator[Row]:
-    """Make the videos of one action and seed by the methods that are left."""
-    if not methods:
-        return
-    from finephys.outputs import write_poses
-    from finephys.video import write_video
+    """Make the videos of one action and seed by some methods."""
+    from finephys.outputs import write_marked_video
 
-    item = f"{action}_{seed}"
-    request = replace(grid.request, action=action, seed=seed)
-    poses = _poses(grid, pipeline, request, item)
-    write_poses(grid.out / POSES / f"{item}.npz", poses)
+    item = f"{request.action}_{request.seed}"
     for method in methods:
         began = time.monotonic()
         file = f"{method}/{item}.mp4"
         resolved, video = _video(pipeline, poses, replace(request, method=method))
-        cut = pipeline.prompt_notes(resolved)
-        write_video(grid.out / file, video)
+        truncated = pipeline.prompt_notes(resolved)
+        write_marked_video(grid.out / file, video)
         yield {
             "file": file,
             "method": method,
-            "class": action,
-            "seed": seed,
+            "class": request.action,
+            "seed": request.seed,
             "prompt": resolved.prompt,
             "reference": f"{REFERENCES}/{item}.mp4",
             "sha256": sha256(grid.out / file),
@@ -260,37 +207,42 @@ def _make(
                 "request": asdict(resolved),
             },
             "settings": settings,
-            "notes": [*poses.notes, *cut],
+            "notes": [*poses.notes, *truncated],
             "seconds": round(time.monotonic() - began, 2),
             "made": time.time(),
         }
 
 
 def _poses(grid: Grid, pipeline: "Pipeline", request: Request, item: str) -> Poses:
-    """Every pose stage of one item, its reference video written on the way."""
+    """Estimate an item's poses, and write them and its reference video.
+
+    The frames are dropped afterwards: the poses of all items stay in memory until the last
+    generator has drawn them.
+    """
     from finephys.observe import film
-    from finephys.video import write_video
+    from finephys.outputs import write_marked_video, write_poses
 
     assert request.action is not None  # noqa: S101 -- for the type checker
     source = _clip_of(grid, item)
     reference = grid.out / REFERENCES / f"{item}.mp4"
     if source is None:
         clip = film(request.action, request.seed)
-        write_video(reference, clip)
+        write_marked_video(reference, clip)
         if not grid.exact:
             source = reference
             request = replace(request, start=0.0, span=(len(clip.frames) - 1) / clip.fps)
     poses = _last(pipeline.stream_poses(source, request))
     if grid.clips is not None and poses.clip is not None:
-        write_video(reference, poses.clip)
-    return poses
+        write_marked_video(reference, poses.clip)
+    write_poses(grid.out / POSES / f"{item}.npz", poses)
+    return replace(poses, clip=None)
 
 
 def _clip_of(grid: Grid, item: str) -> Path | None:
-    """The clip an item starts from, None without a folder of clips."""
+    """Return the clip an item starts from; None without a folder of clips."""
     if grid.clips is None:
         return None
-    candidates = [grid.clips / f"{key}.mp4" for key in (item, item.partition("_")[0])]
+    candidates = _candidates(grid.clips, item)
     for path in candidates:
         if path.is_file():
             return path
@@ -300,8 +252,13 @@ def _clip_of(grid: Grid, item: str) -> Path | None:
     )
 
 
+def _candidates(clips: Path, item: str) -> list[Path]:
+    """Return where the clip of an item may be: CLASS_SEED.mp4, else CLASS.mp4."""
+    return [clips / f"{name}.mp4" for name in (item, item.partition("_")[0])]
+
+
 def _last(updates: Any) -> Poses:  # noqa: ANN401
-    """Run a generator of updates to its end and give what it returns."""
+    """Run a generator of updates to its end and return its return value."""
     while True:
         try:
             next(updates)
@@ -311,7 +268,7 @@ def _last(updates: Any) -> Poses:  # noqa: ANN401
 
 
 def _video(pipeline: "Pipeline", poses: Poses, request: Request) -> tuple[Request, VideoClip]:
-    """The request as resolved and its video."""
+    """Return the resolved request and its video."""
     made: list[VideoClip] = [
         update.value
         for update in pipeline.stream_from_poses(poses, request)
@@ -320,11 +277,33 @@ def _video(pipeline: "Pipeline", poses: Poses, request: Request) -> tuple[Reques
     return pipeline.resolved(request), made[-1]
 
 
-# -- what makes videos comparable ------------------------------------------------------------------
+# -- what may be kept, replaced and compared -------------------------------------------------------
+
+
+def _check_files(grid: Grid, before: dict[str, Row]) -> None:
+    """Raise before any work if a file would be lost; what the manifest lists may be replaced."""
+    known = set(before) | {str(row.get("reference")) for row in before.values()}
+    items = [f"{action}_{seed}" for action, seed in grid.items]
+    known |= {f"{POSES}/{Path(file).stem}.npz" for file in before}
+    inputs = []
+    if grid.clips is not None:
+        check_outside(Input("--clips", grid.clips), "--out", grid.out)
+        candidates = [path for item in items for path in _candidates(grid.clips, item)]
+        inputs = [Input("--clips", path) for path in candidates if path.is_file()]
+    outputs = [
+        Output("--out", grid.out / file, kind, known=file in known)
+        for item in items
+        for file, kind in (
+            (f"{REFERENCES}/{item}.mp4", Kind.VIDEO),
+            (f"{POSES}/{item}.npz", Kind.POSES),
+            *((f"{method}/{item}.mp4", Kind.VIDEO) for method in grid.methods),
+        )
+    ]
+    check_files(inputs, outputs, overwrite=grid.overwrite)
 
 
 def _settings(grid: Grid, pipeline: "Pipeline") -> Row:
-    """What must be equal for all videos of a folder, as JSON gives it back."""
+    """Return what must be equal for all videos of a folder, as it comes back from JSON."""
     resolved = asdict(pipeline.resolved(replace(grid.request, action=grid.actions[0])))
     for free in ("action", "seed", "method"):
         del resolved[free]
@@ -340,35 +319,33 @@ def _settings(grid: Grid, pipeline: "Pipeline") -> Row:
 
 
 def _refuse_others(grid: Grid, settings: Row, before: dict[str, Row]) -> None:
-    others = [row for row in before.values() if row["settings"] != settings]
+    """Raise if the folder holds videos made with other settings, unless they are to be remade."""
+    others = [row.get("settings") for row in before.values() if row.get("settings") != settings]
     if not others or grid.again:
         return
-    differing = sorted(
-        name
-        for name in settings | others[0]["settings"]
-        if settings.get(name) != others[0]["settings"].get(name)
-    )
+    other = others[0] or {}
+    differing = sorted(name for name in settings | other if settings.get(name) != other.get(name))
     raise BatchError(
         f"{grid.out} holds {len(others)} videos made with other settings ({', '.join(differing)} "
-        "differ), which cannot be compared with new ones; choose another --out, or --again to make "
-        "those of this grid anew."
+        "differ), which cannot be compared with new ones; choose another --out, or add --again to "
+        "remake those of this grid."
     )
 
 
-def _intact(out: Path, row: Row) -> bool:
-    path = out / row["file"]
-    reference = out / row["reference"]
-    return reference.is_file() and path.is_file() and sha256(path) == str(row["sha256"])
-
-
-def _same_system(row: Row, pipeline: "Pipeline") -> bool:
-    """Whether a video of another system was made by the weights, or import, that it has now."""
+def _is_current(row: Row, out: Path, settings: Row, pipeline: "Pipeline") -> bool:
+    """Return whether a video and its reference are intact and would be made the same way again."""
+    if row.get("settings") != settings:
+        return False
     system = method_by_name(row["method"]).system
-    return not system or row["config"]["checkpoints"] == pipeline.models.weights(system)
+    if system and row["config"]["checkpoints"] != pipeline.models.weights(system):
+        return False
+    path = out / row["file"]
+    there = path.is_file() and (out / row["reference"]).is_file()
+    return there and sha256(path) == str(row["sha256"])
 
 
 def _write_captions(grid: Grid) -> None:
-    """Label and text of all classes, as YAML (of which JSON is a part), unless people edited it."""
+    """Write label and text of all classes as YAML (JSON is YAML), unless there is such a file."""
     if (grid.out / CAPTIONS).is_file():
         return
     captions = {str(each.id): {"label": each.label, "text": each.caption} for each in ACTIONS}
@@ -377,7 +354,7 @@ def _write_captions(grid: Grid) -> None:
 
 
 class _Progress:
-    """Says how many videos are done and how long the rest will take."""
+    """Reports how many videos are done and how long the rest will take."""
 
     def __init__(self, total: int, say: Callable[[str], None]) -> None:
         self._total, self._say = total, say

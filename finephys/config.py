@@ -1,41 +1,42 @@
-"""Sizes of every model, as frozen dataclasses; a tier is one literal of the same type."""
+"""Sizes of the video generators; a tier is one literal of the same dataclass."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """Size of a tier's video generator: the same classes are built from every literal.
+    """Size of a tier's video generator.
+
+    Checkpoints store these fields under these names, all but the last two.
 
     Attributes:
         size: width and height of the canvas in pixels.
-        autoencoder: "small" (convolutions, trained beforehand) or "kl" (SD 1.5's VAE).
-        autoencoder_channels: widths of the small one, at 4 pixels a cell first.
-        patch: canvas pixels per latent cell, along one side.
-        latent_channels: channels of a latent cell.
+        autoencoder: "small" (convolutional, trained beforehand) or "kl" (SD 1.5's VAE).
+        autoencoder_channels: widths of the small one, that of 4 x 4 pixels first.
+        patch: downsampling factor of the autoencoder, canvas pixels per latent pixel.
+        latent_channels: channels of the latents.
         channels: U-Net channels per scale, finest first.
-        attention: per scale, whether the spatial layers look at the text and across the image.
+        attention: per scale, whether the spatial layers have self- and cross-attention.
         layers: residual layers per scale.
         heads: attention heads, spatial and temporal (supplement A.1: 8).
-        groups: channel groups of the normalisations.
-        heatmap_detail: heatmap cells per latent cell, along one side.
-        guidance_channels: skeleton features concatenated to the latent; 0: none are.
+        groups: groups of the group normalizations.
+        heatmap_detail: upsampling factor of the limb heatmaps, heatmap pixels per latent pixel.
+        guidance_channels: skeleton features concatenated to the latent; 0: none.
         skeleton_channels: width of the skeleton encoder per scale.
-        painter_channels: width of the painter per scale, whole pixels first; empty: there is none.
-        style: numbers that say how the painter's figure looks beyond the words.
-        text_width: width of the CLIP text encoder, also what cross-attention reads.
+        painter_channels: width of the painter per scale, full resolution first; empty: no painter.
+        style: dimensions of the painter's style.
+        text_width: width of the CLIP text encoder and of cross-attention.
         text_layers: layers of the text encoder.
         text_heads: attention heads of the text encoder.
-        text_length: tokens a prompt may have, with its start and end token.
+        text_length: tokens of a prompt, with its start and end token.
         text_vocabulary: size of the tokenizer's vocabulary.
-        pooled_text: also use the sum of the text features: it is added to the time embedding and
-            scales the skeleton's features.
-        prediction: what the U-Net predicts: "sample" (the clean latent) or "epsilon" (the noise).
+        pooled_text: also use the pooled text features: they are added to the time embedding and
+            modulate the skeleton features.
+        prediction: target of the U-Net: "sample" (the clean latent) or "epsilon" (the noise).
         zero_terminal_snr: rescale the betas so that the last time step is pure noise.
         shared_noise: share of the noise's variance that all frames of a clip have in common.
         default_steps: denoising steps.
-        default_guidance: classifier-free guidance scale; it goes away from the same skeleton
-            without text, which strengthens the text.
+        default_guidance: classifier-free guidance scale.
     """
 
     size: int
@@ -67,12 +68,12 @@ class GeneratorConfig:
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """Cells along one side at each scale of the U-Net, finest first."""
+        """Width and height of the latents at each scale of the U-Net, finest first."""
         return tuple(self.size // self.patch >> level for level in range(len(self.channels)))
 
     @property
     def heatmap_levels(self) -> tuple[int, ...]:
-        """Cells along one side of the limb heatmaps at each scale, finest first."""
+        """Width and height of the limb heatmaps at each scale, finest first."""
         return tuple(scale * self.heatmap_detail for scale in self.scales)
 
 
@@ -104,7 +105,7 @@ TINY_GENERATOR = GeneratorConfig(
     default_steps=8,
     default_guidance=2.0,
 )
-"""Design choice: as large as two CPU cores can train in two hours and run in two seconds."""
+"""Design choice: two CPU cores train it in two hours and run it in two seconds."""
 
 SD15_GENERATOR = GeneratorConfig(
     size=512,
@@ -134,31 +135,32 @@ SD15_GENERATOR = GeneratorConfig(
     default_steps=50,
     default_guidance=7.5,
 )
-"""Stable Diffusion 1.5 with the paper's motion module (supplement A.1)."""
+"""Stable Diffusion 1.5 with the paper's motion module (supplement A.1). Design choices: sampling
+steps and guidance scale, which the paper does not give, and the skeleton encoder's widths."""
 
 SD15_CONTROLNET_GENERATOR = replace(SD15_GENERATOR, default_steps=25)
-"""Stable Diffusion 1.5 by public weights alone. Design choice: 25 steps of DPM-Solver++, beyond
-which little changes."""
+"""Stable Diffusion 1.5 on public weights alone. Design choice: 25 steps of DPM-Solver++; more
+change little."""
 
 TIERS = {
     "tiny": TINY_GENERATOR,
     "sd15-controlnet": SD15_CONTROLNET_GENERATOR,
     "sd15": SD15_GENERATOR,
 }
-"""Size of each tier's video generator. Its name is also a folder under checkpoints/."""
+"""Size of each tier's video generator; the tier's name is also a folder under checkpoints/."""
 
 DEFAULT_TIER = "tiny"
 """The tier whose weights are shipped."""
 
 POSE_TIER = "tiny"
 """Folder under checkpoints/ with lifting, PhysNet and projection. Design choice: all tiers share
-them, since the paper's own are not public either."""
+them; the paper's own are not public."""
 
 
 DYNAMICS_TITLES = {
-    "euler-lagrange": "the paper's: M(q) learned, C derived from it",
+    "euler-lagrange": "M(q) learned, C derived from it by the supplement's Eq. 40",
     "anthropometric": "M of body segments from published tables, C = 0",
-    "free": "M, J and C learned apart from each other, after PhysMoP",
+    "free": "M, J and C learned independently, as in PhysMoP",
     "none": "no acceleration: the control",
 }
-"""PhysNet's dynamics by name and what they assume."""
+"""PhysNet's dynamics by name, with their assumptions."""

@@ -28,7 +28,7 @@ def draw_skeleton(picture: Bytes, xy: Float, score: Float | None = None, width: 
     Args:
         picture: uint8 (H, W, 3) RGB.
         xy: (J, 2) pixels of the picture.
-        score: (J,) in [0, 1]; limbs are drawn fainter with their lower score, and not at all at 0.
+        score: (J,) in [0, 1]; a limb is fainter the lower the score of its ends, and left out at 0.
         width: line width in pixels.
     """
     limit = 4 * max(picture.shape[:2])
@@ -54,15 +54,21 @@ def _letterbox(size: tuple[int, int]) -> tuple[float, float, float]:
 
 
 def panels_2d(pose: Pose2D, size: tuple[int, int], clip: VideoClip | None) -> list[Bytes]:
-    """One panel a frame: the pose over the clip's frames, or over paper without a clip."""
+    """One panel a pose: over the clip's frame nearest to its time, or plain without a clip.
+
+    Args:
+        pose: 2D joints in pixels of the clip.
+        size: (width, height) in pixels of the image plane.
+        clip: the frames; None for a simulated action.
+    """
     scale, left, top = _letterbox(size)
+    under = None if clip is None else clip.frames[clip.nearest(clip.pose_times)]
     pictures = []
     for frame in range(FRAMES):
         picture = np.full((PANEL, PANEL, 3), _PAPER, np.uint8)
-        if clip is not None:
-            nearest = round(frame * (len(clip.frames) - 1) / (FRAMES - 1))
+        if under is not None:
             shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-            small = cv2.resize(clip.frames[nearest], shown, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(under[frame], shown, interpolation=cv2.INTER_AREA)
             x, y = round(left), round(top)
             small = small[: PANEL - y, : PANEL - x]
             picture[y : y + small.shape[0], x : x + small.shape[1]] = small
@@ -73,7 +79,7 @@ def panels_2d(pose: Pose2D, size: tuple[int, int], clip: VideoClip | None) -> li
 
 
 def panels_3d(pose: Pose3D, yaw: float = 0.5, pitch: float = 0.2) -> list[Bytes]:
-    """One panel a frame: the root-relative body seen from the side and above.
+    """One panel a pose: the root-relative body seen from the side and above.
 
     Args:
         pose: metres, camera axes.
@@ -119,8 +125,8 @@ def comparison_video(poses: Poses, videos: dict[str, VideoClip]) -> VideoClip:
     """The clip and several methods' videos of it in one grid, each under its name.
 
     Args:
-        poses: of the clip, whose frames come first where there is one.
-        videos: 16 square frames each, by what is written above them.
+        poses: of the clip, which is the first panel where there is one.
+        videos: 16 square frames each, by the titles written above them.
 
     Returns:
         16 frames, at most four panels wide.
@@ -137,8 +143,8 @@ def comparison_video(poses: Poses, videos: dict[str, VideoClip]) -> VideoClip:
 
 
 def _titled(title: str, clip: VideoClip, frame: int) -> Bytes:
-    """A frame of a clip, as large as a panel takes it, under a strip with its title."""
-    nearest = clip.frames[round(frame * (len(clip.frames) - 1) / (FRAMES - 1))]
+    """The frame at a pose's time, as large as a panel allows, under a strip with its title."""
+    nearest = clip.frames[clip.nearest(clip.pose_times[[frame]])[0]]
     scale, left, top = _letterbox(clip.size)
     size = (max(1, round(clip.size[0] * scale)), max(1, round(clip.size[1] * scale)))
     picture = np.full((PANEL + _STRIP, PANEL, 3), 255, np.uint8)

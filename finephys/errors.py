@@ -2,15 +2,25 @@
 
 
 class FinePhysError(Exception):
-    """Base of every error whose text is meant for the person at the page or the command line."""
+    """Base of every error whose text is shown to the person at the page or the command line.
+
+    Args:
+        message: one sentence.
+        commands: shell commands that the message names, as they stand in it, so that a page can set
+            them as code without searching the text.
+    """
+
+    def __init__(self, message: str, *commands: str) -> None:
+        super().__init__(message)
+        self.commands = commands
 
 
 class ClipError(FinePhysError):
-    """The file is not a clip that can be read, or its span or size is outside what is accepted."""
+    """The file is not a readable clip, or its span or size is outside the accepted range."""
 
 
 class NoPersonError(FinePhysError):
-    """No frame of the clip shows a person the detector could find."""
+    """The detector found no person in any frame of the clip."""
 
 
 class RequestError(FinePhysError):
@@ -18,12 +28,12 @@ class RequestError(FinePhysError):
 
 
 class WeightsMissingError(FinePhysError):
-    """Weights a tier needs are not on this machine; the text names the command that brings them."""
+    """Weights are not on this machine; `commands` fetch or train them."""
 
 
 class WeightsError(FinePhysError):
-    """Weights are there but damaged or made for another configuration."""
+    """Weights are damaged or were made for another configuration."""
 
 
 class StoppedError(FinePhysError):
-    """The person pressed Stop; work ended at the next step boundary."""
+    """The person pressed Stop; the work ended at the next step."""

@@ -1,8 +1,8 @@
-"""Seven methods from one trained generator, told apart by what guides it.
+"""Seven methods to guide one trained generator, for comparison.
 
-A method is a function from the poses of a clip to the 2D pose that is drawn for the generator, or
-none for text alone. Everything else (weights, prompt, seed, noise, canvas) is equal, so that two
-videos of the same seed differ by their guidance only.
+A method is a function from a clip's poses to the 2D pose that is drawn for the generator, or none
+for text alone. Everything else (weights, prompt, seed, noise, canvas) is equal, so that two videos
+of the same seed differ only by their guidance.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,19 @@ import numpy.typing as npt
 
 from finephys.errors import RequestError
 from finephys.generator.systems import SYSTEMS
-from finephys.types import Float, Pose2D, Pose3D, Poses
+from finephys.types import Float, Pose2D, Pose3D, Poses, Request
 
 Reproject = Callable[[Poses, Pose3D], Pose2D]
-"""What puts a 3D body of a clip's poses back onto that clip: the projection module."""
+"""Projects a 3D body of a clip's poses onto that clip."""
 
 PoseSource = Callable[[Poses, Reproject], Pose2D]
 
 SMOOTHING_FRAMES = 5
-"""Frames under the smoother, odd. Design choice: 16 frames cover up to 2.5 s, so five cover at most
-0.6 s; the usual eleven frames of a 30 fps clip cover 0.4 s."""
+"""Window of the smoothing filter in frames, odd. Design choice: 16 frames cover up to 2.5 s, so
+five cover at most 0.6 s; the usual eleven frames of a 30 fps clip cover 0.4 s."""
 
 SMOOTHING_DEGREE = 2
-"""Degree of the smoother's polynomial, which keeps constant acceleration such as free fall."""
+"""Degree of the filter's polynomial, which preserves constant acceleration such as free fall."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Method:
     """One way to guide the generator.
 
     Attributes:
-        name: how it is asked for; also its folder in a batch.
-        line: what guides it, for people.
+        name: its key in `METHODS`; also its folder in a batch.
+        line: description for people.
         guide: from the poses of a clip to the pose that is drawn; None: text alone.
         motion: whether the motion modules run; without them every frame is generated alone.
-        system: key of `generator.systems.SYSTEMS` that makes the video; empty: the tier's own
-            generator does.
+        system: key of `generator.systems.SYSTEMS` that generates the video; empty: the tier's own
+            generator.
     """
 
     name: str
@@ -49,18 +49,19 @@ class Method:
 
 
 def smooth(pose: Pose2D) -> Pose2D:
-    """Smooth detections by a Savitzky-Golay filter that weighs every detection by its score.
+    """Smooth detections by a Savitzky-Golay filter weighted by their scores.
 
-    In a window around each frame a polynomial is fitted by weighted least squares and read at that
-    frame (Savitzky and Golay 1964; at the ends the nearest whole window serves). With equal scores
-    it is their filter exactly. Design choice: where a window has too few detections for the
-    polynomial, its degree falls; scores stay, so a joint nobody saw stays unseen.
+    A polynomial is fitted by weighted least squares in a window around each frame and evaluated at
+    that frame (Savitzky and Golay 1964; the first and last frames use the nearest full window).
+    With equal scores it is exactly their filter. Design choice: where a window has too few
+    detections for the polynomial, its degree is lower; scores are kept, so an undetected joint
+    stays one.
 
     Args:
         pose: S_detect.
 
     Returns:
-        The same joints, scores and marks, smoothed positions.
+        The same joints and scores with smoothed positions.
     """
     frames = len(pose.xy)
     out = pose.xy.copy()
@@ -76,7 +77,7 @@ def smooth(pose: Pose2D) -> Pose2D:
 
 
 def _fitted(times: npt.NDArray[np.float64], xy: Float, weight: Float) -> npt.NDArray[np.float64]:
-    """Value at time 0 of the polynomial through weighted points (N, 2)."""
+    """Evaluate at time 0 the polynomial fitted to weighted points (N, 2)."""
     degree = min(SMOOTHING_DEGREE, int((weight > 0).sum()) - 1)
     root = np.sqrt(weight.astype(np.float64))[:, None]
     powers = times[:, None] ** np.arange(degree + 1)
@@ -119,17 +120,17 @@ _TABLE = (
 )
 
 METHODS = {method.name: method for method in _TABLE}
-"""The methods by name, from least to most guidance. A new one is a line of the table."""
+"""The methods by name, from least to most guidance; a new one is a line of the table."""
 
-DEFAULT_METHOD = "ours"
+DEFAULT_METHOD = Request.method
 
 
 OTHERS = {name: Method(name, system.line, system=name) for name, system in SYSTEMS.items()}
-"""The paper's other systems as methods; what they share with the seven is prompt and seed."""
+"""The paper's other systems as methods; they share prompt and seed with the seven."""
 
 
 def method_by_name(name: str) -> Method:
-    """The method of this name, one of the seven or another system; RequestError without one."""
+    """Return the method or other system of this name; RequestError if there is none."""
     known = METHODS | OTHERS
     if name not in known:
         raise RequestError(f"method {name!r} does not exist; choose {', '.join(known)}.")

@@ -1,15 +1,17 @@
-"""The models of a pipeline: each loaded when first needed, and what is said of their weights."""
+"""The models of a pipeline, each loaded when first needed, and metadata about their weights."""
 
+import gc
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finephys import __version__
 from finephys.config import DEFAULT_TIER, POSE_TIER, TIERS
-from finephys.errors import RequestError, WeightsMissingError
+from finephys.errors import RequestError, WeightsError, WeightsMissingError
 from finephys.files import sha256
 from finephys.types import Poses
-from finephys.weights.checkpoints import checkpoint_path
+from finephys.weights.checkpoints import checkpoint_path, read_config
 
 if TYPE_CHECKING:
     from finephys.generator.protocol import VideoGenerator
@@ -22,13 +24,13 @@ POSE_CHECKPOINTS = ("lifting", "physnet", "projection")
 
 
 class Models:
-    """The pose stages' models of one tier, and the generator of whichever tier is asked for.
+    """The models of the pose stages, and one video generator.
 
-    Design choice: one generator is kept, the one used last; two of Stable Diffusion's size would
-    not fit beside each other on most GPUs.
+    Design choice: only the last generator stays loaded; two of Stable Diffusion's size do not fit
+    on most GPUs.
 
     Args:
-        tier: key of `config.TIERS`, used where a request names none.
+        tier: key of `config.TIERS`, for requests that name none.
         device: "cpu", "cuda", or "auto" for a GPU when there is one.
         poses_on_cpu: whether the pose stages run on the CPU although the generators do not.
     """
@@ -49,7 +51,7 @@ class Models:
         """Device that models run on.
 
         Raises:
-            RequestError: there is none of that name here; no other one steps in.
+            RequestError: it does not exist here; no other one is used instead.
         """
         if self._device == "cpu":
             return "cpu"
@@ -58,13 +60,13 @@ class Models:
         gpus = torch.cuda.device_count()
         if self._device == "auto":
             return "cuda" if gpus else "cpu"
-        kind, _, number = self._device.partition(":")
-        if kind != "cuda" or not (number or "0").isdecimal():
+        named = re.fullmatch(r"cuda(?::(0|[1-9][0-9]{0,3}))?", self._device)
+        if named is None:
             raise RequestError(f"device {self._device!r} does not exist; choose auto, cpu or cuda.")
-        if int(number or 0) >= gpus:
+        if int(named[1] or 0) >= gpus:
             raise RequestError(
-                f"device {self._device!r} was asked for, and torch sees {gpus} GPUs here; choose "
-                "auto or cpu, or install a torch that is built for this GPU."
+                f"device is {self._device!r}, but torch sees {gpus} GPUs here; choose auto or cpu, "
+                "or install a build of torch for this GPU."
             )
         return self._device
 
@@ -93,7 +95,7 @@ class Models:
             dynamics: key of `config.DYNAMICS_TITLES`; None: the weights' own default.
 
         Raises:
-            RequestError: when the weights hold none of that name.
+            RequestError: the weights have no dynamics of that name.
         """
         from finephys.pose3d.physics.physnet import PhysNet
 
@@ -109,53 +111,63 @@ class Models:
         return Projection.load(POSE_TIER, self._pose_device)
 
     def generator(self, tier: str) -> "VideoGenerator":
-        """The video generator of a tier; that of another tier is let go.
+        """Load a tier's video generator, after unloading the previous one.
 
         Raises:
-            FinePhysError: when its weights are absent, damaged or too large.
+            FinePhysError: its weights are missing, damaged or too large.
         """
         from finephys.generator import load_generator
 
         if tier not in self.generators:
-            self._let_go()
+            self._unload()
             self.generators[tier] = load_generator(tier, self.device)
         return self.generators[tier]
 
     def holds(self, tier: str | None) -> bool:
-        """Whether the generator of a tier is loaded; None: of its own tier."""
+        """Whether the generator of a tier is loaded; None: the default tier's."""
         return (tier or self.tier) in self.generators
 
-    def _let_go(self) -> None:
+    def _unload(self) -> None:
         import torch
 
         self.generators.clear()
+        # Networks with hooks are in reference cycles, and free memory decides how the next
+        # generator is placed.
+        gc.collect()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # what is free on the GPU decides how the next one is placed
+            torch.cuda.empty_cache()
 
     def checkpoints(self, tier: str) -> dict[str, Path]:
-        """Every checkpoint a run needs, by name; WeightsMissingError names the command for one."""
+        """Return every checkpoint that a run needs, by name.
+
+        Raises:
+            WeightsMissingError: one is missing; the text names the command that restores it.
+            WeightsError: the header of one is damaged.
+        """
         from finephys.generator.registry import weights_file
 
         paths = {name: checkpoint_path(POSE_TIER, name) for name in POSE_CHECKPOINTS}
+        for path in paths.values():
+            read_config(path)
         return paths | {"generator": weights_file(tier)}
 
     def missing(self, tier: str) -> str | None:
-        """What a tier lacks and the command that brings it, or None when all is there."""
+        """Describe what a tier lacks, with the command that restores it; None: nothing."""
         try:
             self.checkpoints(tier)
-        except WeightsMissingError as error:
+        except (WeightsMissingError, WeightsError) as error:
             return str(error)
         return None
 
     def weights(self, tier: str) -> dict[str, str]:
-        """SHA-256 of every checkpoint a run needs, by name; WeightsMissingError without one."""
+        """Return the SHA-256 of every checkpoint that a run needs, by name; see `checkpoints`."""
         if tier not in self._weights:
             paths = self.checkpoints(tier)
             self._weights[tier] = {name: sha256(path) for name, path in paths.items()}
         return self._weights[tier]
 
     def describe(self, tier: str, poses: Poses) -> dict[str, Any]:
-        """Tier, versions and weights that made something of these poses, as plain JSON."""
+        """Return tier, versions and weights of a run on these poses, as plain JSON."""
         import torch
 
         return {
@@ -170,6 +182,6 @@ class Models:
 
 
 def check_tier(tier: str) -> None:
-    """Raise RequestError for a tier that there is not."""
+    """Raise RequestError for a tier that does not exist."""
     if tier not in TIERS:
         raise RequestError(f"tier {tier!r} does not exist; choose {' or '.join(TIERS)}.")

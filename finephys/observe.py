@@ -11,7 +11,7 @@ import numpy.typing as npt
 from finephys.actions import PLAIN_CAPTION, action_by_id
 from finephys.errors import NoPersonError, RequestError
 from finephys.skeleton import FRAMES, JOINTS
-from finephys.types import CONFIDENT_SCORE, CameraMotion, Float, Pose2D, Request, VideoClip
+from finephys.types import CONFIDENT_SCORE, Bool, CameraMotion, Float, Pose2D, Request, VideoClip
 
 if TYPE_CHECKING:
     from finephys.motion.cameras import Camera
@@ -24,6 +24,9 @@ SIMULATED_PLANE = (512, 512)
 LOW_CONFIDENCE_SHARE = 0.6
 """Share of confident joints below which the user is warned. Design choice."""
 
+OUTSIDE_SHARE = 0.25
+"""Share of frames with a limb outside the picture above which the user is warned. Design choice."""
+
 AROUND_CORE = 0.4
 """Seconds shown before and after the core of a simulated action. Design choice: enough to see the
 take-off and the landing while flight keeps most of the 16 frames."""
@@ -31,15 +34,15 @@ take-off and the landing while flight keeps most of the 16 frames."""
 
 @dataclass(frozen=True)
 class Observation:
-    """S_detect and what the physics needs to know about it.
+    """S_detect with what the physics needs besides.
 
     Attributes:
         clip: frames, or None for a simulated action.
         size: (width, height) pixels of the image plane of `detected`.
         frame_times: float32 (F,) seconds in the file.
         camera: motion of the camera, in the same pixels.
-        detected: S_detect; all scores 0 when nobody was found and the prior was asked for.
-        notes: plain sentences for the person.
+        detected: S_detect; all scores 0 where the pose prior replaces a person not detected.
+        notes: plain sentences for the user.
     """
 
     clip: VideoClip | None
@@ -51,7 +54,7 @@ class Observation:
 
 
 def look_of(seed: int) -> "Look":
-    """Clothes and place of a seed: what a prompt names and a rendering shows."""
+    """Draw the clothes and place that a prompt names and a rendering shows."""
     from finephys.motion.looks import sample_look
 
     return sample_look(np.random.default_rng(seed))
@@ -74,32 +77,34 @@ def read_clip(
 
     Raises:
         ClipError: the file or the span cannot be used.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     from finephys.pose2d.span import choose_span
-    from finephys.video import LONGEST_SPAN, probe, read_span
+    from finephys.video import LONGEST_SPAN, VideoFile, read_span, speed_note
 
-    info = probe(source)
-    start, span = request.start, request.span
-    notes: tuple[str, ...] = ()
-    if start is None:
-        start, chosen_span, notes = choose_span(source, info, detector, stop)
-        span = span or chosen_span
-    clip = read_span(source, start, span or LONGEST_SPAN, stop=stop)
-    return replace(clip, notes=notes + clip.notes)
+    with VideoFile(source) as file:
+        start, span = request.start, request.span
+        notes: tuple[str, ...] = ()
+        if start is None:
+            start, chosen_span, notes = choose_span(file, detector, stop)
+            span = span or chosen_span
+        clip = read_span(file, start, span or LONGEST_SPAN, stop=stop)
+        speed = speed_note(file.info) if request.real_speed == 1 else None
+    return replace(clip, notes=notes + clip.notes + ((speed,) if speed else ()))
 
 
 def observed(
     clip: VideoClip, request: Request, detector: "Detector", stop: Callable[[], bool]
 ) -> Observation:
-    """Find the person and the camera's motion in a clip, in pixels of its frames.
+    """Detect the person and the camera's motion in a clip, in pixels of its frames.
 
     Raises:
-        NoPersonError: nobody was found and the request does not ask for the prior.
-        StoppedError: `stop` said so.
+        NoPersonError: no person was detected and the request does not allow the pose prior.
+        StoppedError: `stop` returned True.
     """
+    from finephys.pose2d.bystanders import shows_others
     from finephys.pose2d.camera_motion import estimate_camera_motion, unknown_camera
-    from finephys.pose2d.detection import detect_clip, pose_times
+    from finephys.pose2d.detection import detect_clip
 
     try:
         found = detect_clip(clip, detector, stop)
@@ -110,24 +115,49 @@ def observed(
         found = Pose2D(
             np.zeros((FRAMES, len(JOINTS), 2), np.float32),
             np.zeros((FRAMES, len(JOINTS)), np.float32),
-            source="pose prior: nobody was found",
+            source="pose prior: no person was detected",
         )
-        camera = unknown_camera("nobody was found")
+        camera = unknown_camera("no person was detected")
     notes = clip.notes
     if not found.score.any():
-        notes += ("Nobody was found in the clip: this is the pose prior, a still body, no motion.",)
+        notes += (
+            "No person was detected in the clip: this is the pose prior, a body that stands still.",
+        )
     else:
         if not camera.known:
             notes += (camera.note,)
         if (found.score >= CONFIDENT_SCORE).mean() < LOW_CONFIDENCE_SHARE:
             notes += (
                 "Many joints are uncertain: the person is small, hidden or moving very fast, and "
-                "the poses lean on what bodies usually do.",
+                "the poses rely on how bodies usually move.",
             )
         empty = int((found.score.max(-1) <= 0).sum())
         if empty:
-            notes += (f"Nobody was found in {empty} of {FRAMES} frames; their poses are inferred.",)
-    return Observation(clip, clip.size, pose_times(clip), camera, found, notes)
+            notes += (
+                f"No person was detected in {empty} of {FRAMES} frames; their poses are inferred.",
+            )
+        notes += _outside_notes(found, clip.size)
+        if shows_others(clip.frames[clip.nearest(clip.pose_times)], found, detector, stop):
+            notes += (
+                "Another person, or a mirror image, is in the picture: check that the poses follow "
+                "the person you mean; if not, crop the clip to that person.",
+            )
+    return Observation(clip, clip.size, clip.pose_times, camera, found, notes)
+
+
+def _outside_notes(pose: Pose2D, size: tuple[int, int]) -> tuple[str, ...]:
+    """Warn about arms and legs that are outside the picture, where nothing can be detected."""
+    beyond: Bool = np.any((pose.xy < 0) | (pose.xy > np.array(size)), axis=-1)
+    notes = []
+    for limbs, ends in (("legs", ("knee", "ankle")), ("arms", ("elbow", "wrist"))):
+        joints = [index for index, name in enumerate(JOINTS) if name.endswith(ends)]
+        frames = int((beyond[:, joints].any(-1) & (pose.score.max(-1) > 0)).sum())
+        if frames > OUTSIDE_SHARE * FRAMES:
+            notes.append(
+                f"The {limbs} are partly outside the picture in {frames} of {FRAMES} frames; their "
+                "poses there are guesses."
+            )
+    return tuple(notes)
 
 
 def _to_first(camera: "Camera") -> npt.NDArray[np.float64]:
@@ -141,7 +171,7 @@ def _to_first(camera: "Camera") -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Scene:
-    """A simulated action in front of a camera.
+    """A simulated action seen by a camera.
 
     Attributes:
         joints: float32 (F, J, 3) world metres.
@@ -158,7 +188,7 @@ def scene(action: int, seed: int) -> Scene:
     """Simulate an action and place a camera; the same for the same seed.
 
     Raises:
-        RequestError: when there is no such action.
+        RequestError: there is no such action.
     """
     from finephys.motion.cameras import sample_camera
     from finephys.motion.moments import core, sample_motion, seconds
@@ -185,10 +215,10 @@ def film(action: int, seed: int) -> VideoClip:
 
 
 def simulated(request: Request) -> Observation:
-    """The chosen action as simulated motion seen by a camera; no clip needed.
+    """Simulate the chosen action and project it into a camera; no clip is needed.
 
     Raises:
-        RequestError: when no action is chosen.
+        RequestError: no action is chosen.
     """
     if request.action is None:
         raise RequestError(
@@ -207,5 +237,5 @@ def simulated(request: Request) -> Observation:
         frame_times=np.linspace(0, seen.span, FRAMES, dtype=np.float32),
         camera=CameraMotion(_to_first(seen.camera), True, "The camera is a simulated one."),
         detected=detected,
-        notes=(f"No clip: the motion is a simulation of class {request.action}.",),
+        notes=(f"There is no clip: the motion is a simulation of class {request.action}.",),
     )

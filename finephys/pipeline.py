@@ -58,7 +58,7 @@ class StagedWindows:
 
 
 class Pipeline:
-    """Everything from a clip or an action to a video, on one device.
+    """Turns a clip or an action into a video, on one device.
 
     One job runs at a time: `stream` holds a lock from its first value to its last.
 
@@ -148,8 +148,8 @@ class Pipeline:
 
         Args:
             source: a video file, or None to simulate `request.action`.
-            request: what is asked for.
-            stop: set it to end the run at the next step.
+            request: the settings.
+            stop: set it to stop the run at the next step.
             methods: compare these, keys of `methods.METHODS`, on the same poses; a Result each,
                 in this order. Empty: `request.method` alone.
 
@@ -223,13 +223,13 @@ class Pipeline:
         return _reprojected(poses.camera.in_clip(still_xy), body.mode)
 
     def _guide(self, poses: Poses, request: Request) -> Pose2D | None:
-        """The pose that a request's method draws for the generator; None: text alone."""
+        """The pose that guides the generator under a request's method; None: text alone."""
         method = method_by_name(request.method)
         guide = None if method.guide is None else method.guide(poses, self.reproject)
         if guide is not None and not guide.score.any():
             raise RequestError(
-                f"nobody was found, so method {method.name!r} has nothing to draw; choose another "
-                "clip, or a method that lifts the pose to 3D."
+                f"no person was detected, so method {method.name!r} has no skeleton to draw; "
+                "choose another clip, or a method that lifts the pose to 3D."
             )
         return guide
 
@@ -279,9 +279,10 @@ class Pipeline:
             ballistic=np.array([float(seen.camera.known and prior is None)], np.float32),
         )
         stages = self._pose_stages(windows, request.fusion, request.action, request.dynamics, still)
-        data_driven = next(stages).item(0, "lifted" if still is None else "pose prior")
+        lifted = cast(BodyWindows, next(stages))
+        data_driven = lifted.item(0, "lifted" if still is None else "pose prior")
         yield run.update(Stage.DATA_DRIVEN, data_driven, 0.25)
-        motion = next(stages).item(0)
+        motion = cast(MotionWindows, next(stages)).item(0)
         yield run.update(Stage.PHYSICS, motion, 0.3)
         staged = _returned(stages)
         reprojected = _reprojected(seen.camera.in_clip(staged.reprojected_xy[0]), request.fusion)
@@ -358,7 +359,9 @@ class Pipeline:
         cut = self.models.generator(str(request.generator)).cut_prompt(request.prompt)
         if cut is None:
             return ()
-        return (f"The text encoder takes a shorter prompt; this part was not read: {cut[:200]}",)
+        return (
+            f"The prompt is too long for the text encoder; this part was truncated: {cut[:200]}",
+        )
 
 
 def _returned(stages: Generator[object, None, StagedWindows]) -> StagedWindows:

@@ -1,4 +1,4 @@
-"""One run of the pipeline: how far it is, how long each stage took, whether it is to stop."""
+"""Progress, timing and cancellation of one run of the pipeline."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from finephys.types import Stage, StageValue, Update
 
 
 class Progress:
-    """Clock, stop button and update maker of one run.
+    """Times the stages of one run, makes its updates and ends it when it is stopped.
 
     Args:
         stop: set it to end the run at its next update.
@@ -22,22 +22,22 @@ class Progress:
         self._last = self.began
 
     def stopped(self) -> bool:
-        """Whether Stop was pressed."""
+        """Return whether the run is to stop."""
         return self._stop.is_set()
 
     def check(self) -> None:
-        """Raise StoppedError after Stop."""
+        """Raise StoppedError if the run is to stop."""
         if self.stopped():
             raise StoppedError("Stopped. Press Generate to start again.")
 
     def begin_video(self, index: int, count: int, spent: dict[str, float]) -> None:
-        """Video `index` of `count` begins, after `spent` seconds for the stages they share."""
+        """Begin video `index` of `count`; `spent` is the seconds of each stage they share."""
         self.part = (index, count)
         self.seconds = dict(spent)
         self._last = time.monotonic()
 
     def share(self, done: float) -> float:
-        """How much of the run is done when `done` of the present video is; poses take 0.4."""
+        """Return the share of the run that is done with `done` of this video; poses are 0.4."""
         index, count = self.part
         return 0.4 + 0.6 * (index + done) / count
 
@@ -50,7 +50,7 @@ class Progress:
         method: str = "",
         step: tuple[int, int] | None = None,
     ) -> Update:
-        """A value that is ready; its stage took the time since the last one. See `Update`."""
+        """Return the update of a finished stage, timed since the last one; see `Update`."""
         self.check()
         now = time.monotonic()
         self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + now - self._last

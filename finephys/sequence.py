@@ -1,7 +1,7 @@
-"""A pose sequence of any length through the pose stages: overlapping windows without seams.
+"""Lift a pose sequence of any length: overlapping windows, blended without seams.
 
-Design choice: windows of 16 frames begin every 8 and count with the square of a sine over their
-frames, so that each frame is a blend of two windows and none is where one window ends.
+Design choice: windows of 16 frames start every 8 frames and are weighted by the square of a sine
+over their frames, so that each frame blends two windows and no weight jumps where a window ends.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import Float
 
 HOP = FRAMES // 2
-"""Frames between the beginnings of windows."""
+"""Frames between the starts of windows."""
 
 FINEST_FPS = 30.0
-"""Frames a second that are lifted at most. Design choice: 16 frames then span half a second, the
-shortest window trained on; denser sequences are thinned and put back by cubic splines."""
+"""Highest frame rate that is lifted. Design choice: 16 frames then span half a second, the shortest
+window in training; denser sequences are subsampled and interpolated back by cubic splines."""
 
 LONGEST = 100_000
-"""Frames that a sequence may have."""
+"""Frames a sequence may have."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PoseSequence:
 
 @dataclass(frozen=True)
 class LiftedSequence:
-    """A pose sequence through every pose stage.
+    """A pose sequence after every pose stage.
 
     Attributes:
         data_driven: S_dd, float32 (T, J, 3) metres, root-relative, camera axes.
@@ -83,7 +83,7 @@ def lift_sequence(
     action: int | None = None,
     dynamics: str | None = None,
 ) -> LiftedSequence:
-    """Lift a sequence of a still camera.
+    """Lift a sequence seen by a still camera.
 
     Args:
         pipeline: holds the stages.
@@ -91,18 +91,18 @@ def lift_sequence(
         body_height: metres.
         fusion: key of `fusion.FUSIONS`.
         action: FineGym class, when known.
-        dynamics: PhysNet's, None: the weights' own default.
+        dynamics: PhysNet's; None: the weights' own default.
     """
     count = len(poses.xy)
     stride = max(1, round(poses.fps / FINEST_FPS))
-    taken = np.unique(np.append(np.arange(0, count, stride), count - 1))
-    # The last step may be shorter than the others; it is lifted as if it were not.
-    starts, places = _places(len(taken))
-    seen = taken[places]
-    score = poses.score[seen]
-    score[_outside(len(taken), starts)] = 0
+    kept = np.unique(np.append(np.arange(0, count, stride), count - 1))
+    # The last step may be shorter than the stride; it is lifted as if it were not.
+    starts, frames = _windows(len(kept))
+    in_window = kept[frames]
+    score = poses.score[in_window]
+    score[_beyond_end(len(kept), starts)] = 0
     windows = PoseWindows(
-        xy=poses.xy[seen],
+        xy=poses.xy[in_window],
         score=score,
         size=poses.size,
         dt=np.full(len(starts), stride / poses.fps, np.float32),
@@ -112,56 +112,59 @@ def lift_sequence(
     lifted = pipeline.lift(windows, fusion, action, dynamics)
 
     def whole(values: Float) -> Float:
-        joined = _joined(values, starts, len(taken))
-        if stride == 1:
-            return joined
-        out: Float = CubicSpline(taken, joined)(np.arange(count)).astype(np.float32)
-        return out
+        return _interpolated(_blended(values, starts, len(kept)), kept, count)
 
-    moved = np.diff(lifted.fused.root, axis=1, prepend=lifted.fused.root[:, :1])
-    path = np.cumsum(_joined(moved, starts, len(taken), skip=1), 0)
-    path = path - path[:1]
-    root = path if stride == 1 else CubicSpline(taken, path)(np.arange(count))
+    # Each window's root path begins at zero, so steps are blended, not positions.
+    steps = np.diff(lifted.fused.root, axis=1, prepend=lifted.fused.root[:, :1])
+    path = np.cumsum(_blended(steps, starts, len(kept), skip=1), 0)
     return LiftedSequence(
         data_driven=whole(lifted.data_driven.xyz),
         physics=whole(lifted.motion.combined.xyz),
         fused=whole(lifted.fused.xyz),
-        root=root.astype(np.float32),
+        root=_interpolated(path - path[:1], kept, count),
         reprojected_xy=whole(lifted.reprojected_xy),
     )
 
 
-def _places(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First frame of each window (N,), and the frames of each (N, F), held at the ends."""
+def _interpolated(values: Float, kept: npt.NDArray[np.int64], count: int) -> Float:
+    """Interpolate values of the kept frames to all frames (count, ...)."""
+    if len(kept) < count:  # so at least two are kept, which a spline needs
+        values = CubicSpline(kept, values)(np.arange(count))
+    return values.astype(np.float32)
+
+
+def _windows(count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return each window's first frame (N,) and all its frames (N, F), the last one repeated."""
     last = max(count - FRAMES, 0)
     starts = np.unique(np.append(np.arange(0, last, HOP), last)).astype(np.int64)
     return starts, np.minimum(starts[:, None] + np.arange(FRAMES), count - 1)
 
 
-def _outside(count: int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(N, F), True where a window reaches beyond a sequence shorter than itself."""
-    outside: npt.NDArray[np.bool_] = starts[:, None] + np.arange(FRAMES) >= count
-    return outside
+def _beyond_end(count: int, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Return (N, F), True where a window is longer than the sequence."""
+    beyond: npt.NDArray[np.bool_] = starts[:, None] + np.arange(FRAMES) >= count
+    return beyond
 
 
-def _joined(values: Float, starts: npt.NDArray[np.int64], count: int, skip: int = 0) -> Float:
+def _blended(values: Float, starts: npt.NDArray[np.int64], count: int, skip: int = 0) -> Float:
     """Blend windows (N, F, ...) into one sequence (count, ...).
 
     Args:
         values: of each window.
         starts: first frame of each.
         count: frames of the sequence.
-        skip: first frames of a window that say nothing.
+        skip: first frames of a window that carry no information.
     """
-    share = np.sin(np.pi * (np.arange(FRAMES) + 0.5) / FRAMES) ** 2
-    share[:skip] = 1e-9
+    weights = np.sin(np.pi * (np.arange(FRAMES) + 0.5) / FRAMES) ** 2
+    weights[:skip] = 1e-9  # counts only where no other window covers the frame
+    extra_axes = (1,) * (values.ndim - 2)
     total = np.zeros((count, *values.shape[2:]))
-    weight = np.zeros(count)
+    weight = np.zeros((count, *extra_axes))
     for start, window in zip(starts, values, strict=True):
         inside = min(FRAMES, count - start)
-        part = slice(start, start + inside)
-        lift = share[:inside].reshape(-1, *([1] * (window.ndim - 1)))
-        total[part] += lift * window[:inside]
-        weight[part] += share[:inside]
-    out: Float = (total / weight.reshape(-1, *([1] * (total.ndim - 1)))).astype(np.float32)
-    return out
+        frames = slice(start, start + inside)
+        each = weights[:inside].reshape(-1, *extra_axes)
+        total[frames] += each * window[:inside]
+        weight[frames] += each
+    blended: Float = (total / weight).astype(np.float32)
+    return blended

@@ -1,6 +1,6 @@
-"""The Human3.6M-17 skeleton: joints, limbs, mirroring, conversions. The only home of indices.
+"""The Human3.6M-17 skeleton: joints, limbs, mirroring, conversion. All joint indices stand here.
 
-Source: supplement A.2 (COCO skeletons are converted to the 17 joints of Human3.6M); the conversion
+Source: supplement A.2 (skeletons are converted to the 17 joints of Human3.6M); the conversion
 itself follows the public MMPose and MotionBERT tables.
 """
 
@@ -40,28 +40,16 @@ PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
 LIMBS = tuple((parent, child) for child, parent in enumerate(PARENTS) if parent >= 0)
 """L = 16 limbs as (parent, child), in the order of the child joint."""
 
+LIMB_PARENTS = tuple(parent for parent, _ in LIMBS)
+"""Parent joint of each limb, an index into joint axes."""
+
+LIMB_CHILDREN = tuple(child for _, child in LIMBS)
+"""Child joint of each limb."""
+
 MIRROR = (0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13)
 """Index of each joint's left/right counterpart."""
 
-# Each Human3.6M joint as the mean of detector landmarks; spine is derived afterwards.
-_COCO_SOURCES: dict[str, tuple[int, ...]] = {
-    "pelvis": (11, 12),
-    "right_hip": (12,),
-    "right_knee": (14,),
-    "right_ankle": (16,),
-    "left_hip": (11,),
-    "left_knee": (13,),
-    "left_ankle": (15,),
-    "thorax": (5, 6),
-    "neck": (0,),
-    "head": (1, 2),
-    "left_shoulder": (5,),
-    "left_elbow": (7,),
-    "left_wrist": (9,),
-    "right_shoulder": (6,),
-    "right_elbow": (8,),
-    "right_wrist": (10,),
-}
+# Each Human3.6M joint as the mean of detector landmarks; the spine is derived afterwards.
 _BLAZEPOSE_SOURCES: dict[str, tuple[int, ...]] = {
     "pelvis": (23, 24),
     "right_hip": (24,),
@@ -82,45 +70,22 @@ _BLAZEPOSE_SOURCES: dict[str, tuple[int, ...]] = {
 }
 
 
-def from_coco(
-    xy: npt.NDArray[np.float32], score: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Convert COCO-17 landmarks to Human3.6M-17 (supplement A.2).
-
-    Args:
-        xy: (..., 17, 2) pixels, COCO order.
-        score: (..., 17) in [0, 1].
-
-    Returns:
-        xy (..., 17, 2) and score (..., 17) in Human3.6M order; a derived joint has the least score
-        of its sources.
-    """
-    return _convert(xy, score, _COCO_SOURCES)
-
-
 def from_blazepose(
     xy: npt.NDArray[np.float32], score: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Convert BlazePose-33 landmarks to Human3.6M-17.
+    """Convert BlazePose-33 landmarks to Human3.6M-17 (supplement A.2 converts COCO-17 to it).
 
     Args:
         xy: (..., 33, 2) pixels, BlazePose order.
         score: (..., 33) in [0, 1].
 
     Returns:
-        As `from_coco`.
+        xy (..., 17, 2) and score (..., 17) in Human3.6M order; a derived joint has the least score
+        of its sources.
     """
-    return _convert(xy, score, _BLAZEPOSE_SOURCES)
-
-
-def _convert(
-    xy: npt.NDArray[np.float32],
-    score: npt.NDArray[np.float32],
-    sources: dict[str, tuple[int, ...]],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     out_xy = np.zeros((*xy.shape[:-2], len(JOINTS), 2), np.float32)
     out_score = np.zeros((*score.shape[:-1], len(JOINTS)), np.float32)
-    for name, landmarks in sources.items():
+    for name, landmarks in _BLAZEPOSE_SOURCES.items():
         out_xy[..., JOINT[name], :] = xy[..., landmarks, :].mean(-2)
         out_score[..., JOINT[name]] = score[..., landmarks].min(-1)
     pelvis, thorax, spine = JOINT["pelvis"], JOINT["thorax"], JOINT["spine"]
@@ -150,9 +115,7 @@ def mirror(
 
 def limb_lengths(points: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Length of each of the 16 limbs: (..., 17, D) -> (..., 16), in the unit of `points`."""
-    parents = [parent for parent, _ in LIMBS]
-    children = [child for _, child in LIMBS]
     lengths: npt.NDArray[np.floating] = np.linalg.norm(
-        points[..., children, :] - points[..., parents, :], axis=-1
+        points[..., LIMB_CHILDREN, :] - points[..., LIMB_PARENTS, :], axis=-1
     )
     return lengths

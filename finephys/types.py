@@ -1,4 +1,4 @@
-"""The values that flow through FinePhys: frozen dataclasses of numpy arrays, checked when made.
+"""The values that flow through FinePhys: frozen dataclasses of numpy arrays, checked on creation.
 
 F = 16 frames, J = 17 joints, L = 16 limbs. Camera axes: x right, y down, z away. World axes: x
 forward, y left, z up. No torch here; tensors live only inside a stage.
@@ -53,8 +53,10 @@ class VideoClip:
         frames: uint8 (N, H, W, 3) RGB, N >= 1.
         fps: frames per second of the file's own time.
         start: seconds from the beginning of the file to the first frame.
-        notes: plain sentences for the person about how the frames were taken.
+        notes: plain sentences for the user about how the frames were taken.
         frame_times: float32 (N,), the file's own time of each frame, rising; None: exactly even.
+        real_speed: how many times faster than the file the motion was, by the file's own mark of
+            slow motion; 1 without one. It is offered, never applied: see `Request.real_speed`.
         to_file: factors (x, y) from pixels of `frames` to pixels as the file stores them, which
             differ where large frames were scaled down or stored pixels are not square.
     """
@@ -65,6 +67,7 @@ class VideoClip:
     notes: tuple[str, ...] = ()
     frame_times: Float | None = None
     to_file: tuple[float, float] = (1.0, 1.0)
+    real_speed: float = 1.0
 
     def __post_init__(self) -> None:
         check_array("frames", self.frames, (None, None, None, 3), np.uint8)
@@ -87,6 +90,22 @@ class VideoClip:
         if self.frame_times is not None:
             return self.frame_times
         return (self.start + np.arange(len(self.frames)) / self.fps).astype(np.float32)
+
+    @property
+    def pose_times(self) -> Float:
+        """Seconds in the file of the clip's 16 poses, (F,), even, from first frame to last.
+
+        Design choice: the physics takes poses at one interval, so poses are always even; where the
+        frames are not, whatever belongs to a pose (joints, camera, the frame shown under it) is
+        taken at the pose's time.
+        """
+        times = self.times
+        return np.linspace(times[0], times[-1], FRAMES).astype(np.float32)
+
+    def nearest(self, times: Float) -> npt.NDArray[np.int64]:
+        """Indices (n,) of the frames nearest to some seconds (n,) in the file."""
+        indices: npt.NDArray[np.int64] = np.abs(self.times - times[:, None]).argmin(1)
+        return indices
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,7 @@ MOTION_ARRAYS: dict[str, tuple[int | None, ...]] = {
 
 @dataclass(frozen=True)
 class Motion:
-    """S_pp: what PhysNet says of a window (Eqs. 35 and 41: M(q) qddot = J - C).
+    """S_pp: PhysNet's estimate for one window (Eqs. 35 and 41: M(q) qddot = J - C).
 
     Attributes:
         forward: state carried from the first frame to the last.
@@ -159,13 +178,13 @@ class Motion:
         acceleration: float32 (F, J, 3) m/s^2, camera axes.
         force: float32 (F, J, 3), generalised force J per unit body mass, N/kg.
         coriolis: float32 (F, J, 3), C per unit body mass, N/kg.
-        flight: float32 (F,) in [0, 1], how surely the body touches nothing.
-        contact: float32 (F, 2) in [0, 1], how surely the left and the right foot rest on the floor.
+        flight: float32 (F,) in [0, 1], probability that the body is airborne; 0 where it is not
+            judged (a moving camera, no detections, or frames over 0.25 s apart).
+        contact: float32 (F, 2) in [0, 1], probability that the left and the right foot rest on the
+            floor; 0 where it is not judged.
         center_of_mass: float32 (F, 3) metres, camera axes, in the frame of the root's path.
         angular_momentum: float32 (F, 3) m^2/s, about the centre of mass, per unit body mass.
         expected_error: float32 (F, J) metres, how far off PhysNet expects each joint to be.
-        mass_matrix: float32 (F, 3J, 3J) M(q) per unit body mass, coordinates joint-major; None when
-            not asked for.
         dynamics: name of the dynamics used.
     """
 
@@ -180,19 +199,16 @@ class Motion:
     center_of_mass: Float
     angular_momentum: Float
     expected_error: Float
-    mass_matrix: Float | None = None
     dynamics: str = ""
 
     def __post_init__(self) -> None:
         for name, shape in MOTION_ARRAYS.items():
             check_array(name, getattr(self, name), shape, np.float32)
-        if self.mass_matrix is not None:
-            check_array("mass_matrix", self.mass_matrix, (FRAMES, 3 * _J, 3 * _J), np.float32)
 
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """How the camera moved under a clip, from its background.
+    """Motion of the camera during a clip, estimated from its background.
 
     Attributes:
         to_first: float64 (F, 3, 3), pixel homography of each frame to the first.
@@ -214,10 +230,10 @@ class CameraMotion:
 
     def in_clip(self, xy: Float) -> Float:
         """Stabilised pixels (F, J, 2) moved back to each frame; undoes `stabilised`."""
-        return _transformed(np.linalg.inv(self.to_first), xy)
+        return _transformed(np.linalg.inv(self.to_first).astype(np.float64), xy)
 
 
-def _transformed(homographies: npt.NDArray[np.float64], xy: Float) -> Float:
+def _transformed(homographies: npt.NDArray[np.floating], xy: Float) -> Float:
     """Pixels (F, J, 2) moved by each frame's homography (F, 3, 3)."""
     ones = np.ones((*xy.shape[:-1], 1))
     moved = np.einsum("fij,fkj->fki", homographies, np.concatenate([xy, ones], -1))
@@ -243,7 +259,7 @@ class LimbHeatmaps:
 
 
 Guidance = LimbHeatmaps | VideoClip
-"""A skeleton as a generator reads it: limb heatmaps, or pictures in the OpenPose convention."""
+"""A skeleton as input of a generator: limb heatmaps, or pictures in the OpenPose convention."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +287,7 @@ class WorldMotion:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for.
+    """What to generate, from what, and how.
 
     Attributes:
         prompt: text for the generator; empty: the caption of the action class, or a plain sentence.
@@ -281,14 +297,14 @@ class Request:
         guidance_scale: classifier-free guidance, 1 (off) to 20; None: the tier's own.
         generator: key of `config.TIERS`, or of `generator.systems.SYSTEMS` once resolved; None: the
             pipeline's own.
-        method: what makes the video, a key of `methods.METHODS` or `methods.OTHERS`.
+        method: how the video is made, a key of `methods.METHODS` or `methods.OTHERS`.
         fusion: how S_dd and S_pp are fused, a key of `fusion.FUSIONS`; the paper's is "average".
         dynamics: PhysNet's, a key of `config.DYNAMICS_TITLES`; None: the weights' own default.
         start: seconds into the clip where the 16 frames begin; None: where most body motion is.
         span: seconds covered by the 16 frames; None: at most 2.5.
         real_speed: how many times faster than the file the real motion was (4 for 4x slow motion).
         body_height: metres.
-        use_prior: go on with the pose prior when nobody is found in the clip.
+        use_prior: continue with the pose prior when no person is detected in the clip.
     """
 
     prompt: str = ""
@@ -341,7 +357,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Poses:
-    """Everything known of the body in one clip: the four stages and how they were made.
+    """All pose stages of one clip, and how they were made.
 
     Attributes:
         clip: frames the poses belong to; None when an action was chosen without a clip.
@@ -351,10 +367,10 @@ class Poses:
         camera: motion of the camera.
         detected: S_detect.
         data_driven: S_dd.
-        motion: S_pp and what PhysNet knows.
+        motion: S_pp and everything PhysNet estimates.
         fused: S_dd and S_pp fused; its `mode` is the fusion's name.
         reprojected: S_re-proj.
-        notes: plain sentences a person should read with the result.
+        notes: plain sentences to read with the result.
     """
 
     clip: VideoClip | None
@@ -372,12 +388,12 @@ class Poses:
 
 @dataclass(frozen=True)
 class Result:
-    """All of one run.
+    """The result of one run.
 
     Attributes:
         request: as resolved: prompt filled in, seed fixed.
         poses: the four pose stages.
-        heatmaps: what guided the generator; None: text alone.
+        heatmaps: the skeleton that guided the generator; None: text alone.
         video: the generated clip, 16 frames.
         seconds: wall time of each stage.
         config: plain JSON of tier, versions and checkpoints used.
@@ -396,15 +412,15 @@ StageValue = Guidance | Pose2D | Pose3D | Motion | Result
 
 @dataclass(frozen=True)
 class Update:
-    """One value as it becomes ready.
+    """One value of a run, sent as soon as it is ready.
 
     Attributes:
         stage: which value.
         value: the value itself; for PREVIEW the clip as denoised so far.
-        fraction: 0 to 1, how much of the run is done.
+        fraction: share of the run that is done, 0 to 1.
         seconds: since the run began.
-        notes: what a person should read with it.
-        method: whose video it belongs to, a key of `methods.METHODS`; empty for the pose stages.
+        notes: plain sentences to read with it.
+        method: method of the video it belongs to; empty for the pose stages.
         step: for PREVIEW, denoising steps done and how many there are.
     """
 

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +12,22 @@ from study import commands
 from study.errors import StudyError
 from study.reading import TEMPLATES
 
-Run = Callable[[argparse.Namespace], None]
+Action = Callable[[argparse.Namespace], None]
 Options = Callable[[argparse.ArgumentParser], None]
 
 
 @dataclass(frozen=True)
 class Command:
-    """One word of the command line.
+    """A command of the command line.
 
     Attributes:
         run: what it does.
         help: one line.
-        options: adds its arguments.
-        named: whether it is about one study, given by NAME.
+        options: adds its options.
+        named: whether it takes the NAME of one study.
     """
 
-    run: Run
+    run: Action
     help: str
     options: Options = lambda parser: None
     named: bool = True
@@ -39,16 +40,22 @@ def _clip_options(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         type=Path,
         metavar="FILE",
-        help="CSV, JSON or a batch's JSON lines; a batch's own is found in DIR by itself",
+        help="CSV, JSON or a batch's JSON lines; a batch's own is found in DIR automatically",
     )
     parser.add_argument(
-        "--template", choices=names, help="default: fig16, or the wording of the draft there is"
+        "--template", choices=names, help="default: fig16, or the wording of an existing draft"
     )
 
 
 def _server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=7861, help="default: %(default)s")
+    parser.add_argument("--port", type=_port, default=7861, help="default: %(default)s")
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; choose 1 to 65535")
+    return int(text)
 
 
 def _invite_options(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +81,9 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
     _out_option(parser)
-    parser.add_argument("--unfinished", action="store_true", help="also raters half-way")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="include raters who have not finished"
+    )
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
@@ -84,10 +93,16 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--raters", type=int, nargs="+", default=[14, 20, 28], metavar="N")
-    parser.add_argument("--clips", type=int, nargs="+", default=[2, 4, 14], metavar="N")
-    parser.add_argument("--methods", type=int, default=7, help="default: %(default)s")
-    parser.add_argument("--dimensions", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a study whose size is the default; without it that of Fig. 16",
+    )
+    parser.add_argument("--raters", type=int, nargs="+", metavar="N")
+    parser.add_argument("--clips", type=int, nargs="+", metavar="N", help="of each method")
+    parser.add_argument("--methods", type=int, metavar="N")
+    parser.add_argument("--dimensions", type=int, metavar="N")
     parser.add_argument("--power", type=float, default=0.8, help="default: %(default)s")
     parser.add_argument("--clip-sd", type=float, default=0.5, help="default: %(default)s")
     parser.add_argument("--rater-method-sd", type=float, default=0.3, help="default: %(default)s")
@@ -107,6 +122,16 @@ def _withdraw_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rater", metavar="RATER", help="id of the rater, as on the board")
 
 
+def _codes_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "codes", nargs="*", metavar="CODE", help="codes to check; without one all are listed"
+    )
+
+
+def _raters_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a .csv; default: print them")
+
+
 def _simulate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raters", type=int, default=28, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -115,21 +140,34 @@ def _simulate_options(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = {
     "new": Command(commands.new, "Build a study from clips of several methods.", _clip_options),
-    "check": Command(commands.check, "Check a study and say what a rater goes through."),
+    "check": Command(commands.check, "Check a study and print what a rater goes through."),
     "open": Command(commands.open_study, "Freeze a study with its hashes and let raters in."),
     "invite": Command(commands.invite, "Make personal links.", _invite_options),
     "serve": Command(commands.serve, "Serve a study to raters.", _server_options),
-    "close": Command(commands.close, "Let no more answers in."),
-    "unblind": Command(commands.unblind, "After the close: say which method is which."),
+    "close": Command(commands.close, "Accept no more answers."),
+    "unblind": Command(commands.unblind, "Reveal the methods, after the close."),
     "report": Command(commands.report, "Write all results on one page.", _report_options),
     "export": Command(commands.export, "Write the answers as CSV and JSON.", _export_options),
+    "raters": Command(
+        commands.raters,
+        "List the raters: language, playback, answers about themselves.",
+        _raters_options,
+    ),
+    "codes": Command(commands.codes, "List or check completion codes.", _codes_options),
     "import": Command(
         commands.import_table, "Report any finished table.", _import_options, named=False
     ),
-    "plan": Command(commands.plan, "What a study of a size can find.", _plan_options, named=False),
+    "plan": Command(
+        commands.plan,
+        "Estimate what a study of a given size can find.",
+        _plan_options,
+        named=False,
+    ),
     "backup": Command(commands.backup, "Copy the answers while the study runs.", _backup_options),
     "restore": Command(commands.restore, "Put a checked copy back.", _restore_options),
-    "withdraw": Command(commands.withdraw, "Delete all that a rater gave.", _withdraw_options),
+    "withdraw": Command(
+        commands.withdraw, "Delete everything that a rater gave.", _withdraw_options
+    ),
     "log": Command(commands.log, "Print the audit log and check it."),
     "demo": Command(
         commands.demo, "Serve the Fig. 16 study of shipped clips.", _server_options, named=False
@@ -158,13 +196,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, or 1 after what went wrong on stderr."""
+    """Run one command and return its exit status; errors go to stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    given = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        given.run(given)
+        options.run(options)
     except StudyError as error:
         sys.stderr.write(f"error: {error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"error: {error}; check that the path is right and may be used.\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")

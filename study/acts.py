@@ -1,8 +1,8 @@
-"""Acts of the person who runs a study; each is recorded in the audit log as it happens."""
+"""Acts of the administrator; each is recorded in the audit log."""
 
 from pathlib import Path
 
-from study import audit, backup, blinding, identities
+from study import audit, blinding, identities, withdrawal
 from study.blinding import BlindingMap
 from study.definition import Definition
 from study.errors import DefinitionError, StudyError
@@ -11,7 +11,8 @@ from study.folder import Folder, Milestones, need_phase, read_definition
 from study.reading import parse
 from study.sources import find
 from study.stimuli import build
-from study.store import Row, Store
+from study.store import Store
+from study.withdrawal import Receipt
 
 
 def new(
@@ -39,7 +40,7 @@ def new(
 
 
 def edit(folder: Folder, source: str, actor: str) -> Definition:
-    """Put another text in the place of a draft's study.yaml, if it has no fault.
+    """Replace a draft's study.yaml, if the new text has no faults.
 
     Args:
         folder: of the draft.
@@ -48,7 +49,7 @@ def edit(folder: Folder, source: str, actor: str) -> Definition:
 
     Raises:
         DefinitionError: all its faults; the file is as it was.
-        StudyError: the study is no draft.
+        StudyError: the study is not a draft.
     """
     need_study(folder)
     made = parse(source)
@@ -68,7 +69,7 @@ def open_for_raters(folder: Folder, actor: str) -> Milestones:
     """Freeze the definition and the map by their hashes and let raters in.
 
     Raises:
-        StudyError: it is no draft, or not complete; nothing was recorded.
+        StudyError: it is not a draft, or not complete; nothing was recorded.
     """
     need_study(folder)
     with Store(folder.database) as store, store.transaction() as database:
@@ -86,7 +87,7 @@ def open_for_raters(folder: Folder, actor: str) -> Milestones:
 
 
 def close(folder: Folder, actor: str) -> Milestones:
-    """Let no more answers in.
+    """Accept no more answers.
 
     Raises:
         StudyError: it is not open.
@@ -99,7 +100,7 @@ def close(folder: Folder, actor: str) -> Milestones:
 
 
 def unblind(folder: Folder, actor: str) -> BlindingMap:
-    """Say for the first time which method made which clip.
+    """Reveal which method made which clip, for the first time.
 
     Raises:
         StudyError: it is not closed, or the map is not the one whose hash was published.
@@ -129,24 +130,15 @@ def invite(folder: Folder, count: int, actor: str) -> list[str]:
         return identities.invite(store, keys, count, actor)
 
 
-def withdraw(folder: Folder, rater: str, actor: str) -> Row:
-    """Delete a rater's identity and answers, also from the snapshots in the study's folder.
-
-    A running server sends the changed snapshots to the repository with the next one (`hub`);
-    copies that were taken to other places (`backup --to DIR`) are the runner's to delete.
-
-    Returns:
-        The receipt: number, withdrawn_at (seconds since 1970), answers deleted.
+def withdraw(folder: Folder, rater: str, actor: str) -> Receipt:
+    """Delete all that a rater gave (see `withdrawal`).
 
     Raises:
         StudyError: there is no such rater.
     """
+    keys = identities.keyring(folder.identity_key)
     with Store(folder.database) as store:
-        receipt = identities.withdraw(store, rater)
-        backup.forget(folder, rater)
-        with store.transaction() as database:
-            audit.record(database, store.clock.now(), actor, "withdraw", receipt=receipt["number"])
-    return receipt
+        return withdrawal.withdraw(folder, store, keys, rater, actor)
 
 
 def need_study(folder: Folder) -> None:

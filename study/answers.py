@@ -1,4 +1,4 @@
-"""What a rater does on a page: opening it, watching it, scoring it; each act one transaction."""
+"""A rater's acts on a page: open it, watch it, score it, pass it; each is one transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from study.sessions import RefusedError, session_row
 from study.store import Row, Store, one, rows, run, value
 
 BACK = 2
-"""Pages before the first incomplete one that stay open. The page in view may be complete already,
-so that going back one page from it is two before the first incomplete one."""
+"""How many pages before the first incomplete one stay open. The page in view may already be
+complete, so the page before it is two before the first incomplete one."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Rules:
     """What counts as an answer in this study.
 
     Attributes:
-        sides: the sides that are scored: left and right, or left alone.
-        dimensions: ids of what is scored.
+        sides: sides that are scored: left and right, or left alone.
+        dimensions: ids of the dimensions that are scored.
         scores: accepted scores.
-        watch_seconds: how long a page is watched before it can be scored.
+        watch_seconds: how long a page is shown before it can be scored, seconds.
     """
 
     sides: tuple[str, ...]
@@ -30,21 +30,21 @@ class Rules:
 
     @property
     def cells(self) -> int:
-        """Answers that make a page complete."""
+        """Number of answers that make a page complete."""
         return len(self.sides) * len(self.dimensions)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One score as the page sends it.
+    """One score as the rater's browser sends it.
 
     Attributes:
-        position: number of the page, from 0.
-        side: which clip.
-        dimension: what is scored.
+        position: index of the page, from 0.
+        side: side of the clip that is scored.
+        dimension: id of the dimension.
         score: one of the accepted scores.
-        seconds: how long the page was in view when the score was given.
-        key: chosen by the page for this click; a second post with it changes nothing.
+        seconds: how long the page had been in view when the score was given.
+        key: made by the browser for this click; a second post with it changes nothing.
     """
 
     position: int
@@ -56,7 +56,7 @@ class Answer:
 
 
 def current_position(database: Connection, session: str) -> int:
-    """The first page that is not complete, from 0; the number of pages when all are."""
+    """Index of the first incomplete page, from 0; the number of pages when all are complete."""
     return int(
         value(
             database,
@@ -68,13 +68,13 @@ def current_position(database: Connection, session: str) -> int:
 
 
 def open_page(store: Store, session: str, position: int) -> float:
-    """Note when a page was first shown.
+    """Record when the videos of a page were first shown.
 
     Returns:
         Seconds since then.
 
     Raises:
-        RefusedError: the page is not the rater's to see yet.
+        RefusedError: the page is not open to the rater.
     """
     with store.transaction() as database:
         page = _page(database, session, position)
@@ -86,20 +86,20 @@ def open_page(store: Store, session: str, position: int) -> float:
         return float(now - page["shown_at"])
 
 
-def see_through(
-    store: Store, rules: Rules, session: str, position: int, came: Callable[[str], bool]
+def confirm_watched(
+    store: Store, rules: Rules, session: str, position: int, was_requested: Callable[[str], bool]
 ) -> None:
-    """Accept that the clips of a page were seen through, if the server's clock agrees.
+    """Accept that the videos of a page were watched to the end, if the server's clock agrees.
 
     Args:
         store: the study's store.
-        rules: how long a page must be watched.
-        session: the rater.
-        position: of the page.
-        came: whether the video of an address was sent to the rater.
+        rules: how long a page must be shown.
+        session: id of the session.
+        position: index of the page, from 0.
+        was_requested: token of a video's address -> whether the rater's browser requested it.
 
     Raises:
-        RefusedError: a video was never asked for, or the page was not shown for long enough.
+        RefusedError: a video was never requested, or the page was not shown for long enough.
     """
     with store.transaction() as database:
         page = _page(database, session, position)
@@ -111,14 +111,13 @@ def see_through(
             "select token from media where assignment = ? and slot in ('left', 'right')",
             page["id"],
         )
-        absent = sum(not came(video["token"]) for video in videos)
-        if absent:
-            raise RefusedError("not_seen", f"{absent} videos of this page were not loaded yet.")
+        missing = sum(not was_requested(video["token"]) for video in videos)
+        if missing:
+            raise RefusedError("not_seen", f"{missing} videos of this page were not loaded yet.")
         if page["shown_at"] is None or now - page["shown_at"] < rules.watch_seconds:
             raise RefusedError(
                 "too_soon",
-                f"The videos take {rules.watch_seconds:.1f} s to be seen through; "
-                "scores open after that.",
+                f"The videos last {rules.watch_seconds:.1f} s; scores open after that.",
                 425,
             )
         run(database, "update assignments set seen_at = ? where id = ?", now, page["id"])
@@ -126,15 +125,15 @@ def see_through(
 
 
 def save(store: Store, rules: Rules, session: str, answer: Answer) -> Row:
-    """Store one score; when this returns, it is on the disk.
+    """Store one score; it is on the disk when this returns.
 
     Returns:
         revision: 1 for the first score of this cell, one more for each change;
         complete: whether the page has every score.
 
     Raises:
-        RefusedError: the answer is outside the rules, of a page of somebody else, too early, or
-            its key was used for another answer.
+        RefusedError: the answer breaks the rules, its page is not open to this rater or was not
+            watched yet, or its key was used for another answer.
     """
     _check(rules, answer)
     with store.transaction() as database:
@@ -148,7 +147,7 @@ def save(store: Store, rules: Rules, session: str, answer: Answer) -> Row:
             return _repeated(known, session, answer)
         page = _page(database, session, answer.position)
         if page["seen_at"] is None:
-            raise RefusedError("not_seen", "Scores open when the videos were seen through.")
+            raise RefusedError("not_seen", "Scores open when the videos were watched to the end.")
         now = store.clock.now()
         cell = (page["id"], answer.side, answer.dimension)
         revision = value(
@@ -180,17 +179,16 @@ def save(store: Store, rules: Rules, session: str, answer: Answer) -> Row:
 def cannot_play(store: Store, session: str, position: int, reason: str) -> None:
     """Let a rater pass a page whose videos do not play: complete, whatever scores it has.
 
-    A repeat changes nothing.
+    The videos need not have been shown before: a video that never loads never is. A repeat changes
+    nothing.
 
     Raises:
-        RefusedError: the page was not opened.
+        RefusedError: the page is not open to the rater.
     """
     with store.transaction() as database:
         page = _page(database, session, position)
         if page["cannot_play"] is not None:
             return
-        if page["shown_at"] is None:
-            raise RefusedError("not_seen", "The page was not opened yet.")
         now = store.clock.now()
         run(
             database,
@@ -200,8 +198,8 @@ def cannot_play(store: Store, session: str, position: int, reason: str) -> None:
         run(database, "update sessions set last_seen = ? where id = ?", now, session)
 
 
-def given(database: Connection, assignment: int) -> list[Row]:
-    """The scores of a page that count now: side, dimension, score, revision."""
+def current_scores(database: Connection, assignment: int) -> list[Row]:
+    """Current scores of a page: side, dimension, score, revision."""
     return rows(
         database,
         "select side, dimension, score, max(revision) as revision from answers"
@@ -211,12 +209,12 @@ def given(database: Connection, assignment: int) -> list[Row]:
 
 
 def final_answers(database: Connection) -> list[Row]:
-    """Every answer that counts, one row each, of raters who finished or not.
+    """Every answer that counts, one row each, of all raters, finished or not.
 
     Returns:
-        rater, item, clip, dimension, score, side, position (from 0, all pages counted), seconds,
+        rater, item, clip, dimension, score, side, position (from 0, among all pages), seconds,
         repeat, gold, extra (id of a gold page) and finished. Training pages are left out.
-        For a study of kind "choice" clip is the left one and other_clip the right one.
+        In a study of kind "choice", clip is the left one and other_clip the right one.
     """
     found = rows(
         database,
@@ -243,18 +241,22 @@ def final_answers(database: Connection) -> list[Row]:
 
 
 def _check(rules: Rules, answer: Answer) -> None:
-    for what, got, accepted in (
+    for name, value_given, accepted in (
         ("side", answer.side, rules.sides),
         ("dimension", answer.dimension, rules.dimensions),
         ("score", answer.score, rules.scores),
     ):
-        if got not in accepted:
+        if value_given not in accepted:
             listed = ", ".join(str(each) for each in accepted)
-            raise RefusedError("invalid", f"{what} is {got!r}; accepted are {listed}.", 422)
+            raise RefusedError("invalid", f"{name} is {value_given!r}; accepted: {listed}.", 422)
 
 
 def _page(database: Connection, session: str, position: int) -> Row:
-    """A rater's page, if it is open to them: the current one and `BACK` before it."""
+    """A page that is open to the rater: the current one or one of the `BACK` before it.
+
+    Raises:
+        RefusedError: it is not open, or there is no such page.
+    """
     row = session_row(database, session)
     if row["done_at"] is not None:
         raise RefusedError("done", "This session is finished; its answers can no longer change.")

@@ -1,4 +1,4 @@
-"""The append-only log of every act of the person running the study."""
+"""The append-only log of the administrator's acts and of withdrawals."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ def record(database: Connection, at: float, actor: str, act: str, **detail: obje
     Args:
         database: the open transaction.
         at: server time, seconds since 1970.
-        actor: who acted, as the runner calls themselves; never a rater.
+        actor: who acted: the administrator's name, or "the rater"; no identity of a rater.
         act: what was done, for example "open" or "invite".
-        detail: what is needed to understand the act; no identity of a rater.
+        detail: of the act; no identity of a rater.
 
     Returns:
         The hash of the log up to this act, 64 hexadecimal digits.

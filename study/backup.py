@@ -1,14 +1,15 @@
-"""Snapshots of a study's database: taken while it runs, checked when restored, pushed if asked."""
+"""Copies of a study's database: taken while it runs, checked, restored, cleaned of a rater."""
 
 import contextlib
 import fcntl
+import glob
 import json
 import logging
 import os
+import re
 import shutil
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +32,11 @@ from study.store import (
 
 logger = logging.getLogger(__name__)
 
-KEEP = 12
-"""Snapshots kept in a study's folder while it is served; older ones are deleted."""
-
 ASIDE = ".before-"
 """In the name of a database that was put aside by a restore."""
+
+_NAME = re.compile(r"[0-9]{8}T[0-9]{12}\.sqlite")
+"""Names of snapshots, in the order of their taking."""
 
 COUNTED = ("sessions", "assignments", "answers", "audit", "receipts")
 
@@ -61,7 +62,7 @@ def take(database: Path, to: Path) -> Snapshot:
     """Copy a database that may be in use, by SQLite's backup API; never its write-ahead log.
 
     The copy is checked before it counts: integrity, then a hash and row counts beside it. It
-    appears under its name only when it is whole.
+    gets its name only when it is complete.
 
     Args:
         database: the study's SQLite file.
@@ -69,14 +70,13 @@ def take(database: Path, to: Path) -> Snapshot:
 
     Raises:
         StudyError: there is no such file.
-        StorageError: the disk is full, or the copy is not whole.
+        StorageError: the disk is full, or the copy is damaged.
     """
     if not database.is_file():
         raise StudyError(f"{database} does not exist; there is nothing to copy yet.")
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S%f}.sqlite"
     try:
-        to.mkdir(parents=True, exist_ok=True, mode=0o700)
         with alone(to):
             return _take(database, to, name, now)
     except (sqlite3.DatabaseError, OSError) as error:
@@ -90,7 +90,7 @@ def take(database: Path, to: Path) -> Snapshot:
 
 def _take(database: Path, to: Path, name: str, now: datetime) -> Snapshot:
     partial = to / f".{name}.part"
-    source = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)
+    source = sqlite3.connect(_uri(database, "mode=ro"), uri=True, timeout=5)
     copy = sqlite3.connect(partial)
     try:
         source.backup(copy)
@@ -109,6 +109,7 @@ def _take(database: Path, to: Path, name: str, now: datetime) -> Snapshot:
 @contextlib.contextmanager
 def alone(snapshots: Path) -> Iterator[None]:
     """Hold a folder of snapshots, so that none is taken while one is changed, also by others."""
+    snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(snapshots / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -117,13 +118,69 @@ def alone(snapshots: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def files(snapshots: Path) -> list[Path]:
+    """The SQLite files of a folder's snapshots, oldest first, whatever is in them."""
+    return sorted(path for path in snapshots.glob("[!.]*.sqlite") if path.is_file())
+
+
 def listed(snapshots: Path) -> list[Snapshot]:
-    """The snapshots of a folder, oldest first."""
-    return [
-        Snapshot(**json.loads(path.read_text("utf-8")))
-        for path in sorted(snapshots.glob("*.sqlite.json"))
-        if path.with_suffix("").is_file()
-    ]
+    """The snapshots of a folder, oldest first; those without a readable note are left out."""
+    found = []
+    for path in files(snapshots):
+        with contextlib.suppress(StudyError):
+            found.append(read_note(path))
+    return found
+
+
+def read_note(snapshot: Path) -> Snapshot:
+    """Read what was noted beside a snapshot when it was taken.
+
+    Raises:
+        StudyError: the note is missing or damaged.
+    """
+    note = _note(snapshot)
+    try:
+        return Snapshot(**json.loads(note.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(
+            f"{note.name}, the note beside {snapshot}, is missing or damaged ({error}); use "
+            "another snapshot."
+        ) from error
+
+
+def prune(snapshots: Path, keep: int) -> None:
+    """Delete all but the newest snapshots of a folder, and what broken-off ones left behind.
+
+    Files that somebody put there under another name stay.
+
+    Args:
+        snapshots: the folder.
+        keep: how many stay.
+    """
+    with alone(snapshots):
+        taken = [path for path in files(snapshots) if _NAME.fullmatch(path.name)]
+        for path in taken[:-keep]:
+            path.unlink()
+            _note(path).unlink(missing_ok=True)
+        sweep(snapshots)
+
+
+def clear_leftovers(folder: Folder) -> None:
+    """Delete copies that a killed server left behind; the caller holds the study for serving."""
+    for place in (*folder.root.glob(".fetched-*"), *folder.snapshots.glob(".sent-*")):
+        shutil.rmtree(place)
+    folder.database.with_name(f".{folder.database.name}.part").unlink(missing_ok=True)
+    with alone(folder.snapshots):
+        sweep(folder.snapshots)
+
+
+def sweep(snapshots: Path) -> None:
+    """Delete what a snapshot that was broken off left behind; the caller holds the folder."""
+    for path in snapshots.glob(".*.part*"):
+        path.unlink()
+    for note in snapshots.glob("*.sqlite.json"):
+        if not note.with_suffix("").exists():
+            note.unlink()
 
 
 def check(snapshot: Path) -> Snapshot:
@@ -135,45 +192,45 @@ def check(snapshot: Path) -> Snapshot:
     Raises:
         StudyError: a file is missing, damaged, or not what the JSON says.
     """
-    note = snapshot.with_name(snapshot.name + ".json")
-    if not snapshot.is_file() or not note.is_file():
+    if not snapshot.is_file() or not _note(snapshot).is_file():
         raise StudyError(
-            f"{snapshot} and {note.name} must both be there; give the .sqlite file of a snapshot."
+            f"{snapshot} and {_note(snapshot).name} must both be there; give the .sqlite file of a "
+            "snapshot."
         )
-    said = Snapshot(**json.loads(note.read_text("utf-8")))
-    if _described(snapshot, said.file, said.taken_at) != said:
+    noted = read_note(snapshot)
+    if _described(snapshot, noted.file, noted.taken_at) != noted:
         raise StudyError(
-            f"{snapshot.name} is not the snapshot that was taken on {said.taken_at}: its hash or "
+            f"{snapshot.name} is not the snapshot that was taken on {noted.taken_at}: its hash or "
             "its row counts differ. Nothing was changed; use another one."
         )
-    return said
+    return noted
 
 
-def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
-    """Put a snapshot in the place of a study's database, after checking it whole.
+def restore(snapshot: Path, database: Path, actor: str = "administrator") -> Snapshot:
+    """Replace a study's database by a snapshot, after checking it.
 
     The database that was there is kept beside it under a new name.
 
     Args:
         snapshot: the SQLite file of a snapshot, with its JSON beside it.
-        database: the study's SQLite file; nobody serves it.
+        database: the study's SQLite file; it is not being served.
         actor: who restores, for the audit log.
 
     Returns:
         What the snapshot holds.
 
     Raises:
-        StudyError: the snapshot is not what its JSON says, or not whole; nothing was changed.
+        StudyError: the snapshot is damaged or not what its JSON says; nothing was changed.
         StorageError: the study is being served.
     """
-    said = check(snapshot)
+    noted = check(snapshot)
     held = hold(database)
     try:
         partial = database.with_name(f".{database.name}.part")
         shutil.copyfile(snapshot, partial)
         sync(partial)
         if database.exists():
-            kept = f"{database.name}{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S}"
+            kept = f"{database.name}{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
             for ending in ("", "-wal"):
                 old = database.with_name(database.name + ending)
                 if old.exists():
@@ -187,12 +244,12 @@ def restore(snapshot: Path, database: Path, actor: str = "runner") -> Snapshot:
                 store.clock.now(),
                 actor,
                 "restore",
-                taken_at=said.taken_at,
-                sha256=said.sha256,
+                taken_at=noted.taken_at,
+                sha256=noted.sha256,
             )
     finally:
         release(held)
-    return said
+    return noted
 
 
 def check_same_study(snapshot: Path, folder: Folder) -> None:
@@ -205,7 +262,7 @@ def check_same_study(snapshot: Path, folder: Folder) -> None:
     Raises:
         StudyError: the study in the snapshot was opened with other clips.
     """
-    connection = sqlite3.connect(f"file:{snapshot}?mode=ro&immutable=1", uri=True)
+    connection = sqlite3.connect(_uri(snapshot, "mode=ro&immutable=1"), uri=True)
     try:
         opened = one(
             connection, "select detail from audit where act = 'open' order by id desc limit 1"
@@ -228,7 +285,7 @@ def latest(database: Path) -> float:
         StudyError: it is damaged, or no study's.
     """
     try:
-        connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True)
+        connection = sqlite3.connect(_uri(database, "mode=rw"), uri=True)
         try:
             return latest_time(connection)
         finally:
@@ -239,129 +296,80 @@ def latest(database: Path) -> float:
         ) from error
 
 
-def forget(folder: Folder, session: str) -> int:
-    """Delete a withdrawn rater's rows from every copy in a study's folder too.
+@dataclass(frozen=True)
+class Cleaned:
+    """Result of deleting a rater from the copies of a study.
 
-    These are its snapshots and the databases that `restore` put aside.
-
-    Returns:
-        How many copies held the rater.
+    Attributes:
+        copies: how many copies held the rater and hold them no longer.
+        failed: names of files that could not be cleaned and may still hold the rater.
     """
+
+    copies: int
+    failed: tuple[str, ...]
+
+
+def forget(folder: Folder, session: str) -> Cleaned:
+    """Delete a withdrawn rater from every copy in a study's folder; the caller holds the folder.
+
+    The copies are the snapshots and the databases that `restore` put aside. A copy that is damaged
+    or cannot be written does not keep the others from being cleaned. It can be repeated.
+
+    Args:
+        folder: of the study; its folder of snapshots is held (`alone`).
+        session: the rater.
+    """
+    sweep(folder.snapshots)
     aside = [
         path
-        for path in folder.root.glob(f"{folder.database.name}{ASIDE}*")
+        for path in sorted(folder.root.glob(f"{glob.escape(folder.database.name)}{ASIDE}*"))
         if not path.name.endswith(("-wal", "-shm"))
     ]
-    touched = sum(_forget(path, session) for path in aside)
-    if not folder.snapshots.is_dir():
-        return touched
-    with alone(folder.snapshots):
-        for snapshot in listed(folder.snapshots):
-            path = folder.snapshots / snapshot.file
-            if _forget(path, session):
-                touched += 1
-                _write_note(path, _described(path, snapshot.file, snapshot.taken_at))
-    return touched
+    copies, failed = 0, []
+    for path in (*aside, *files(folder.snapshots)):
+        try:
+            copies += _forget(path, session)
+        except (sqlite3.DatabaseError, OSError) as error:
+            logger.warning("%s may still hold a rater who withdrew: %s", path, error)
+            failed.append(path.name)
+    return Cleaned(copies, tuple(failed))
 
 
 def _forget(path: Path, session: str) -> bool:
     """Whether a copy held a rater, who is gone from it now."""
-    connection = sqlite3.connect(path, isolation_level=None)
+    connection = sqlite3.connect(_uri(path, "mode=rw"), uri=True, isolation_level=None)
     try:
         connection.execute("pragma secure_delete = on")
         connection.execute("pragma foreign_keys = on")
-        held = run(connection, "delete from sessions where id = ?", session)
+        held = one(connection, "select 1 from sessions where id = ?", session) is not None
+        # A snapshot that was not sound before must not get a note that says it is.
+        sound = held and _is_sound(path)
+        if held:
+            run(connection, "delete from sessions where id = ?", session)
         connection.execute("pragma wal_checkpoint(truncate)")
     finally:
         connection.close()
     sync(path)
-    return held > 0
+    if sound:
+        noted = read_note(path)
+        _write_note(path, _described(path, noted.file, noted.taken_at))
+    return held
 
 
-class Snapshots:
-    """Takes a snapshot every few minutes while a study is served, if anything was stored since.
-
-    The window of possible loss, should the disk be lost as a whole, is the time between two
-    snapshots plus the time one takes; a crash or a power cut alone loses nothing.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        to: Path,
-        seconds: float,
-        push: Callable[[], None] | None = None,
-        place: str = "",
-    ) -> None:
-        """Begin.
-
-        Args:
-            store: of the study.
-            to: folder for snapshots.
-            seconds: between two; 0 for none.
-            push: carries the snapshots to another place after each, see `hub`.
-            place: that place's name.
-        """
-        self._store = store
-        self._to = to
-        self._seconds = seconds
-        self._push = push
-        self._place = place
-        self._stop = threading.Event()
-        self._last = -1
-        self.trouble = ""
-        self._thread = threading.Thread(target=self._go_on, name="snapshots", daemon=True)
-        if seconds > 0:
-            self._thread.start()
-
-    def state(self) -> dict[str, object]:
-        """For the board: seconds between two, the last one's time, where they go, what is wrong."""
-        taken = listed(self._to)
-        return {
-            "every_seconds": self._seconds,
-            "last": taken[-1].taken_at if taken else "",
-            "place": self._place,
-            "trouble": self.trouble,
-        }
-
-    def stop(self) -> None:
-        """End after the snapshot that is being taken, if any."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _go_on(self) -> None:
-        while not self._stop.wait(self._seconds):
-            try:
-                self.take_if_changed()
-                self.trouble = ""
-            except Exception as error:
-                # Raters go on; the board shows it, and the next round tries again.
-                self.trouble = str(error)
-                logger.exception("no snapshot")
-
-    def take_if_changed(self) -> Snapshot | None:
-        """Take a snapshot unless nothing was stored since the last one; keep the newest."""
-        with self._store.view() as database:
-            state = int(value(database, "pragma data_version"))
-        if state == self._last:
-            return None
-        snapshot = take(self._store.path, self._to)
-        if self._push is not None:
-            self._push()
-        self._last = state
-        for old in listed(self._to)[:-KEEP]:
-            (self._to / old.file).unlink()
-            (self._to / f"{old.file}.json").unlink()
-        return snapshot
+def _is_sound(snapshot: Path) -> bool:
+    try:
+        check(snapshot)
+    except StudyError:
+        return False
+    return True
 
 
 def _described(path: Path, name: str, taken_at: str) -> Snapshot:
-    connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
+    connection = sqlite3.connect(_uri(path, "mode=ro&immutable=1"), uri=True)
     try:
         database = connection
         if value(database, "pragma application_id") != APPLICATION_ID:
-            raise StudyError(f"{path.name} is no database of a study; give a snapshot's file.")
+            raise StudyError(f"{path.name} is not a database of a study; give a snapshot's file.")
         report = value(database, "pragma integrity_check(1)")
         if report != "ok":
             raise StudyError(f"{path.name} is damaged ({report}); restore another snapshot.")
@@ -374,5 +382,13 @@ def _described(path: Path, name: str, taken_at: str) -> Snapshot:
 
 
 def _write_note(path: Path, snapshot: Snapshot) -> None:
-    text = json.dumps(asdict(snapshot), indent=1) + "\n"
-    write_atomically(path.with_name(f"{path.name}.json"), text, 0o600)
+    write_atomically(_note(path), json.dumps(asdict(snapshot), indent=1) + "\n", 0o600)
+
+
+def _note(snapshot: Path) -> Path:
+    return snapshot.with_name(f"{snapshot.name}.json")
+
+
+def _uri(path: Path, query: str) -> str:
+    """A path for SQLite; a ? or # in it would otherwise end its name."""
+    return f"{path.absolute().as_uri()}?{query}"

@@ -1,21 +1,16 @@
 """Who made which clip: kept apart until the study is closed, published as a hash before it opens.
 
-The map lies in its own file (mode 0600), outside the database and outside everything that is
+The map is in its own file (mode 0600), outside the database and outside everything that is
 served. It begins with a salt, so that its hash can be published without anybody being able to try
 the few thousand orders of seven methods against it.
 """
 
-import base64
 import hashlib
 import json
-import re
 import secrets
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import PurePath
-from urllib.parse import unquote_to_bytes
 
 from study.definition import Definition
 from study.errors import FrozenError, PhaseError, StudyError
@@ -31,13 +26,6 @@ from study.folder import (
     read_milestones,
     write_milestones,
 )
-
-_NAME = re.compile(r"[^\W\d_]{4}")  # words without four letters in a row occur in any number
-_GAP = "[-_. ]"
-_GAPS = re.compile(f"{_GAP}+")
-_PARTS = re.compile(rf"{_GAP}+|(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])")
-_READABLE = re.compile(rb"[\x20-\x7e]{6,}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 @dataclass(frozen=True)
@@ -102,7 +90,7 @@ def open_study(folder: Folder) -> Milestones:
         The milestones with the hashes to publish.
 
     Raises:
-        PhaseError: the study is no draft.
+        PhaseError: the study is not a draft.
         StudyError: it has no clips, no items or no map yet.
     """
     need_phase(folder, ("draft",), "open")
@@ -121,7 +109,7 @@ def open_study(folder: Folder) -> Milestones:
 
 
 def close_study(folder: Folder) -> Milestones:
-    """Let no answer in any more.
+    """Accept no more answers.
 
     Raises:
         PhaseError: the study is not open.
@@ -147,7 +135,7 @@ def read_map(folder: Folder) -> BlindingMap:
     """Who made what, after the study was unblinded.
 
     Raises:
-        PhaseError: it was not; nothing of the map is read.
+        PhaseError: it was not; the map is not read.
         FrozenError: the map is not the one whose hash was published.
     """
     milestones = read_milestones(folder)
@@ -157,68 +145,6 @@ def read_map(folder: Folder) -> BlindingMap:
             f"`python -m study unblind {folder.root.name}`."
         )
     return _verified(folder, milestones)
-
-
-def secret_words(blinding: BlindingMap) -> frozenset[str]:
-    """Names of methods, files, folders, items and seeds that no rater's browser may see."""
-    words = {*blinding.methods, *blinding.items.values(), blinding.salt}
-    for origin in blinding.clips.values():
-        words |= {origin.file, PurePath(origin.file).stem, *PurePath(origin.file).parent.parts}
-    return frozenset(word for word in words if len(word) > 1 and word not in ("..", "/"))
-
-
-def leaks(seen: bytes, words: Iterable[str]) -> tuple[str, ...]:
-    """Words that can be found in something a browser received.
-
-    Looked at are the bytes and what they hold unpacked (gzip, deflate), in UTF-16, percent-encoding
-    and base64; large and small letters, and - _ . or spaces between parts, make no difference.
-    Words without four letters in a row (seeds, numbers) count where they stand alone in a text. In
-    binary data only names are looked for, in runs of at least 6 readable characters.
-
-    Args:
-        seen: a page, script, header, cookie, file name, picture or video.
-        words: of `secret_words`.
-    """
-    readings = [_plainly(each) for each in _readings(seen)]
-    found = []
-    for word in sorted(set(words)):
-        short = not _NAME.search(word)
-        parts = (_GAPS if short else _PARTS).split(word)
-        pattern = (_GAP if short else f"{_GAP}?").join(re.escape(each.lower()) for each in parts)
-        if short:
-            pattern = rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"
-        if any(re.search(pattern, reading) for reading, whole in readings if whole or not short):
-            found.append(word)
-    return tuple(found)
-
-
-def _readings(seen: bytes) -> list[bytes]:
-    """The bytes and everything that they may hold in another form."""
-    found = [seen]
-    for wrapped in (16 + zlib.MAX_WBITS, zlib.MAX_WBITS):
-        try:
-            found.append(zlib.decompressobj(wrapped).decompress(seen))
-        except zlib.error:
-            continue
-    for each in list(found):
-        found.append(unquote_to_bytes(each))
-        found.append(each.replace(b"\x00", b""))
-        for run in re.findall(rb"[A-Za-z0-9+/_-]{8,}={0,2}", each):
-            usual = run.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
-            usual = usual[: len(usual) - (len(usual) % 4 == 1)]
-            found.append(base64.b64decode(usual + b"=" * (-len(usual) % 4)))
-    return found
-
-
-def _plainly(content: bytes) -> tuple[str, bool]:
-    """What can be read in it, in small letters, and whether it is text as a whole."""
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = "\x00"
-    if _CONTROL.search(text):
-        return b"\n".join(_READABLE.findall(content)).decode("ascii").lower(), False
-    return text.lower(), True
 
 
 def check_complete(definition: Definition, clips: Clips) -> None:
@@ -245,7 +171,7 @@ def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:
             f"{folder.map.name} was changed after the study opened on {milestones.opened}; put "
             f"back the file with SHA-256 {milestones.map_sha256}, no result is shown without it."
         )
-    data = json.loads(content)
+    data = json.loads(content)  # whole: its hash is the published one
     return BlindingMap(
         methods=tuple(data["methods"]),
         items=data["items"],
@@ -257,7 +183,7 @@ def _verified(folder: Folder, milestones: Milestones) -> BlindingMap:
 def _map_bytes(folder: Folder) -> bytes:
     if not folder.map.is_file():
         raise StudyError(
-            f"{folder.map} is missing, without it nobody can say who made which clip; put it back "
+            f"{folder.map} is missing; it says which method made which clip. Put it back "
             "from your copy."
         )
     return folder.map.read_bytes()

@@ -1,40 +1,46 @@
-"""The live board of an open study: how it goes, never how any clip or method is scored."""
+"""The live board of an open study: its progress, never any score."""
 
 import json
 from sqlite3 import Connection
 from typing import Any
 
+from study import people, sessions
 from study.clock import Clock
 from study.definition import Definition
-from study.sessions import ACTIVE_SECONDS
+from study.sessions import ACTIVE_SECONDS, Skipped
 from study.store import rows, value
 
 STALL_SECONDS = 300.0
 """A rater in the middle of the study who is silent for so long is shown as stalled."""
 
 
+STATES = ("active", "stalled", "abandoned", "incomplete", "done")
+"""Of raters; an incomplete one came to the end with too many pages skipped (`sessions`)."""
+
+
 def board(definition: Definition, clock: Clock, database: Connection) -> dict[str, Any]:
-    """How a study goes.
+    """Return the progress of a study.
 
     It reads no method (the database knows none) and gives no score, neither per clip nor over all.
 
     Returns:
-        invited, entered, active, stalled, abandoned, done, withdrawn (numbers of raters);
+        invited, entered, active, stalled, abandoned, incomplete, done, withdrawn (numbers of
+        raters);
         answers (number of current scores), minutes_per_page (median, None before the first),
         sequences: for each, done and active; attention: passed, failed (answered gold pages);
-        missing: pages that could not be played, cells nobody scored yet; raters: one row each with
+        missing: pages that could not be played, cells without a score; raters: one row each with
         id, source, stage of progress, pages, position, minutes_per_page, silent_seconds, passed
-        and failed attention checks.
+        and failed attention checks; people: their answers about themselves (`people`).
     """
     now = clock.now()
     passed, failed = _attention(definition, database)
+    skipped = sessions.skipped(database)
     raters = [
-        _rater(row, now, passed, failed)
+        _rater(row, skipped[row["id"]], now, passed, failed)
         for row in rows(
             database,
             "select sessions.id, sequence, source, entered_at, last_seen, done_at,"
-            " count(assignments.id) as pages, count(completed_at) as position,"
-            " count(cannot_play) as skipped from sessions"
+            " count(assignments.id) as pages, count(completed_at) as position from sessions"
             " left join assignments on session = sessions.id"
             " group by sessions.id order by entered_at",
         )
@@ -53,7 +59,7 @@ def board(definition: Definition, clock: Clock, database: Connection) -> dict[st
     return {
         "invited": value(database, "select count(*) from identities where kind = 'invite'"),
         "entered": len(raters),
-        **{state: states.count(state) for state in ("active", "stalled", "abandoned", "done")},
+        **{state: states.count(state) for state in STATES},
         "withdrawn": value(database, "select count(*) from receipts"),
         "answers": value(
             database,
@@ -64,15 +70,20 @@ def board(definition: Definition, clock: Clock, database: Connection) -> dict[st
         "missing": _missing(definition, database),
         "sequences": sequences,
         "raters": raters,
+        "people": people.people(definition, database),
     }
 
 
 def _rater(
-    row: dict[str, Any], now: float, passed: dict[str, int], failed: dict[str, int]
+    row: dict[str, Any],
+    skipped: Skipped,
+    now: float,
+    passed: dict[str, int],
+    failed: dict[str, int],
 ) -> dict[str, Any]:
     silent = now - row["last_seen"]
     if row["done_at"] is not None:
-        state = "done"
+        state = "done" if skipped.enough else "incomplete"
     elif silent > ACTIVE_SECONDS:
         state = "abandoned"
     else:
@@ -84,7 +95,7 @@ def _rater(
         "state": state,
         "position": row["position"],
         "pages": row["pages"],
-        "skipped": row["skipped"],
+        "skipped": skipped.pages,
         "silent_seconds": round(silent),
         "passed": passed.get(row["id"], 0),
         "failed": failed.get(row["id"], 0),

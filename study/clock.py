@@ -1,4 +1,4 @@
-"""A clock that never goes backwards, whatever happens to the machine's."""
+"""A clock that never goes backwards, whatever the machine's clock does."""
 
 import threading
 import time

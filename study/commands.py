@@ -1,4 +1,4 @@
-"""What each command of `python -m study` does; what it needs is imported when it is called."""
+"""Commands of `python -m study`; each imports what it needs when it is called."""
 
 import argparse
 import getpass
@@ -15,127 +15,153 @@ from study.reading import template
 DEMO_CLIPS = Path(__file__).parent.parent / "assets" / "study_demo"
 
 
-def new(given: argparse.Namespace) -> None:
+def new(options: argparse.Namespace) -> None:
     """Build a draft from clips."""
     from study import acts
 
-    folder = _folder(given)
-    if given.template or not folder.definition.is_file():
-        definition = replace(template(given.template or "fig16"), name=given.name)
+    folder = _folder(options)
+    if options.template or not folder.definition.is_file():
+        definition = replace(template(options.template or "fig16"), name=options.name)
     else:
         definition = read_definition(folder)  # an edited draft keeps its wording
-    made = acts.new(folder, definition, given.videos, given.manifest, _actor())
-    check(given)
+    made = acts.new(folder, definition, options.videos, options.manifest, _actor())
+    check(options)
     _print(
         f"Read and edit {folder.definition} ({len(made.items)} items), then\n"
-        f"  python -m study open {given.name}"
+        f"  python -m study open {options.name}"
     )
 
 
-def check(given: argparse.Namespace) -> None:
-    """Read a study as it stands and say what a rater will go through."""
+def check(options: argparse.Namespace) -> None:
+    """Check a study as it stands and print what a rater goes through."""
     from study.summary import summary
 
-    _print(summary(_study(given)))
+    _print(summary(_study(options)))
 
 
-def open_study(given: argparse.Namespace) -> None:
+def open_study(options: argparse.Namespace) -> None:
     """Freeze a draft and let raters in."""
     from study import acts
 
-    made = acts.open_for_raters(_folder(given), _actor())
-    _print(f"{given.name} is open since {made.opened}. Publish these SHA-256 now:")
+    made = acts.open_for_raters(_folder(options), _actor())
+    _print(f"{options.name} is open since {made.opened}. Publish these SHA-256 now:")
     _print(f"  study.yaml       {made.definition_sha256}")
     _print(f"  clips.json       {made.clips_sha256}")
     _print(f"  secret/map.json  {made.map_sha256}")
 
 
-def close(given: argparse.Namespace) -> None:
-    """Let no more answers in."""
+def close(options: argparse.Namespace) -> None:
+    """Accept no more answers."""
     from study import acts
 
-    _print(f"{given.name} is closed since {acts.close(_folder(given), _actor()).closed}.")
+    _print(f"{options.name} is closed since {acts.close(_folder(options), _actor()).closed}.")
 
 
-def unblind(given: argparse.Namespace) -> None:
-    """Say for the first time which method is which."""
+def unblind(options: argparse.Namespace) -> None:
+    """Reveal the methods for the first time."""
     from study import acts
 
-    found = acts.unblind(_folder(given), _actor())
-    _print(f"The map is the one published. Methods of {given.name}: {', '.join(found.methods)}.")
+    found = acts.unblind(_folder(options), _actor())
+    _print(f"The map is the one published. Methods of {options.name}: {', '.join(found.methods)}.")
 
 
-def invite(given: argparse.Namespace) -> None:
+def invite(options: argparse.Namespace) -> None:
     """Print personal links; they are shown only now."""
     from study import acts
 
-    for code in acts.invite(_study(given), given.count, _actor()):
-        _print(f"{given.address.rstrip('/')}/?invite={code}")
+    for code in acts.invite(_study(options), options.count, _actor()):
+        _print(f"{options.address.rstrip('/')}/?invite={code}")
 
 
-def serve(given: argparse.Namespace) -> None:
+def serve(options: argparse.Namespace) -> None:
     """Serve one study to raters, alone."""
     from study.serving import serve as serve_study
 
-    _print(f"{given.name} on http://{given.host}:{given.port}/ (end with Ctrl-C)")
-    serve_study(_study(given).root, given.host, given.port)
+    _print(f"{options.name} on http://{options.host}:{options.port}/ (end with Ctrl-C)")
+    serve_study(_study(options).root, options.host, options.port)
 
 
-def backup(given: argparse.Namespace) -> None:
+def backup(options: argparse.Namespace) -> None:
     """Copy the answers while the study runs."""
     from study.backup import take
 
-    folder = _study(given)
-    made = take(folder.database, given.to or folder.snapshots)
+    folder = _study(options)
+    made = take(folder.database, options.to or folder.snapshots)
     counts = ", ".join(f"{count} {table}" for table, count in made.rows.items())
-    _print(f"{(given.to or folder.snapshots) / made.file}: {counts}; SHA-256 {made.sha256}")
+    _print(f"{(options.to or folder.snapshots) / made.file}: {counts}; SHA-256 {made.sha256}")
 
 
-def restore(given: argparse.Namespace) -> None:
-    """Put a snapshot in the place of the answers, after checking it."""
+def restore(options: argparse.Namespace) -> None:
+    """Replace the answers by a snapshot, after checking it."""
     from study.backup import check, check_same_study
     from study.backup import restore as put_back
     from study.hub import pull
 
-    if bool(given.snapshot) == bool(given.repository):
+    if bool(options.snapshot) == bool(options.repository):
         raise StudyError("give the FILE of a snapshot or --repository OWNER/NAME, one of them.")
-    folder = _study(given)
+    folder = _study(options)
     with tempfile.TemporaryDirectory() as place:
-        snapshot = given.snapshot or pull(given.repository, given.name, Path(place))
+        snapshot = options.snapshot or pull(options.repository, options.name, Path(place))
         if snapshot is None:
-            raise StudyError(f"{given.repository} holds no snapshot of {given.name}.")
+            raise StudyError(f"{options.repository} holds no snapshot of {options.name}.")
         check(snapshot)
         check_same_study(snapshot, folder)
         made = put_back(snapshot, folder.database, _actor())
     counts = ", ".join(f"{count} {table}" for table, count in made.rows.items())
-    _print(f"{given.name} is as it was on {made.taken_at}: {counts}.")
+    _print(f"{options.name} is as it was on {made.taken_at}: {counts}.")
 
 
-def withdraw(given: argparse.Namespace) -> None:
-    """Delete all that a rater gave, who asked for it outside the page."""
+def withdraw(options: argparse.Namespace) -> None:
+    """Withdraw a rater who asked for it outside the page."""
     from study import acts
 
-    receipt = acts.withdraw(_study(given), given.rater, _actor())
-    _print(f"Receipt {receipt['number']}: {receipt['answers']} answers were deleted.")
+    _print(str(acts.withdraw(_study(options), options.rater, _actor())))
 
 
-def export(given: argparse.Namespace) -> None:
+def raters(options: argparse.Namespace) -> None:
+    """Write raters' answers about themselves, in any phase."""
+    from study.outcome import raters_csv, write_raters
+
+    folder = _study(options)
+    if options.out is None:
+        _print(raters_csv(folder, unfinished=True).rstrip("\n"))
+    else:
+        count = write_raters(folder, options.out, unfinished=True)
+        _print(f"{options.out}: {count} raters")
+
+
+def codes(options: argparse.Namespace) -> None:
+    """List the completion codes that raters were shown, or check those that they hand in."""
+    from study.codes import as_csv, holders, read, verdict
+
+    shown = read(_study(options))
+    if not options.codes:
+        _print(as_csv(shown).rstrip("\n"))
+        return
+    for code in options.codes:
+        _print(verdict(shown, code))
+    wrong = sum(not holders(shown, code) for code in options.codes)
+    if wrong:
+        raise StudyError(f"{wrong} of {len(options.codes)} codes are not valid.")
+
+
+def export(options: argparse.Namespace) -> None:
     """Write the answers of an unblinded study as CSV and JSON."""
     from study.outcome import write_tables
 
-    written = write_tables(_study(given), given.out, unfinished=given.unfinished)
+    written = write_tables(_study(options), options.out, unfinished=options.unfinished)
     for name, count in written.items():
-        _print(f"{given.out / name}.csv and .json: {count} rows")
+        _print(f"{options.out / name}.csv and .json: {count} rows")
 
 
-def report(given: argparse.Namespace) -> None:
+def report(options: argparse.Namespace) -> None:
     """Write the results of an unblinded study on one page."""
     from study.outcome import write_report
 
-    _print(f"{write_report(_study(given), given.ours, given.out)}")
+    _print(f"{write_report(_study(options), options.ours, options.out)}")
 
 
-def import_table(given: argparse.Namespace) -> None:
+def import_table(options: argparse.Namespace) -> None:
     """Check a finished table from anywhere and write its report."""
     from study.analysis import table as tables
     from study.analysis.info import StudyInfo
@@ -143,28 +169,30 @@ def import_table(given: argparse.Namespace) -> None:
 
     try:
         read = (
-            (tables.empty_ratings(), tables.read_choices(given.table))
-            if given.choices
-            else (tables.read_ratings(given.table), tables.empty_choices())
+            (tables.empty_ratings(), tables.read_choices(options.table))
+            if options.choices
+            else (tables.read_ratings(options.table), tables.empty_choices())
         )
     except (ValueError, OSError) as error:
         raise StudyError(str(error)) from error
-    _print(f"{write_report(*read, StudyInfo(given.table.stem, given.ours), given.out)}")
+    _print(f"{write_report(*read, StudyInfo(options.table.stem, options.ours), options.out)}")
 
 
-def plan(given: argparse.Namespace) -> None:
-    """Say how small a difference a study of a size can find."""
+def plan(options: argparse.Namespace) -> None:
+    """Print how small a difference a study of a given size can find."""
     from study.analysis.power import Components
     from study.analysis.power import plan as planned
+    from study.planning import FIG16, size
 
+    own = size(_study(options)) if options.name else FIG16
     try:
         table = planned(
-            given.raters,
-            given.clips,
-            given.methods,
-            Components(given.clip_sd, given.rater_method_sd, given.residual_sd),
-            dimensions=given.dimensions,
-            power=given.power,
+            options.raters or list(own.raters),
+            options.clips or list(own.clips),
+            own.methods if options.methods is None else options.methods,
+            Components(options.clip_sd, options.rater_method_sd, options.residual_sd),
+            dimensions=own.dimensions if options.dimensions is None else options.dimensions,
+            power=options.power,
         )
     except ValueError as error:
         raise StudyError(str(error)) from error
@@ -172,7 +200,7 @@ def plan(given: argparse.Namespace) -> None:
     _print(table.round(2).to_string(index=False))
 
 
-def demo(given: argparse.Namespace) -> None:
+def demo(options: argparse.Namespace) -> None:
     """Build the study of the supplement's Fig. 16 from the shipped clips and serve it."""
     from study import acts
 
@@ -181,40 +209,40 @@ def demo(given: argparse.Namespace) -> None:
             f"{DEMO_CLIPS} is missing; get the whole repository, or make a study of your own clips "
             "with `python -m study new NAME --videos DIR`."
         )
-    given.name = "demo"
-    folder = _folder(given)
+    options.name = "demo"
+    folder = _folder(options)
     if not folder.definition.is_file():
         definition = template("fig16")
         ways = replace(definition.recruiting, open_link=True)
-        definition = replace(definition, name=given.name, recruiting=ways)
+        definition = replace(definition, name=options.name, recruiting=ways)
         acts.new(folder, definition, DEMO_CLIPS, None, _actor())
     if read_milestones(folder).phase == "draft":
         acts.open_for_raters(folder, _actor())
-    serve(given)
+    serve(options)
 
 
-def simulate(given: argparse.Namespace) -> None:
-    """Fill an open study that nobody has rated with scripted raters, for trying things out."""
+def simulate(options: argparse.Namespace) -> None:
+    """Fill an open, unrated study with scripted raters, for trying things out."""
     from study.simulate import Tastes, even_quality, fill
 
-    folder = _study(given)
+    folder = _study(options)
     tastes = Tastes(
         quality=even_quality(read_clips(folder).arms),
         manners=("honest",) * 9 + ("random",),
-        drop_out=given.drop_out,
+        drop_out=options.drop_out,
     )
-    came = fill(folder, given.raters, tastes, given.seed, _actor())
+    raters = fill(folder, options.raters, tastes, options.seed, _actor())
     _print(
-        f"{len(came)} scripted raters have been through {given.name}; their answers are invented."
+        f"{len(raters)} scripted raters went through {options.name}; their answers are invented."
     )
 
 
-def log(given: argparse.Namespace) -> None:
-    """Print every recorded act and whether the log is whole."""
+def log(options: argparse.Namespace) -> None:
+    """Print every recorded act and whether the log is intact."""
     from study.audit import acts, first_broken
     from study.store import Store
 
-    with Store(_study(given).database) as store:
+    with Store(_study(options).database) as store:
         for act in acts(store):
             _print(json.dumps(act, ensure_ascii=False))
         broken = first_broken(store)
@@ -222,16 +250,16 @@ def log(given: argparse.Namespace) -> None:
         raise StudyError(f"the audit log was changed: act {broken} does not follow from the rest.")
 
 
-def _folder(given: argparse.Namespace) -> Folder:
-    return Folder(given.studies / given.name)
+def _folder(options: argparse.Namespace) -> Folder:
+    return Folder(options.studies / options.name)
 
 
-def _study(given: argparse.Namespace) -> Folder:
+def _study(options: argparse.Namespace) -> Folder:
     """The folder of a study that is there."""
     from study.acts import need_study
 
-    need_study(_folder(given))
-    return _folder(given)
+    need_study(_folder(options))
+    return _folder(options)
 
 
 def _actor() -> str:

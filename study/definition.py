@@ -11,6 +11,9 @@ from typing import Literal
 LEVELS = 5
 """Scores run from 1 to 5 (supplement B.3)."""
 
+PAGE_LANGUAGES = ("en", "zh")
+"""Languages that the raters' page has words in (`rater/words.js`)."""
+
 Text = dict[str, str]
 """One wording: language code ("en", "zh") -> what is shown in it."""
 
@@ -22,7 +25,7 @@ class Dimension:
     Attributes:
         id: short name in the tables, such as "text".
         title: heading.
-        question: what the rater is asked to judge.
+        question: what the rater judges.
         low: what 1 means.
         high: what 5 means.
         labels: what each of 1, 2, 3, 4, 5 means; empty for numbers alone.
@@ -97,7 +100,7 @@ class Shown:
         video: file relative to the folder of clips; empty where it is made from a reference.
         made: how it is made from an item's first reference video: "as_is", "frozen" (its middle
             frame throughout), "scrambled" (its frames in a wrong order) or "noise" (its picture
-            drowned in noise); empty where a file is given.
+            under heavy noise); empty where a file is given.
         item: whose reference it is made from, and whose label, text and references are shown;
             empty for the first item of the study.
     """
@@ -129,7 +132,7 @@ class Extra:
         id: short name.
         left: the video on the left, or the only one in a study of single clips.
         right: the other; must be given unless clips are single.
-        note: what is said with it (training only).
+        note: text shown with it (training only).
         expect: what must be answered (gold only; on a training page it is a hint that is shown).
     """
 
@@ -148,13 +151,15 @@ class Recruiting:
         invites: personal links, one person each.
         open_link: one link for anybody.
         prolific: links with PROLIFIC_PID, STUDY_ID and SESSION_ID.
-        completion_code: shown after every row is counted; empty for none.
+        completion_code: shown to a rater who has answered enough; empty for a code of their own.
+        most_raters: limit on raters; 0 for none. Raters who left do not count.
     """
 
     invites: bool = True
     open_link: bool = False
     prolific: bool = False
     completion_code: str = ""
+    most_raters: int = 0
 
 
 @dataclass(frozen=True)
@@ -180,18 +185,28 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Headings:
+    """What stands above an item's label and text; empty for the page's own words."""
+
+    label: Text = dataclasses.field(default_factory=dict)
+    text: Text = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Definition:
     """A whole study.
 
     Attributes:
         name: letters, digits, - and _: its folder and address.
         title: shown to raters.
-        languages: codes; the first is the default; every wording is given in all of them.
+        languages: codes such as zh or en-GB, of `PAGE_LANGUAGES`; the first is the default; every
+            wording is given in all of them.
         kind: "pairs" (two videos side by side, each scored), "single" (one video, scored) or
             "choice" (two videos, which is better, a tie allowed).
         dimensions: what is scored; for "choice" each is one question of preference.
-        instructions: before the items.
-        consent: what a rater agrees to.
+        instructions: before the items; {methods}, {items}, {pages} and {minutes} stand for the
+            study's own numbers (see `wording`).
+        consent: what a rater agrees to; the same names may be used.
         thanks: at the end.
         demographics: questions about the rater.
         items: the item pool, filled by `study new`.
@@ -199,11 +214,12 @@ class Definition:
         training: pages before the items.
         gold: attention checks among the items.
         repeat_share: part of the pages that comes again with sides swapped, 0 to 0.5.
-        watch_seconds: a clip must be watched so long before it can be scored; 0 for one whole loop.
+        watch_seconds: time a clip is watched before it can be scored; 0 for one whole loop.
         tie_allowed: for "choice".
         recruiting: ways in and out.
         encoding: how the clips are made alike.
         captions: wording for action classes, used by `study new`.
+        headings: what stands above an item's label and text.
     """
 
     name: str
@@ -225,6 +241,7 @@ class Definition:
     recruiting: Recruiting = Recruiting()
     encoding: Encoding = Encoding()
     captions: tuple[Caption, ...] = ()
+    headings: Headings = Headings()
 
     @property
     def shown_items(self) -> int:

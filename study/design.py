@@ -69,7 +69,7 @@ def williams(methods: int) -> tuple[Row, ...]:
         StudyError: there is no method.
     """
     if methods < 1:
-        raise StudyError(f"a design of {methods} methods is asked for; give at least 1.")
+        raise StudyError(f"a design of {methods} methods was requested; give at least 1.")
     zigzag = [(-(place // 2) if place % 2 == 0 else place // 2 + 1) for place in range(methods)]
     square = [tuple((step + row) % methods for step in zigzag) for row in range(methods)]
     if methods % 2 == 0 or methods == 1:
@@ -133,7 +133,7 @@ def pages(definition: Definition, clips: Clips, sequence: int, seed: int) -> tup
     """
     if not 0 <= sequence < sequences(definition, clips):
         raise StudyError(
-            f"sequence {sequence} is asked for; this study has 0 to "
+            f"sequence {sequence} was requested; this study has 0 to "
             f"{sequences(definition, clips) - 1}."
         )
     if definition.kind != "single" and clips.arms < 2:
@@ -167,8 +167,8 @@ def pages(definition: Definition, clips: Clips, sequence: int, seed: int) -> tup
 def least_filled(completed: Sequence[int], active: Sequence[int]) -> int:
     """The sequence that the next rater takes.
 
-    Ask and record inside one transaction, or two raters may take the same place. Between equals
-    the one with fewer completed comes first, then the lowest number.
+    Read the counts and record the choice inside one transaction, or two raters may take the same
+    place. Between equals the one with fewer completed comes first, then the lowest number.
 
     Args:
         completed: raters that finished each sequence.

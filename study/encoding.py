@@ -1,4 +1,4 @@
-"""Any clip as a file that differs from the others in its picture alone.
+"""Encode clips so that their files differ in the picture alone.
 
 One size, pixel format and x264 setting for all, one frame rate and number of frames for all clips
 of an item; no sound, no metadata. What x264 decides by the content is switched off where a header
@@ -6,7 +6,7 @@ would show it (B-frames, scene cuts). Every frame is padded to the size of the l
 place in any clip, so that sample tables, boxes and files are the same to the byte outside the coded
 picture.
 
-Design choice: the padding is an SEI message of user data in each frame, which decoders pass over.
+Design choice: the padding is an SEI message of user data in each frame, which decoders skip.
 A `free` box at the end alone would make files equally long too, but its own length, the table of
 sample sizes and the length of `mdat` would still tell a noisy method from a smooth one.
 """
@@ -63,7 +63,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Measure:
-    """What a video file holds, found by decoding it.
+    """Properties of a video file, found by decoding it.
 
     Attributes:
         seconds: from its first frame to the end of its last.
@@ -81,7 +81,7 @@ class Measure:
 
 
 def measure(path: Path) -> Measure:
-    """Decode a whole file and say what is in it.
+    """Decode a whole file and measure it.
 
     Raises:
         StimuliError: it is missing, no video, damaged, or has fewer than 2 frames.
@@ -102,8 +102,8 @@ def measure(path: Path) -> Measure:
 def read_frames(path: Path, form: Form, begin: float = 0.0) -> Frames:
     """The frames of a file at a common frame rate and size.
 
-    Each frame is the one that the file shows in the middle of its time; after the end of the file
-    its last frame stays. Pictures of another shape get black bars.
+    Each frame is the one that the file shows in the middle of its interval; after the end of the
+    file its last frame is repeated. Pictures of another shape get black bars.
 
     Args:
         path: a video.
@@ -218,9 +218,9 @@ def _padding(size: int) -> bytes:
     """A unit of user data of an exact size, random so that it does not compress either.
 
     H.264 Annex D, user_data_unregistered: type 5, length in steps of 255, 16 bytes of identifier.
-    Counts of bytes do not say how much is padding: the random part leaves out 255, of which the
-    length brings as many as belong to it. No two bytes of 0 follow each other, so that no start
-    code can come about.
+    Byte counts do not tell how much is padding: the random part omits 255, and the length field
+    contains as many as a random part of its size would. No two bytes of 0 follow each other, so
+    that no start code can occur.
     """
     for data in (size - 8 - size // 256, size - 7 - size // 256):
         if 8 + data + data // 255 == size:

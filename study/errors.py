@@ -1,17 +1,17 @@
-"""What can go wrong in a study, each said in one clear sentence."""
+"""Errors of a study, each one clear sentence."""
 
 from collections.abc import Sequence
 
 
 class StudyError(Exception):
-    """Something a person can put right: the message says what was wrong and what to do next."""
+    """An error that a person can fix: the message says what is wrong and what to do."""
 
 
 class DefinitionError(StudyError):
-    """The YAML of a study says something that cannot be.
+    """The YAML of a study is not a valid definition.
 
     Attributes:
-        problems: one sentence for each fault, all faults of the file at once.
+        problems: one sentence for each fault of the file.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -23,7 +23,7 @@ class StimuliError(StudyError):
     """The clips of a study do not make a complete, comparable set.
 
     Attributes:
-        problems: one sentence for each fault, all faults of the folder at once.
+        problems: one sentence for each fault of the folder.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ class StimuliError(StudyError):
 
 
 class PhaseError(StudyError):
-    """An act came at the wrong time: a rating before opening, unblinding before closing."""
+    """An act at the wrong time: a rating before opening, unblinding before closing."""
 
 
 class FrozenError(StudyError):

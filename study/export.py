@@ -7,6 +7,7 @@ from study.answers import final_answers
 from study.blinding import BlindingMap, read_map
 from study.definition import Definition, Expectation
 from study.folder import Folder, read_definition
+from study.people import people
 from study.store import Row, Store
 
 ATTENTION = "attention check"
@@ -84,6 +85,19 @@ def choices(folder: Folder, *, unfinished: bool = False) -> list[dict[str, Any]]
     ]
 
 
+def raters(folder: Folder, *, unfinished: bool = False) -> list[Row]:
+    """Raters' answers about themselves (see `people`), in any phase.
+
+    Args:
+        folder: of the study.
+        unfinished: also raters who have not come to the end.
+    """
+    definition = read_definition(folder)
+    with Store(folder.database) as store, store.view() as database:
+        found = people(definition, database)
+    return [row for row in found if unfinished or row["state"] != "unfinished"]
+
+
 def cannot_hide(folder: Folder) -> str:
     """What raters could see of the methods although all clips were encoded alike, in paragraphs.
 
@@ -91,7 +105,7 @@ def cannot_hide(folder: Folder) -> str:
         StudyError: the study is not unblinded.
     """
     encoding, blinding = read_definition(folder).encoding, read_map(folder)
-    told = [
+    paragraphs = [
         f"Every clip was shown with {encoding.width} x {encoding.height} pixels and with the frame "
         "rate and number of frames of all clips of its item, under a random name, in files that "
         "are equal to the byte outside their coded pictures. The picture itself stays: its "
@@ -118,8 +132,8 @@ def cannot_hide(folder: Folder) -> str:
             listed = ", ".join(f"{width} x {height}" for width, height in sizes)
             odd.append(f"was made with {listed} pixels, so that it may look softer or have bars")
         if odd:
-            told.append(f"{method} {' and '.join(odd)}.")
-    return "\n\n".join(told)
+            paragraphs.append(f"{method} {' and '.join(odd)}.")
+    return "\n\n".join(paragraphs)
 
 
 def is_simulated(folder: Folder) -> bool:

@@ -1,10 +1,11 @@
-"""What a well-formed definition of a study may not say, one sentence each."""
+"""Contradictions in a well-formed definition of a study, one sentence each."""
 
 import re
 from collections.abc import Sequence
 
 from study.definition import (
     LEVELS,
+    PAGE_LANGUAGES,
     Definition,
     Dimension,
     Encoding,
@@ -16,11 +17,11 @@ from study.definition import (
 )
 
 _CODE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,8})?")
+_LANGUAGE = re.compile(rf"({'|'.join(PAGE_LANGUAGES)})(-[A-Za-z]{{2,8}})?")
 
 
 def is_name(text: str) -> bool:
-    """Whether a study may be called so: a name that is also a folder's and an address's."""
+    """Whether a name is valid for a study; it is also the name of a folder and part of a URL."""
     return _CODE.fullmatch(text) is not None
 
 
@@ -59,7 +60,17 @@ def faults(definition: Definition) -> tuple[str, ...]:
         for gold in definition.gold
         if not gold.expect
     ]
+    found += [
+        f"question {question.id} takes texts of {question.longest} characters; give 1 to 5000."
+        for question in definition.demographics
+        if not 1 <= question.longest <= 5000
+    ]
     ways = definition.recruiting
+    if ways.most_raters < 0:
+        found.append(
+            f"recruiting.most_raters is {ways.most_raters}; give 0 for any number, or how many may "
+            "take part."
+        )
     if not (ways.invites or ways.open_link or ways.prolific):
         found.append("recruiting has no way in; set invites, open_link or prolific to true.")
     if ways.prolific and not ways.completion_code:
@@ -90,7 +101,8 @@ def _name_faults(definition: Definition) -> list[str]:
         if not _CODE.fullmatch(code)
     ]
     found += [
-        f"languages has {code!r}; use codes such as en or zh."
+        f"languages has {code!r}, but the raters' page has words in {' and '.join(PAGE_LANGUAGES)} "
+        "only; take it out, or add its words to study/rater/words.js and PAGE_LANGUAGES."
         for code in definition.languages
         if not _LANGUAGE.fullmatch(code)
     ]
@@ -113,6 +125,11 @@ def _wording_faults(definition: Definition) -> list[str]:
         texts.append((f"question {question.id} title", question.title))
         texts += [(f"question {question.id} option {o.id}", o.title) for o in question.options]
     texts += [(f"training {extra.id} note", extra.note) for extra in definition.training]
+    texts += [
+        (f"headings.{name}", text)
+        for name in ("label", "text")
+        if (text := getattr(definition.headings, name))
+    ]
     found = [
         f"{what} has no text in {language!r}; write it or take {language!r} out of languages."
         for what, text in texts
@@ -148,7 +165,7 @@ def _extra_faults(definition: Definition, extra: Extra) -> list[str]:
     highest = 3 if definition.kind == "choice" else LEVELS
     for want in extra.expect:
         if want.dimension not in [dimension.id for dimension in definition.dimensions]:
-            found.append(f"page {extra.id} expects {want.dimension!r}, which is no dimension.")
+            found.append(f"page {extra.id} expects {want.dimension!r}, which is not a dimension.")
         if not 1 <= want.low <= want.high <= highest:
             found.append(
                 f"page {extra.id} expects {want.low} to {want.high}; give 1 to {highest}, the "
@@ -182,6 +199,10 @@ def _encoding_faults(encoding: Encoding) -> list[str]:
         for name, (low, high) in limits.items()
         if not low <= getattr(encoding, name) <= high and (getattr(encoding, name) or name == "crf")
     ]
+    if not 0 <= encoding.seconds_tolerance <= 60:
+        found.append(
+            f"encoding.seconds_tolerance is {encoding.seconds_tolerance:g}; give 0 to 60 seconds."
+        )
     if encoding.width % 2 or encoding.height % 2:
         found.append(f"encoding is {encoding.width} x {encoding.height}; H.264 wants even numbers.")
     return found

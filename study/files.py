@@ -1,29 +1,40 @@
 """Files on disk: written atomically, and known by their hash."""
 
+import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a text file so that a reader sees the old content or the new one, never a part.
+@contextlib.contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Open a file that replaces another atomically when the block ends without an error.
+
+    A reader sees the old content or the new one, never a part.
 
     Args:
         path: the file; its folder exists.
-        text: the new content, written as UTF-8.
         mode: permissions of the file.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(text.encode("utf-8"))
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     sync(path.parent)
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a text file as UTF-8 (see `replacing`)."""
+    with replacing(path, mode) as file:
+        file.write(text.encode("utf-8"))
 
 
 def sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A study's folder on disk: where everything lies, what phase it is in, which clips it shows.
+"""A study's folder on disk: its files, its phase, and which clips it shows.
 
 NAME/
   study.yaml       the definition (`definition`), frozen with its hash when the study opens
@@ -11,12 +11,13 @@ NAME/
   snapshots/       copies of it (`backup`)
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from study.definition import Definition
 from study.errors import FrozenError, PhaseError, StudyError
@@ -59,9 +60,9 @@ class Clips:
     """Everything a rater may be shown.
 
     Attributes:
-        arms: number of methods; clips carry arms 0 to arms - 1 in an order drawn by lot.
+        arms: number of methods; clips carry arms 0 to arms - 1 in random order.
         seconds: duration of every clip.
-        clips: in an order drawn by lot; each item has one clip of each arm.
+        clips: in random order; each item has one clip of each arm.
         references: of the items, none or several each.
         extras: of the training and gold pages.
         hashes: name of each file in media/ -> SHA-256 of its bytes, so that the hash of this list
@@ -78,7 +79,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Milestones:
-    """The recorded acts of a study, ISO times in UTC, empty until they happen.
+    """The milestones of a study, ISO times in UTC, empty until they happen.
 
     Attributes:
         opened: when raters could begin.
@@ -138,7 +139,7 @@ class Folder:
 
     @property
     def secret(self) -> Path:
-        """What must not be read before the close."""
+        """Files that must not be read before the close."""
         return self.root / "secret"
 
     @property
@@ -186,15 +187,16 @@ def read_clips(folder: Folder) -> Clips:
             f"{folder.root} has no clips.json; make the study with "
             "`python -m study new NAME --videos DIR`."
         )
-    data = json.loads(folder.clips.read_text("utf-8"))
-    return Clips(
-        arms=data["arms"],
-        seconds=data["seconds"],
-        clips=tuple(Clip(**each) for each in data["clips"]),
-        references=tuple(Reference(**each) for each in data["references"]),
-        extras=tuple(ExtraClips(**each) for each in data["extras"]),
-        hashes=data["hashes"],
-    )
+    with _undamaged(folder.clips):
+        data = json.loads(folder.clips.read_text("utf-8"))
+        return Clips(
+            arms=data["arms"],
+            seconds=data["seconds"],
+            clips=tuple(Clip(**each) for each in data["clips"]),
+            references=tuple(Reference(**each) for each in data["references"]),
+            extras=tuple(ExtraClips(**each) for each in data["extras"]),
+            hashes=data["hashes"],
+        )
 
 
 def write_clips(folder: Folder, clips: Clips) -> None:
@@ -203,11 +205,31 @@ def write_clips(folder: Folder, clips: Clips) -> None:
 
 
 def read_milestones(folder: Folder) -> Milestones:
-    """The acts recorded so far; a folder without them is a draft."""
+    """Read the milestones so far; a folder without them is a draft.
+
+    Raises:
+        StudyError: the file is damaged.
+    """
     if not folder.milestones.is_file():
         return Milestones()
-    data: dict[str, Any] = json.loads(folder.milestones.read_text("utf-8"))
-    return Milestones(**data)
+    with _undamaged(folder.milestones):
+        data = json.loads(folder.milestones.read_text("utf-8"))
+        odd = [name for name, text in data.items() if not isinstance(text, str)]
+        if odd:
+            raise ValueError(f"{', '.join(odd)} must be text")
+        return Milestones(**data)
+
+
+@contextlib.contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a JSON file of the study into one sentence."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise StudyError(
+            f"{path} is damaged ({reason}); put it back from your copy of the study's folder."
+        ) from error
 
 
 def write_milestones(folder: Folder, milestones: Milestones) -> None:

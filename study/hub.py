@@ -36,7 +36,7 @@ REPOSITORY_VARIABLE = "STUDY_SNAPSHOT_REPO"
 """Environment variable (a variable of the Space) that names the repository, as owner/name."""
 
 KEEP = 3
-"""Snapshots of a study kept in the repository; older ones leave its history too."""
+"""Snapshots of a study kept in the repository; older ones are removed from its history too."""
 
 
 def wanted_repository() -> str | None:
@@ -45,11 +45,11 @@ def wanted_repository() -> str | None:
 
 
 def push(snapshots: Path, repository: str, study: str, api: "HfApi | None" = None) -> None:
-    """Make a study's folder in a private data set repository hold its newest snapshots.
+    """Push a study's newest snapshots to its folder in a private data set repository.
 
     All that are kept are sent, not the newest alone: a withdrawal changes earlier ones too. What
     did not change is not sent again (the Hub compares hashes). The history is squashed, so that
-    what a withdrawn rater gave does not stay in old commits.
+    a withdrawn rater's data does not stay in old commits.
 
     Args:
         snapshots: folder of the study's snapshots.
@@ -106,7 +106,7 @@ def pull(repository: str, study: str, to: Path, api: "HfApi | None" = None) -> P
         The SQLite file, with its JSON beside it; None when the repository holds none of the study.
 
     Raises:
-        StudyError: it is not whole, the repository is public, or the Hub refused.
+        StudyError: it is damaged, the repository is public, or the Hub refused.
     """
     api = api or _api()
     with _sentences(
@@ -129,10 +129,10 @@ def pull(repository: str, study: str, to: Path, api: "HfApi | None" = None) -> P
 
 
 def catch_up(folder: Folder, repository: str, api: "HfApi | None" = None) -> Snapshot | None:
-    """Put the newest snapshot of a study back if it holds something later than the disk does.
+    """Restore the newest snapshot of a study if it is newer than the data on disk.
 
     Args:
-        folder: of the study; nobody serves it yet.
+        folder: of the study; it is not served yet.
         repository: owner/name.
         api: as in `push`.
 
@@ -141,8 +141,8 @@ def catch_up(folder: Folder, repository: str, api: "HfApi | None" = None) -> Sna
 
     Raises:
         StudyError: as `pull`; the snapshot is of another study of this name; or the key of the
-            raters' identities is gone. Nothing is served then, for raters would begin anew beside
-            the answers that they gave.
+            raters' identities is gone. Nothing is served then, because raters would start again
+            beside the answers that they gave.
     """
     name = folder.root.name
     with tempfile.TemporaryDirectory(dir=folder.root, prefix=".fetched-") as place:
@@ -195,12 +195,12 @@ def _need_private(api: "HfApi", repository: str) -> None:
 
 @contextlib.contextmanager
 def _sentences(trouble: str) -> Iterator[None]:
-    """Turn what the Hub and the connection say into one sentence a person can act on."""
+    """Turn errors of the Hub and the connection into one sentence a person can act on."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         yield
     except (HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise StudyError(f"{trouble} ({said}).") from error
+        reason = " ".join(str(error).split())[:300]
+        raise StudyError(f"{trouble} ({reason}).") from error

@@ -11,7 +11,7 @@ from sqlite3 import Connection
 
 from study import audit
 from study.errors import StudyError
-from study.store import Row, Store, one, rows, run, value
+from study.store import Row, Store, one, run
 
 KEY_BYTES = 32
 KEY_VARIABLE = "STUDY_IDENTITY_KEY"
@@ -21,8 +21,8 @@ class Keyring:
     """The key of one study: hashes identities and signs the tokens raters hold.
 
     Design choice: HMAC-SHA256 with a key that lives beside the database, not in it, and in no
-    snapshot. Whoever holds the database alone can neither read nor guess who took part; whoever
-    deletes the key makes every identity unreadable for good.
+    snapshot. The database alone does not tell who took part;
+    deleting the key makes every identity unreadable for good.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -46,6 +46,14 @@ class Keyring:
         """The session a token was made for, or None for a forged one."""
         session = token.partition(".")[0]
         return session if hmac.compare_digest(self.token(session), token) else None
+
+    def receipt(self, session: str) -> str:
+        """The number of a rater's withdrawal, 16 hexadecimal digits.
+
+        Design choice: it follows from the session's id, which is gone after the withdrawal, so that
+        a repeated request gets the same number although the number identifies nobody.
+        """
+        return self.hash("receipt", session)[:16]
 
     def completion(self, session: str) -> str:
         """A code a rater can show as proof of taking part; it leads to no answers."""
@@ -109,7 +117,7 @@ def invite(store: Store, keys: Keyring, count: int, actor: str) -> list[str]:
         StudyError: the count is out of range.
     """
     if not 1 <= count <= 1000:
-        raise StudyError(f"{count} invitations were asked for; 1 to 1000 are accepted at once.")
+        raise StudyError(f"{count} invitations were requested; 1 to 1000 are accepted at once.")
     codes = [secrets.token_urlsafe(12) for _ in range(count)]
     with store.transaction() as database:
         now = store.clock.now()
@@ -129,41 +137,10 @@ def holder(database: Connection, kind: str, digest: str) -> Row | None:
 
 
 def bind(database: Connection, kind: str, digest: str, session: str, now: float) -> None:
-    """Say, inside the transaction that makes the session, whose it is."""
+    """Bind an identity to a session, inside the transaction that creates it."""
     run(
         database,
         "insert into identities values (?, ?, ?, ?)"
         " on conflict (kind, hash) do update set session = excluded.session",
         *(kind, digest, session, now),
     )
-
-
-def withdraw(store: Store, session: str) -> Row:
-    """Delete a rater's identity and every row of theirs; keep a receipt that leads nowhere.
-
-    The place in the design returns to those free. Deleted content is overwritten in the file
-    (secure_delete) and the write-ahead log is emptied; snapshots are the caller's to clean
-    (`study.backup.forget`).
-
-    Returns:
-        number: what the rater keeps as proof; withdrawn_at: seconds since 1970; answers: how many
-        answers were deleted, all revisions counted.
-
-    Raises:
-        StudyError: there is no such session.
-    """
-    number = secrets.token_hex(8)
-    with store.transaction() as database:
-        if not rows(database, "select 1 from sessions where id = ?", session):
-            raise StudyError("There is nothing to withdraw: no such session, or withdrawn before.")
-        now = store.clock.now()
-        answers = value(
-            database,
-            "select count(*) from answers join assignments on assignments.id = assignment"
-            " where session = ?",
-            session,
-        )
-        run(database, "delete from sessions where id = ?", session)
-        run(database, "insert into receipts values (?, ?, ?)", number, now, answers)
-    store.shrink_log()
-    return {"number": number, "withdrawn_at": now, "answers": answers}

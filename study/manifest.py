@@ -1,12 +1,14 @@
 """Tables that name clips: CSV or JSON rows, and the JSON lines of `python -m finephys batch`.
 
 CSV and JSON rows have the columns method, item, file, and if wanted label, caption, label_zh,
-caption_zh, reference (several separated by ";"). A line of a batch says how a video was made: file,
+caption_zh, reference (several separated by ";"). A line of a batch describes one video: file,
 method, class, seed, prompt, reference, sha256 and more; its item is CLASS_SEED.
 """
 
 import csv
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,14 @@ def read(manifest: Path) -> list[Placed]:
         if manifest.suffix.lower() == ".json":
             data = json.loads(content)
         else:
-            data = list(csv.DictReader(content.splitlines()))
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise StimuliError([f"{manifest.name} is no CSV or JSON: {error}."]) from error
+            data = list(csv.DictReader(io.StringIO(content, newline="")))
+    except (ValueError, RecursionError, csv.Error) as error:  # also a number of 5000 digits
+        raise StimuliError([f"{manifest.name} is not a CSV or JSON file: {error}."]) from error
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise StimuliError([f"{manifest.name} must be a list of rows with names and values."])
-    if data and not set(COLUMNS) <= set(data[0]):
+    if not data:
+        raise StimuliError([f"{manifest.name} has no rows; it needs one for each clip."])
+    if not set(COLUMNS) <= set(data[0]):
         raise StimuliError(
             [
                 f"{manifest.name} has columns {', '.join(map(str, data[0]))}; it needs "
@@ -63,7 +67,7 @@ def of_batch(folder: Path) -> dict[str, Placed]:
     """What a batch says of its videos in the folder it wrote: file -> row; empty without a batch.
 
     Raises:
-        StimuliError: lines that are no row of a batch; all are listed.
+        StimuliError: lines that are not rows of a batch; all are listed.
     """
     return _of_batch(sorted(folder.glob(BATCH)))
 
@@ -73,16 +77,16 @@ def _of_batch(manifests: list[Path]) -> dict[str, Placed]:
     problems = []
     for path in manifests:
         lines = path.read_text("utf-8").splitlines()
-        for number, line in enumerate(lines, 1):
+        for number, text in enumerate(lines, 1):
             place = f"{path.name} line {number}"
             try:
-                said = json.loads(line)
-                row, made = _row(said), float(said["made"])
-            except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-                if number < len(lines):  # a crash cuts off the last line, whose video counts not
+                line = json.loads(text)
+                row, made = _row(line), float(line["made"])
+            except (KeyError, TypeError, ValueError, RecursionError):
+                if number < len(lines):  # a crash cuts off the last line; its video does not count
                     problems.append(
-                        f"{place} is no row that `python -m finephys batch` writes; run the batch "
-                        "again or take the line out."
+                        f"{place} is not a row that `python -m finephys batch` writes; run the "
+                        "batch again or take the line out."
                     )
                 continue
             # A video that was made again has a line more; the latest counts.
@@ -93,12 +97,19 @@ def _of_batch(manifests: list[Path]) -> dict[str, Placed]:
     return {file: placed for file, (_, placed) in found.items()}
 
 
-def _row(said: dict[str, Any]) -> Row:
+def _row(line: dict[str, Any]) -> Row:
     return {
-        "method": str(said["method"]),
-        "item": f"{int(said['class'])}_{int(said['seed'])}",
-        "file": str(said["file"]),
-        "reference": str(said.get("reference") or ""),
-        "prompt": str(said["prompt"]),
-        "sha256": str(said["sha256"]),
+        "method": str(line["method"]),
+        "item": f"{_number(line['class'])}_{_number(line['seed'])}",
+        "file": str(line["file"]).replace("\\", "/"),
+        "reference": str(line.get("reference") or ""),
+        "prompt": str(line["prompt"]),
+        "sha256": str(line["sha256"]),
     }
+
+
+def _number(value: object) -> int:
+    """A class or seed as the batch writes it; int() alone would take 8.5, True and "\u0968" too."""
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,18}", str(value)):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(str(value))

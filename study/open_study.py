@@ -10,19 +10,20 @@ from sqlite3 import Connection
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-from study import design, folder, hub, identities
+from study import backup, design, folder, hub, identities
 from study.answers import Rules
-from study.backup import Snapshots
 from study.definition import LEVELS, Definition
 from study.errors import PhaseError
 from study.folder import Clips, Folder, Phase, Reference
 from study.sessions import Places
+from study.snapshots import Snapshots
 from study.store import Store
+from study.wording import with_numbers
 
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 2000
-"""Writes that may wait in line; beyond that raters are told to try again, their page keeps all."""
+"""Writes that may wait in line; beyond that raters' pages keep their answers and retry."""
 
 SNAPSHOT_SECONDS = 600.0
 
@@ -34,15 +35,15 @@ class OpenStudy:
     """A study as its routes, its board and its snapshots share it; one per folder and machine.
 
     Attributes:
-        folder: where everything lies.
-        definition: frozen.
+        folder: of the study.
+        definition: frozen, with the study's numbers in its wording.
         clips: frozen.
         store: held for this process alone.
         keys: of the raters' identities and tokens.
         rules: what counts as an answer.
-        places: the design as the store asks for it.
-        sent: addresses of videos that were asked for since this server began. Design choice: kept
-            in memory, for it costs no write; after a restart the page asks for its videos again.
+        places: the design as the store needs it.
+        sent: addresses of videos requested since this server started. Design choice: kept
+            in memory, which costs no write; after a restart the page requests its videos again.
     """
 
     def __init__(self, root: Path, *, snapshot_seconds: float = SNAPSHOT_SECONDS) -> None:
@@ -59,8 +60,8 @@ class OpenStudy:
         """
         self.folder = Folder(Path(root))
         folder.need_phase(self.folder, ("open", "closed", "unblinded"), "serve")
-        self.definition = folder.read_definition(self.folder)
         self.clips = folder.read_clips(self.folder)
+        self.definition = with_numbers(folder.read_definition(self.folder), self.clips)
         self.rules = rules(self.definition, self.clips)
         self.places = places(self.definition, self.clips)
         self.sent: set[str] = set()
@@ -76,6 +77,7 @@ class OpenStudy:
             )
         self.keys = identities.keyring(self.folder.identity_key)
         self.store = Store(self.folder.database, serving=True)
+        backup.clear_leftovers(self.folder)
         self._writer = ThreadPoolExecutor(1, f"writer of {self.definition.name}")
         self._reader = ThreadPoolExecutor(1, f"reader of {self.definition.name}")
         self._waiting = 0
@@ -85,7 +87,7 @@ class OpenStudy:
         )
 
     async def write(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        """Run an act that writes in the one writing thread; it is on the disk when this returns.
+        """Run a write in the single writer thread; it is on disk when this returns.
 
         Raises:
             BusyError: too many acts are waiting.
@@ -102,8 +104,8 @@ class OpenStudy:
     async def write_while_open(self, act: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """As `write`, for an act that only an open study takes.
 
-        The phase is asked inside the act's own transaction, and closing is one too: nothing is
-        stored after the close, also when the act had begun to wait before it.
+        The phase is read inside the act's own transaction, and closing is one too: nothing is
+        stored after the close, even if the act was waiting before it.
 
         Raises:
             PhaseError: the study is closed.
@@ -127,14 +129,14 @@ class OpenStudy:
         return await asyncio.wrap_future(self._reader.submit(look))
 
     def phase(self) -> Phase:
-        """Where the study stands now; closing it takes effect at once, without a restart."""
+        """Where the study stands now; closing takes effect at once, without a restart."""
         changed = self.folder.milestones.stat().st_mtime_ns
         if changed != self._phase[0]:
             self._phase = (changed, folder.read_milestones(self.folder).phase)
         return self._phase[1]
 
     def need_open(self) -> None:
-        """Refuse what only an open study takes.
+        """Raise unless the study is open.
 
         Raises:
             PhaseError: it is closed.
@@ -143,7 +145,7 @@ class OpenStudy:
             raise PhaseError("This study is closed and takes no more answers.")
 
     def close(self) -> None:
-        """Finish what is waiting, then let go of the file."""
+        """Finish the waiting writes, then close the file."""
         self.snapshots.stop()
         self._writer.shutdown()
         self._reader.shutdown()

@@ -1,10 +1,15 @@
-"""What comes out of an unblinded study: its checked tables, and the report with its files."""
+"""Results of an unblinded study: checked tables, and the report with its files."""
 
+import csv
+import io
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from study import people
 from study.errors import StudyError
+from study.files import write_atomically
 from study.folder import Folder, read_definition, read_milestones
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, 
         unfinished: also of raters who have not come to the end.
 
     Raises:
-        StudyError: the study is not unblinded, or nobody has finished it.
+        StudyError: the study is not unblinded, or there is no answer that counts.
     """
     import pandas as pd
 
@@ -49,7 +54,10 @@ def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, 
     rows = (export.choices if choices else export.ratings)(folder, unfinished=unfinished)
     if not rows:
         raise StudyError(
-            f"{folder.root.name} has no finished rater; wait for one, or export with --unfinished."
+            f"no rater of {folder.root.name} has given a score; there is nothing to export."
+            if unfinished
+            else f"no rater of {folder.root.name} has come to the end with a score; export raters "
+            "half-way with --unfinished."
         )
     if choices:
         return table.empty_ratings(), table.check_choices(pd.DataFrame(rows))
@@ -57,7 +65,7 @@ def tables(folder: Folder, *, unfinished: bool = False) -> "tuple[pd.DataFrame, 
 
 
 def write_tables(folder: Folder, out: Path, *, unfinished: bool = False) -> dict[str, int]:
-    """Write ratings or choices as CSV and JSON.
+    """Write ratings or choices, and the raters, as CSV and JSON.
 
     Returns:
         Name of each table written (without suffix) -> its number of rows.
@@ -76,7 +84,52 @@ def write_tables(folder: Folder, out: Path, *, unfinished: bool = False) -> dict
         for suffix in (".csv", ".json"):
             write_table(table, out / f"{name}{suffix}")
         written[name] = len(table)
+    written["raters"] = write_raters(folder, out / "raters.csv", unfinished=unfinished)
     return written
+
+
+def write_raters(folder: Folder, path: Path, *, unfinished: bool = False) -> int:
+    """Write raters' answers about themselves as CSV, and as JSON beside it, in any phase.
+
+    Returns:
+        Number of raters.
+
+    Raises:
+        StudyError: the file cannot be written.
+    """
+    from study import export
+
+    rows = export.raters(folder, unfinished=unfinished)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, raters_csv(folder, unfinished=unfinished))
+        text = json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+        write_atomically(path.with_suffix(".json"), text)
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written ({error}); give another place.") from error
+    return len(rows)
+
+
+def raters_csv(folder: Folder, *, unfinished: bool = False) -> str:
+    """Return raters' answers about themselves as CSV.
+
+    An apostrophe stands before a text that a spreadsheet would take for a formula.
+    """
+    from study import export
+
+    definition = read_definition(folder)
+    names = [*people.COLUMNS, *people.columns(definition).values()]
+    sheet = io.StringIO()
+    writer = csv.writer(sheet, lineterminator="\n")
+    writer.writerow(names)
+    for row in export.raters(folder, unfinished=unfinished):
+        writer.writerow([_harmless(row[name]) for name in names])
+    return sheet.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    text = cell if isinstance(cell, str) else ""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def write_report(folder: Folder, ours: str, out: Path) -> Path:
@@ -94,7 +147,7 @@ def write_report(folder: Folder, ours: str, out: Path) -> Path:
         StudyError: as `tables`, or no method is called so.
     """
     from study import export
-    from study.analysis.info import StudyInfo
+    from study.analysis.info import Asked, StudyInfo
     from study.analysis.report import report
     from study.blinding import read_map
 
@@ -102,7 +155,7 @@ def write_report(folder: Folder, ours: str, out: Path) -> Path:
     if ours and ours not in methods:
         raise StudyError(f"no method is called {ours!r}; choose one of {', '.join(methods)}.")
     milestones = asdict(read_milestones(folder))
-    language = definition.languages[0]
+    language, names = definition.languages[0], people.columns(definition)
     info = StudyInfo(
         title=definition.title[language],
         ours=ours,
@@ -110,5 +163,13 @@ def write_report(folder: Folder, ours: str, out: Path) -> Path:
         dimensions={each.id: each.title[language] for each in definition.dimensions},
         facts=tuple((name.replace("_", " "), text) for name, text in milestones.items() if text),
         invented=export.is_simulated(folder),
+        people=tuple(export.raters(folder)),
+        questions={
+            names[each.id]: Asked(
+                each.title[language],
+                {option.id: option.title[language] for option in each.options},
+            )
+            for each in definition.demographics
+        },
     )
     return report(*tables(folder), info, out)

@@ -1,6 +1,6 @@
-"""What a rater is shown, as plain values: texts of the study and one page; nothing of its design.
+"""What a rater sees, as plain values: the texts of the study and one page of it.
 
-Whether a page is an attention check or comes for the second time is not told.
+Nothing here reveals the design: not whether a page is an attention check or a repeat.
 """
 
 import dataclasses
@@ -15,31 +15,31 @@ from study.store import one, rows
 
 
 def study_texts(definition: Definition, language: str) -> dict[str, Any]:
-    """Everything that is the same for all raters, in one language."""
+    """The texts and settings that are the same for all raters, in one language."""
 
-    def said(text: dict[str, str]) -> str:
+    def text_in(text: dict[str, str]) -> str:
         return worded(text, language)
 
     return {
         "language": language,
         "languages": list(definition.languages),
-        "title": said(definition.title),
+        "title": text_in(definition.title),
         "kind": definition.kind,
-        "instructions": said(definition.instructions),
-        "consent": said(definition.consent),
-        "thanks": said(definition.thanks),
+        "instructions": text_in(definition.instructions),
+        "consent": text_in(definition.consent),
+        "thanks": text_in(definition.thanks),
         "tie": definition.tie_allowed,
         "size": [definition.encoding.width, definition.encoding.height],
         "dimensions": [_dimension(each, language) for each in definition.dimensions],
         "questions": [
             {
                 "id": question.id,
-                "title": said(question.title),
+                "title": text_in(question.title),
                 "kind": question.kind,
                 "required": question.required,
                 "longest": question.longest,
                 "options": [
-                    {"id": option.id, "title": said(option.title)} for option in question.options
+                    {"id": option.id, "title": text_in(option.title)} for option in question.options
                 ],
             }
             for question in definition.demographics
@@ -55,13 +55,12 @@ def page(
     position: int,
     language: str,
 ) -> dict[str, Any]:
-    """One page of one rater, with the scores given so far.
+    """One page of a rater, with the scores given so far.
 
     Returns:
         position, pages; training (bool), note and hints for practice; label, text; left, right,
         videos and images, as addresses relative to the study; given scores; watch (seconds);
-        seen and skipped (bool); next: addresses of the following page's videos, to be fetched
-        ahead.
+        seen and skipped (bool); next: addresses of the next page's videos, to be fetched ahead.
 
     Raises:
         RefusedError: the page is not open to this rater.
@@ -98,7 +97,7 @@ def page(
         "right": media.get("right", ""),
         "videos": [media[slot] for slot in sorted(media) if slot.startswith("video")],
         "images": [media[slot] for slot in sorted(media) if slot.startswith("image")],
-        "given": answers.given(database, found["id"]),
+        "given": answers.current_scores(database, found["id"]),
         "watch": rules.watch_seconds,
         "seen": found["seen_at"] is not None,
         "skipped": found["cannot_play"] is not None,

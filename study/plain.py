@@ -1,4 +1,4 @@
-"""Plain YAML values <-> frozen dataclasses, saying everything that does not fit at once."""
+"""Plain YAML values <-> frozen dataclasses; everything that does not fit is reported at once."""
 
 import dataclasses
 import difflib
@@ -6,6 +6,9 @@ import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
+
+LARGEST = 10**9
+"""Largest whole number that is accepted."""
 
 
 class OnceLoader(yaml.SafeLoader):
@@ -67,7 +70,7 @@ def read(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: AN
         return None if data is None else read(inner, data, at, problems)
     if origin is tuple:
         if not isinstance(data, list):
-            problems.append(f"{at} is {_said(data)}; give a list.")
+            problems.append(f"{at} is {_shown(data)}; give a list.")
             return ()
         inner = get_args(kind)[0]
         return tuple(read(inner, each, f"{at}[{n}]", problems) for n, each in enumerate(data))
@@ -75,25 +78,28 @@ def read(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: AN
         if not isinstance(data, dict) or not all(
             isinstance(word, str) for pair in data.items() for word in pair
         ):
-            problems.append(f"{at} is {_said(data)}; give a text for each language (en: ...).")
+            problems.append(f"{at} is {_shown(data)}; give a text for each language (en: ...).")
             return {}
         return {language: text.strip() for language, text in data.items()}
     if origin is Literal:
         if data not in get_args(kind):
             accepted = ", ".join(repr(choice) for choice in get_args(kind) if choice)
-            problems.append(f"{at} is {_said(data)}; choose one of {accepted}.")
+            problems.append(f"{at} is {_shown(data)}; choose one of {accepted}.")
         return data
+    if isinstance(data, int) and abs(data) > LARGEST:
+        problems.append(f"{at} is {_shown(data)}; give a number up to {LARGEST}.")
+        return 0
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if not isinstance(data, kind) or (kind is not bool and isinstance(data, bool)):
         words = {str: "a text in quotes", int: "a whole number", float: "a number"}
-        problems.append(f"{at} is {_said(data)}; give {words.get(kind, 'true or false')}.")
+        problems.append(f"{at} is {_shown(data)}; give {words.get(kind, 'true or false')}.")
     return data
 
 
 def _read_fields(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # noqa: ANN401
     if not isinstance(data, dict):
-        problems.append(f"{at or 'the file'} is {_said(data)}; give names with values.")
+        problems.append(f"{at or 'the file'} is {_shown(data)}; give names with values.")
         return None
     hints = get_type_hints(kind)
     fields = {field.name: field for field in dataclasses.fields(kind)}
@@ -113,8 +119,11 @@ def _read_fields(kind: Any, data: Any, at: str, problems: list[str]) -> Any:  # 
     return None if len(problems) > faults_before else kind(**values)
 
 
-def _said(value: object) -> str:
-    shown = repr(value)
+def _shown(value: object) -> str:
+    try:
+        shown = repr(value)
+    except ValueError:  # a number of over 4300 digits, written in hexadecimal
+        return "a number of thousands of digits"
     return shown if len(shown) <= 40 else shown[:37] + "..."
 
 

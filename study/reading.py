@@ -12,11 +12,14 @@ from study.plain import OnceLoader, read, write
 TEMPLATES = Path(__file__).parent / "templates"
 
 HEADER = """\
-# A study, to be edited until it opens; then any change is refused. Texts are given per language.
-# kind: pairs, single or choice. A page of training or gold shows a video (a file) or one made from
-# a reference: as_is, frozen, scrambled or noise. items_per_rater: 0 shows all items to everybody.
-# watch_seconds: 0 asks for one whole loop. recruiting takes a completion_code too.
-# After changing items, training, gold or encoding run `python -m study new` again.
+# A study. Edit it until it opens; then any change is refused. Texts are given in every language.
+# docs/study.md explains every field. After changing items, training, gold or encoding run
+# `python -m study new` again.
+# kind: pairs, single or choice. items_per_rater: 0 shows all items to everybody.
+# A training or gold page shows a video (a file) or one made from a reference: as_is, frozen,
+# scrambled or noise. watch_seconds: 0 asks for one whole loop.
+# instructions, consent and thanks may name {methods}, {items}, {pages} and {minutes}.
+# recruiting: completion_code; most_raters, 0 for any number.
 """
 
 
@@ -24,8 +27,8 @@ def load(path: Path) -> Definition:
     """Read and check a study's YAML.
 
     Raises:
-        DefinitionError: the file is missing, no YAML, or says something that cannot be; all its
-            faults are listed at once.
+        DefinitionError: the file is missing, not YAML, or not a valid definition; all its faults
+            are listed.
     """
     try:
         return parse(Path(path).read_text(encoding="utf-8"), Path(path).name)
@@ -55,6 +58,11 @@ def parse(source: str, called: str = "study.yaml") -> Definition:
         raise DefinitionError(
             [f"{called} is not valid YAML{line}: {getattr(error, 'problem', error)}."]
         ) from error
+    except (ValueError, RecursionError) as error:  # a day 2024-13-45, a number of 5000 digits
+        reason = " ".join(str(error).split())
+        raise DefinitionError(
+            [f"{called} holds a value that cannot be read ({reason}); put texts in quotes."]
+        ) from error
     problems: list[str] = []
     definition = read(Definition, data, "", problems)
     if not problems:
@@ -66,7 +74,7 @@ def parse(source: str, called: str = "study.yaml") -> Definition:
 
 
 def template(name: str) -> Definition:
-    """A shipped definition without items: "fig16" or "fig16_printed".
+    """A shipped definition without items, such as "fig16".
 
     Raises:
         DefinitionError: no template is called so.
@@ -74,7 +82,8 @@ def template(name: str) -> Definition:
     path = TEMPLATES / f"{name}.yaml"
     known = sorted(file.stem for file in TEMPLATES.glob("*.yaml"))
     if name not in known:
-        raise DefinitionError([f"no template is called {name!r}; choose {' or '.join(known)}."])
+        listed = f"{', '.join(known[:-1])} or {known[-1]}"
+        raise DefinitionError([f"no template is called {name!r}; choose {listed}."])
     return load(path)
 
 

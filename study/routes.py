@@ -1,30 +1,34 @@
-"""What a rater's browser may ask: one route each, all under the study's own address.
+"""What a rater's browser may request: one route each, all under the study's own address.
 
-A rater is known by a token in the Authorization header, never by a cookie: a page of somebody else
+A rater is known by a token in the Authorization header, never by a cookie: another site's page
 cannot post in a rater's name, and the study works inside a frame.
 """
 
+import gzip
 import hashlib
-import hmac
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
+from urllib.parse import quote
 
-from starlette.requests import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from study import answers, backup, board, identities, pages, posts, sessions
+from study import answers, codes, pages, posts, sessions
 from study.answers import Answer
 from study.definition import worded
-from study.errors import PhaseError
+from study.errors import PhaseError, StudyError
 from study.media import media_response
 from study.open_study import BusyError, OpenStudy
-from study.sessions import Consent, Entry, RefusedError
+from study.sessions import Consent, Entry, RefusedError, Skipped
 from study.store import StorageError, one, rows
+from study.withdrawal import NobodyError, withdraw
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +57,19 @@ SAFE_HEADERS = {
 }
 
 
+UNSTORED = "The server cannot store answers right now; your page keeps them."
+TROUBLE = "The study cannot be shown right now; please come again later."
+
+_POSITION = re.compile(r"[0-9]{1,9}")
+
+
 def routes(study: OpenStudy) -> list[Route]:
     """Every route of a study, to be served alone or mounted beside other pages.
 
     Addresses inside the pages are relative: mount them anywhere, with a slash at the end
     (`Mount("/study/NAME", routes=routes(study))`).
     """
-    files = {path.name: path.read_bytes() for path in RATER.iterdir() if path.is_file()}
+    files = {path.name: _static_file(path) for path in RATER.iterdir() if path.is_file()}
     table: tuple[tuple[str, str, Act], ...] = (
         ("GET", "/", partial(_static, files)),
         ("GET", "/rater/{name}", partial(_static, files)),
@@ -68,22 +78,22 @@ def routes(study: OpenStudy) -> list[Route]:
         ("GET", "/session", _session),
         ("POST", "/questions", _questions),
         ("POST", "/playback", _playback),
-        ("GET", "/pages/{position:int}", _page),
-        ("POST", "/pages/{position:int}/shown", _shown),
-        ("POST", "/pages/{position:int}/seen", _seen),
-        ("POST", "/pages/{position:int}/cannot-play", _cannot_play),
+        ("GET", "/pages/{position}", _page),
+        ("POST", "/pages/{position}/shown", _shown),
+        ("POST", "/pages/{position}/seen", _seen),
+        ("POST", "/pages/{position}/cannot-play", _cannot_play),
         ("POST", "/answers", _answer),
         ("POST", "/finish", _finish),
         ("POST", "/withdraw", _withdraw),
         ("GET", "/media/{token}", _media),
-        ("GET", "/board", _board),
         ("GET", "/health", _health),
+        ("GET", "/{path:path}", _nothing),
     )
     return [Route(path, _guarded(study, act), methods=[method]) for method, path, act in table]
 
 
 def _guarded(study: OpenStudy, act: Act) -> Callable[[Request], Awaitable[Response]]:
-    """An act whose refusals become one JSON sentence with a status and a code."""
+    """An act whose errors, all of them, become one JSON sentence with a status and a code."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -95,9 +105,17 @@ def _guarded(study: OpenStudy, act: Act) -> Callable[[Request], Awaitable[Respon
         except BusyError as error:
             response = _refusal("busy", str(error), 503)
         except StorageError as error:
-            logger.warning("a rater was told that storage failed: %s", error)
-            sentence = "The server cannot store answers right now; your page keeps them."
-            response = _refusal("storage", sentence, 507)
+            logger.warning("storage failed for a rater: %s", error)
+            response = _refusal("storage", UNSTORED, 507)
+        except StudyError as error:
+            # Its sentence is for the administrator: it may name files of this machine.
+            logger.warning("a rater's request failed: %s", error)
+            response = _refusal("trouble", TROUBLE, 503)
+        except ClientDisconnect:
+            response = _refusal("trouble", TROUBLE, 400)  # nobody reads it
+        except Exception:
+            logger.exception("a rater's request failed")
+            response = _refusal("trouble", TROUBLE, 500)
         for name, text in SAFE_HEADERS.items():
             response.headers[name] = text
         response.headers.setdefault("Cache-Control", "no-store")
@@ -120,7 +138,10 @@ def _rater(study: OpenStudy, request: Request) -> str:
 
 
 def _position(request: Request) -> int:
-    return min(int(request.path_params["position"]), 10**9)
+    position = request.path_params["position"]
+    if not _POSITION.fullmatch(position):  # of any length or script, as addresses may be
+        raise RefusedError("not_found", "There is no such page.", 404)
+    return int(position)
 
 
 def _language(study: OpenStudy, wanted: str | None) -> str:
@@ -128,19 +149,42 @@ def _language(study: OpenStudy, wanted: str | None) -> str:
     return wanted if wanted in languages else languages[0]
 
 
-async def _static(files: dict[str, bytes], study: OpenStudy, request: Request) -> Response:
+async def _static(
+    files: dict[str, tuple[bytes, bytes]], study: OpenStudy, request: Request
+) -> Response:
     name = request.path_params.get("name", "index.html")
     if name not in files:
         raise RefusedError("not_found", "There is no such file.", 404)
-    return Response(
-        files[name],
-        headers={"Content-Type": STATIC_TYPES[Path(name).suffix], "Cache-Control": "no-cache"},
-    )
+    content, compressed = files[name]
+    headers = {
+        "Content-Type": STATIC_TYPES[Path(name).suffix],
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+    }
+    if compressed and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(compressed, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(content, headers=headers)
+
+
+def _static_file(path: Path) -> tuple[bytes, bytes]:
+    """A file of the raters' page as it is and compressed; videos are compressed already."""
+    content = path.read_bytes()
+    return content, b"" if path.suffix == ".mp4" else gzip.compress(content, mtime=0)
 
 
 async def _study(study: OpenStudy, request: Request) -> Response:
     language = _language(study, request.query_params.get("language"))
-    return JSONResponse({**pages.study_texts(study.definition, language), "phase": study.phase()})
+    headings = study.definition.headings
+    return JSONResponse(
+        {
+            **pages.study_texts(study.definition, language),
+            "headings": {
+                "label": worded(headings.label, language),
+                "text": worded(headings.text, language),
+            },
+            "phase": study.phase(),
+        }
+    )
 
 
 async def _enter(study: OpenStudy, request: Request) -> Response:
@@ -155,6 +199,7 @@ async def _enter(study: OpenStudy, request: Request) -> Response:
         sessions.enter,
         *(study.store, study.keys, study.places, entry),
         Consent(hashlib.sha256(words.encode()).hexdigest(), language),
+        study.definition.recruiting.most_raters,
     )
     return JSONResponse({"token": study.keys.token(session)})
 
@@ -169,6 +214,9 @@ def _entry(study: OpenStudy, source: str, names: dict[str, object]) -> Entry:
         return Entry("prolific", {"prolific": checked["PROLIFIC_PID"]})
     if source == "open" and ways.open_link and not names:
         return Entry("open", {})
+    if source == "open" and ways.open_link and set(names) == {"visit"}:
+        # The page chose this key: the same post again finds the session of the first one.
+        return Entry("open", {"visit": posts.client_key(str(names["visit"]))})
     raise RefusedError("no_way_in", "This study is entered by the link you were given.", 403)
 
 
@@ -180,25 +228,36 @@ async def _session(study: OpenStudy, request: Request) -> Response:
 def _state(study: OpenStudy, session: str, database: Connection) -> dict[str, Any]:
     row = sessions.session_row(database, session)
     pages_of = rows(database, "select shown_at from assignments where session = ?", session)
+    position = answers.current_position(database, session)
+    passed = sessions.skipped(database, session)[session]
     found: dict[str, Any] = {
         "stage": sessions.stage(row, asks=bool(study.definition.demographics)),
         "language": row["language"],
-        "position": answers.current_position(database, session),
+        "position": position,
         "pages": len(pages_of),
-        "begun": any(page["shown_at"] is not None for page in pages_of),
+        "begun": position > 0 or any(page["shown_at"] is not None for page in pages_of),
         "open": study.phase() == "open",
+        **_skipped(passed),
     }
     if found["stage"] == "done":
-        found["completion"] = _completion(study, session, row["source"])
+        found["completion"] = _completion(study, session, row["source"], passed)
     return found
 
 
-def _completion(study: OpenStudy, session: str, source: str) -> dict[str, str]:
-    """The study's own code; without one, a code that is the rater's."""
-    code = study.definition.recruiting.completion_code
-    if source == "prolific":
-        return {"code": code, "link": f"https://app.prolific.com/submissions/complete?cc={code}"}
-    return {"code": code or study.keys.completion(session), "link": ""}
+def _skipped(passed: Skipped) -> dict[str, int]:
+    return {"skipped": passed.pages, "most_skipped": passed.most}
+
+
+def _completion(
+    study: OpenStudy, session: str, source: str, passed: Skipped
+) -> dict[str, str | int]:
+    """The code of a rater who answered enough, and the way back to Prolific."""
+    counts = {**_skipped(passed), "enough": passed.enough}
+    if not passed.enough:
+        return {"code": "", "link": "", **counts}
+    code = codes.code(study.definition, study.keys, session)
+    link = f"https://app.prolific.com/submissions/complete?cc={quote(code, safe='')}"
+    return {"code": code, "link": link if source == "prolific" else "", **counts}
 
 
 async def _questions(study: OpenStudy, request: Request) -> Response:
@@ -257,9 +316,13 @@ async def _seen(study: OpenStudy, request: Request) -> Response:
     session, position = _rater(study, request), _position(request)
     study.need_open()
     await posts.body(request)
-    came = study.sent.__contains__
     await study.write_while_open(
-        answers.see_through, study.store, study.rules, session, position, came
+        answers.confirm_watched,
+        study.store,
+        study.rules,
+        session,
+        position,
+        study.sent.__contains__,
     )
     return JSONResponse({"saved": True})
 
@@ -270,7 +333,8 @@ async def _cannot_play(study: OpenStudy, request: Request) -> Response:
     data = await posts.body(request, reason=str)
     reason = posts.plain_text("reason", data["reason"], 300)
     await study.write_while_open(answers.cannot_play, study.store, session, position, reason)
-    return JSONResponse({"saved": True})
+    passed = await study.read(partial(sessions.skipped, session=session))
+    return JSONResponse({"saved": True, **_skipped(passed[session])})
 
 
 async def _answer(study: OpenStudy, request: Request) -> Response:
@@ -280,7 +344,7 @@ async def _answer(study: OpenStudy, request: Request) -> Response:
         request, position=int, side=str, dimension=str, score=int, seconds=float, key=str
     )
     answer = Answer(
-        position=posts.whole("position", data["position"], 0, 10**9),
+        position=posts.bounded("position", data["position"], 0, 10**9),
         side=data["side"],
         dimension=data["dimension"],
         score=data["score"],
@@ -296,7 +360,9 @@ async def _finish(study: OpenStudy, request: Request) -> Response:
     await posts.body(request)
     counted = await study.write(_end, study, session)
     state = await study.read(partial(_state, study, session))
-    return JSONResponse({"counted": counted, "completion": state["completion"]})
+    return JSONResponse(
+        {"counted": counted, "skipped": state["skipped"], "completion": state["completion"]}
+    )
 
 
 def _end(study: OpenStudy, session: str) -> int:
@@ -310,14 +376,13 @@ def _end(study: OpenStudy, session: str) -> int:
 async def _withdraw(study: OpenStudy, request: Request) -> Response:
     session = _rater(study, request)
     await posts.body(request)
-    receipt = await study.write(_forget, study, session)
-    return JSONResponse({"receipt": receipt["number"], "answers": receipt["answers"]})
-
-
-def _forget(study: OpenStudy, session: str) -> dict[str, Any]:
-    receipt = identities.withdraw(study.store, session)
-    backup.forget(study.folder, session)
-    return receipt
+    try:
+        receipt = await study.write(
+            withdraw, study.folder, study.store, study.keys, session, "the rater"
+        )
+    except NobodyError as error:
+        raise RefusedError("withdrawn", "This session was withdrawn.", 410) from error
+    return JSONResponse({"receipt": receipt.number, "answers": receipt.answers})
 
 
 async def _media(study: OpenStudy, request: Request) -> Response:
@@ -334,17 +399,14 @@ async def _media(study: OpenStudy, request: Request) -> Response:
     if found is None or found["done_at"] is not None or study.phase() != "open":
         raise RefusedError("not_found", "There is no such video now.", 404)
     study.sent.add(token)
-    return media_response(study.folder.media / found["file"], request.headers.get("range"))
-
-
-async def _board(study: OpenStudy, request: Request) -> Response:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    wanted = study.keys.hash("runner", "board")
-    if kind != "Bearer" or not key.isascii() or not hmac.compare_digest(wanted, key):
-        raise RefusedError("no_runner", "The board needs the runner's key.", 401)
-    seen = await study.read(partial(board.board, study.definition, study.store.clock))
-    return JSONResponse({**seen, "phase": study.phase(), "snapshots": study.snapshots.state()})
+    return await run_in_threadpool(
+        media_response, study.folder.media / found["file"], request.headers.get("range")
+    )
 
 
 async def _health(study: OpenStudy, request: Request) -> Response:
     return JSONResponse({"phase": study.phase()})
+
+
+async def _nothing(study: OpenStudy, request: Request) -> Response:
+    raise RefusedError("not_found", "There is nothing at this address.", 404)

@@ -77,7 +77,7 @@ FIRST_TABLES = (
         withdrawn_at real not null,
         answers integer not null
     ) strict""",
-    # What the runner did. Each row holds the hash of the row before it.
+    # The administrator's acts and withdrawals. Each row contains the hash of the row before it.
     """create table audit (
         id integer primary key,
         at real not null,

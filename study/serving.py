@@ -13,7 +13,7 @@ from study.admin import gate
 from study.admin.routes import inside
 from study.open_study import OpenStudy
 from study.routes import routes
-from study.site import RUNNER, Site
+from study.site import ADMIN, Site
 
 
 def serve(root: Path, host: str = "127.0.0.1", port: int = 7861) -> None:
@@ -75,7 +75,7 @@ def start(studies: Path, clips: Sequence[Path], address: str) -> Site:
     password, made_up = gate.wanted_password()
     site = Site(studies, clips, password, inside)
     shown = f"password {password}" if made_up else f"password from {gate.VARIABLE}"
-    logging.getLogger("study").warning("Runner's page: %s%s/ (%s)", address, RUNNER, shown)
+    logging.getLogger("study").warning("Administrator's page: %s%s/ (%s)", address, ADMIN, shown)
     return site
 
 

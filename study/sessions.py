@@ -15,7 +15,11 @@ from study.store import Row, Store, one, rows, run
 Source = Literal["invite", "open", "prolific"]
 
 ACTIVE_SECONDS = 45 * 60.0
-"""A session not heard of for so long is abandoned: its place in the design is free again."""
+"""A session that was silent for this long is abandoned: its place in the design is free again."""
+
+
+MOST_SKIPPED = 5
+"""Design choice: one page in so many may be passed without scores, as a video may fail."""
 
 
 class RefusedError(StudyError):
@@ -49,7 +53,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Entry:
-    """How somebody comes in: the source and the names that tell one person from another.
+    """How a person enters: the kind of link, and the names that identify the person.
 
     Attributes:
         source: which kind of link.
@@ -61,8 +65,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """How many pages a rater passed without all scores, because a video did not play.
+
+    Attributes:
+        pages: pages passed this way, training pages not counted.
+        most: the largest number with which the session counts as answered.
+    """
+
+    pages: int
+    most: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether the session counts as answered when it ends."""
+        return self.pages <= self.most
+
+
+@dataclass(frozen=True)
 class Consent:
-    """What somebody agreed to.
+    """What a rater agreed to.
 
     Attributes:
         text_hash: SHA-256 of the words, in hex.
@@ -73,19 +95,35 @@ class Consent:
     language: str
 
 
-def enter(store: Store, keys: Keyring, places: Places, entry: Entry, consent: Consent) -> str:
+def enter(
+    store: Store,
+    keys: Keyring,
+    places: Places,
+    entry: Entry,
+    consent: Consent,
+    most_raters: int = 0,
+) -> str:
     """The session of a person who agreed: the one they have, or a new one.
 
-    Nothing about a person is stored before they agree, so entering and agreeing are one act.
+    Nothing about a person is stored before they agree, so entering and agreeing are one act. A
+    repeat with the same names finds the same session.
 
     The place is chosen (`design.least_filled`) and taken in one transaction; a session not done and
     not heard of for `ACTIVE_SECONDS` does not count.
+
+    Args:
+        store: the study's store.
+        keys: the study's key.
+        places: the design.
+        entry: how the person entered.
+        consent: what they agreed to.
+        most_raters: limit on raters (`Recruiting.most_raters`); 0 for none.
 
     Returns:
         The session's id.
 
     Raises:
-        RefusedError: the invitation is unknown, so nobody was let in.
+        RefusedError: the invitation is unknown, or the study has all its raters.
     """
     with store.transaction() as database:
         now = store.clock.now()
@@ -105,8 +143,13 @@ def enter(store: Store, keys: Keyring, places: Places, entry: Entry, consent: Co
                     "This invitation is not known; check that the whole link was copied.",
                     403,
                 )
+        completed, active = _taken(database, places.sequences, now)
+        if most_raters and sum(completed) + sum(active) >= most_raters:
+            raise RefusedError(
+                "full", "This study has all the raters it needs. Thank you for your interest.", 403
+            )
         session = secrets.token_hex(8)
-        sequence = _least_filled(database, places.sequences, now)
+        sequence = least_filled(completed, active)
         seed = secrets.randbits(32)
         run(
             database,
@@ -148,7 +191,7 @@ def stage(row: Row, asks: bool) -> str:
 
 
 def answer_questions(store: Store, session: str, answers: Mapping[str, str]) -> None:
-    """Store what the rater said about themselves, once. A repeat changes nothing."""
+    """Store the rater's answers about themselves, once. A repeat changes nothing."""
     with store.transaction() as database:
         row = session_row(database, session)
         if row["questions_at"] is not None:
@@ -175,7 +218,9 @@ def check_playback(store: Store, session: str, outcome: str) -> None:
 
 
 def finish(store: Store, session: str) -> int:
-    """End a session after counting its rows: every page has every answer, or cannot be played.
+    """End a session after counting its rows: every page has every answer, or was skipped.
+
+    `skipped` tells whether it counts as answered.
 
     Returns:
         Number of pages counted. A repeat changes nothing.
@@ -206,17 +251,45 @@ def finish(store: Store, session: str) -> int:
         return len(pages)
 
 
-def _least_filled(database: Connection, sequences: int, now: float) -> int:
+def skipped(database: Connection, session: str = "") -> dict[str, Skipped]:
+    """How many pages each rater passed without all scores; session -> count.
+
+    Training pages do not count. Attention pages do, or the count would tell raters which they are.
+
+    Args:
+        database: of the study.
+        session: of one rater; empty for all.
+    """
+    return {
+        row["id"]: Skipped(row["skipped"], most_skipped(row["pages"]))
+        for row in rows(
+            database,
+            "select sessions.id, count(assignments.id) as pages, count(cannot_play) as skipped"
+            " from sessions left join assignments on session = sessions.id and kind != 'training'"
+            " where ? in ('', sessions.id) group by sessions.id",
+            session,
+        )
+    }
+
+
+def most_skipped(pages: int) -> int:
+    """How many of a rater's pages may be passed without scores; never all of them."""
+    return min(max(1, pages // MOST_SKIPPED), max(pages - 1, 0))
+
+
+def _taken(database: Connection, sequences: int, now: float) -> tuple[list[int], list[int]]:
+    """Raters who answered each sequence, and raters who are at it.
+
+    A rater who passed too many pages without scores takes no place, nor does one who left.
+    """
     completed, active = [0] * sequences, [0] * sequences
-    for row in rows(
-        database,
-        "select sequence, sum(done_at is not null) as completed,"
-        " sum(done_at is null and last_seen > ?) as active from sessions group by sequence",
-        now - ACTIVE_SECONDS,
-    ):
-        completed[row["sequence"]] = row["completed"]
-        active[row["sequence"]] = row["active"]
-    return least_filled(completed, active)
+    passed = skipped(database)
+    for row in rows(database, "select id, sequence, done_at, last_seen from sessions"):
+        if row["done_at"] is not None:
+            completed[row["sequence"]] += passed[row["id"]].enough
+        else:
+            active[row["sequence"]] += row["last_seen"] > now - ACTIVE_SECONDS
+    return completed, active
 
 
 def _lay_out(database: Connection, session: str, places: Places, pages: Sequence[Page]) -> None:

@@ -1,4 +1,4 @@
-"""Scripted raters with known tastes who go through a study's own acts, for tests and the demo.
+"""Scripted raters with known preferences who use a study's own code, for tests and trials.
 
 Their answers are invented. The audit log says so, and with it every report of the study.
 """
@@ -59,7 +59,7 @@ def even_quality(arms: int) -> tuple[float, ...]:
 
 
 def fill(folder: Folder, raters: int, tastes: Tastes, seed: int, actor: str) -> list[str]:
-    """Send scripted raters through an open study that nobody has rated yet.
+    """Send scripted raters through an open study that has no raters yet.
 
     Args:
         folder: of the study; not being served.
@@ -75,13 +75,20 @@ def fill(folder: Folder, raters: int, tastes: Tastes, seed: int, actor: str) -> 
         StudyError: the study is not open, or real raters have begun.
     """
     need_phase(folder, ("open",), "simulate raters in")
+    for name, number, low, high in (
+        ("raters", raters, 1, 10_000),
+        ("seed", seed, 0, 2**63 - 1),
+        ("drop_out", tastes.drop_out, 0, 1),
+    ):
+        if not low <= number <= high:
+            raise StudyError(f"{name} is {number}; give {low} to {high}.")
     definition, clips = read_definition(folder), read_clips(folder)
     if len(tastes.quality) != clips.arms:
         raise StudyError(
             f"{len(tastes.quality)} qualities were given for {clips.arms} methods; give one each."
         )
     seconds = itertools.count()
-    clock = Clock(monotonic=lambda: float(next(seconds)))  # every look at it is a second later
+    clock = Clock(monotonic=lambda: float(next(seconds)))  # one second passes with every call
     rng = np.random.default_rng(seed)
     scripted = _Scripted(definition, clips, tastes, rng)
     with Store(folder.database, serving=True, clock=clock) as store:
@@ -191,5 +198,5 @@ def _watch(store: Store, scripted: _Scripted, session: str, page: Row) -> dict[s
             *(scripted.rules.watch_seconds, page["id"]),
         )
         files = rows(database, "select slot, file from media where assignment = ?", page["id"])
-    answers.see_through(store, scripted.rules, session, page["position"], lambda _: True)
+    answers.confirm_watched(store, scripted.rules, session, page["position"], lambda _: True)
     return {row["slot"]: row["file"] for row in files}

@@ -1,7 +1,7 @@
-"""All studies of one folder on one server: each open one for its raters, and the runner's page.
+"""All studies of a folder on one server: the raters' pages and the administrator's page.
 
-/study/NAME/      raters, as soon as the study is open; a draft cannot be told from nothing
-/study-admin/     the runner, behind a password; drawn when somebody has logged in
+/study/NAME/      raters, as soon as the study is open; a draft looks like no study at all
+/study-admin/     the administrator, behind a password; built at the first login
 """
 
 import logging
@@ -27,7 +27,7 @@ from study.routes import SAFE_HEADERS, routes
 
 logger = logging.getLogger(__name__)
 
-RATERS, RUNNER = "/study", "/study-admin"
+RATERS, ADMIN = "/study", "/study-admin"
 
 AGAIN_SECONDS = 20.0
 """A study that could not be served is tried again after so long."""
@@ -67,7 +67,7 @@ class Raters:
                 raise _Unserved(name)
             try:
                 study = OpenStudy(folder.root, snapshot_seconds=self._snapshot_seconds)
-            except StudyError as error:
+            except (StudyError, OSError) as error:
                 self._failed[name] = time.monotonic()
                 logger.warning("%s is not served: %s", name, error)
                 raise _Unserved(name) from error
@@ -81,7 +81,8 @@ class Raters:
         name, slash, _ = str(scope["path"]).removeprefix(f"{scope['root_path']}/").partition("/")
         try:
             found = self._served.get(name) or await run_in_threadpool(self._entry, name)
-        except _Unserved:
+        except (StudyError, OSError) as error:
+            logger.warning("%s is not served: %s", name, error)
             found, status = None, 503
         else:
             status = 404
@@ -98,7 +99,7 @@ class Raters:
             await found[1](scope, receive, send)
 
     def close(self) -> None:
-        """Let go of every study."""
+        """Close every study."""
         with self._lock:
             for study, _ in self._served.values():
                 study.close()
@@ -114,10 +115,10 @@ class Site:
 
     Attributes:
         studies: folder of all studies.
-        clips: folders on this machine that the runner may make studies from.
-        raters: served to everybody.
-        previews: served to the runner.
-        runner: the gate, and behind it the runner's page.
+        clips: folders on this machine that the administrator may make studies from.
+        raters: the raters' pages, public.
+        previews: for the administrator only.
+        admin: the gate, and behind it the administrator's page.
     """
 
     def __init__(
@@ -140,19 +141,21 @@ class Site:
         """
         for folder in clips:
             if not folder.is_dir():
-                raise StudyError(f"{folder} is no folder; give one that holds clips, or none.")
+                raise StudyError(
+                    f"{folder} is not a directory; give one that holds clips, or none."
+                )
         studies.mkdir(parents=True, exist_ok=True)
         uploads.sweep(studies)
         self.studies = studies
         self.clips = tuple(clips)
         self.raters = Raters(studies)
         self.previews = Previews()
-        self.runner = Gate(password, inside(self))
+        self.admin = Gate(password, inside(self))
         for name in self.names():
             try:
                 self.raters.study(name)
             except StudyError:
-                continue  # said in the log, tried again when somebody asks
+                continue  # logged, and tried again at the next request
 
     def names(self) -> list[str]:
         """Every study, drafts included."""
@@ -175,18 +178,18 @@ class Site:
     @property
     def gated(self) -> tuple[str, ...]:
         """Paths that answer only after a login."""
-        return (RUNNER,)
+        return (ADMIN,)
 
     def routes(self) -> list[Route | Mount]:
         """For a server of ours or beside another page."""
         return [
             Mount(RATERS, self.raters),
-            Route(RUNNER, _slash, methods=["GET"]),
-            Mount(RUNNER, self.runner),
+            Route(ADMIN, _slash, methods=["GET"]),
+            Mount(ADMIN, self.admin),
         ]
 
     def close(self) -> None:
-        """Let go of every study."""
+        """Close every study."""
         self.previews.close()
         self.raters.close()
 
@@ -203,4 +206,4 @@ class Site:
 
 
 async def _slash(request: Request) -> Response:
-    return RedirectResponse(f"{request.scope['root_path']}{RUNNER}/", 308)
+    return RedirectResponse(f"{request.scope['root_path']}{ADMIN}/", 308)

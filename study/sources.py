@@ -1,22 +1,22 @@
-"""The clips that a study is made from: found in a folder or a manifest, checked all at once.
+"""The clips of a study: found in a folder or a manifest, and checked together.
 
     DIR/METHOD/ITEM.mp4       ITEM is the action class and, after "_", the seed: 8_3.mp4
     DIR/references/ITEM.mp4   real videos of an item or of its class, or several in a folder ITEM/
     DIR/captions.yaml         ITEM or class -> label and text, each a text or one per language
 
-A manifest says the same in a table (see `manifest`). That of `python -m finephys batch` is found by
-itself beside the videos: its files are then known by method, class and seed, must be the very files
-that were made, and the prompt is the text of an item that nobody wrote a caption for.
+A manifest gives the same in a table (see `manifest`). That of `python -m finephys batch` is found
+automatically beside the videos: it names method, class and seed, the files must match its hashes,
+and the prompt is the text of an item without a caption.
 """
 
 import hashlib
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path, PurePath, PureWindowsPath
 
-import yaml
-
+from study.captions import FORM, captions_file, row_texts
 from study.definition import Definition, Text
 from study.encoding import Measure, measure
 from study.errors import StimuliError
@@ -26,8 +26,16 @@ from study.manifest import read as read_manifest
 
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 REFERENCES = "references"
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")
 TRAINING = ("training", "gold")
 """Folders of DIR that hold no method: videos named in the definition's training and gold pages."""
+
+
+JUNK = (
+    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"),
+    *("system volume information", "lost+found", "icon\r"),
+)
+"""Names, in small letters, that systems leave in folders."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,32 @@ class Sources:
         return {language: f"Class {action(item)}"}, {language: prompts[0]}
 
 
+def is_junk(name: str) -> bool:
+    """Whether a file or folder was left by a system, not put there by a person.
+
+    These are hidden files, among them the ._ files of macOS, and the folders and thumbnails of
+    macOS, Windows and network disks. The names . and .. are not: they lead elsewhere.
+    """
+    hidden = name.startswith((".", "~$")) and name not in (".", "..")
+    return hidden or name.lower() in JUNK
+
+
+def holds_clips(folder: Path) -> bool:
+    """Whether a folder has clips in the layout DIR/METHOD/ITEM."""
+    return any(
+        path.suffix.lower() in VIDEOS and not is_junk(path.name) for path in folder.glob("*/*")
+    )
+
+
+def manifests(folder: Path) -> list[Path]:
+    """Tables in a folder that may name its clips, sorted."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in (".csv", ".json") and path.is_file() and not is_junk(path.name)
+    ]
+
+
 def action(item: str) -> str:
     """The action class in an item's key: what stands before the last "_"."""
     return item.rpartition("_")[0] or item
@@ -102,22 +136,22 @@ def find(
             one a batch made, a manifest or captions that cannot be read; all listed at once.
     """
     if not videos.is_dir():
-        raise StimuliError([f"{videos} is no folder; give the folder that holds the clips."])
+        raise StimuliError([f"{videos} is not a directory; give the one that holds the clips."])
     problems: list[str] = []
     if manifest:
-        rows = read_manifest(manifest)
+        rows = [(place, _with_slashes(row)) for place, row in read_manifest(manifest)]
     else:
         rows = _with_batch(_folder_rows(videos), videos, problems)
     clips: dict[tuple[str, str], Path] = {}
     references: dict[str, tuple[Path, ...]] = {}
-    captions = _captions(videos, languages, problems)
+    captions = captions_file(videos, languages, problems)
     prompts: dict[str, tuple[str, ...]] = {}
     for place, row in rows:
         missing = [name for name in COLUMNS if not row.get(name)]
         if missing:
             problems.append(f"{place} has no {' and no '.join(missing)}; fill it in.")
             continue
-        if odd := _odd_files(videos, row):
+        if odd := _odd_names(row) or _odd_files(videos, row):
             problems.append(f"{place}: {odd}")
             continue
         cell = (row["method"], row["item"])
@@ -133,7 +167,7 @@ def find(
         if row.get("prompt"):
             known = prompts.get(cell[1], ())
             prompts[cell[1]] = tuple(dict.fromkeys((*known, row["prompt"])))
-        label, text = _texts(row, "label", languages), _texts(row, "caption", languages)
+        label, text = row_texts(row, "label", languages), row_texts(row, "caption", languages)
         if label or text:
             captions[cell[1]] = (label or text, text or label)
     if not clips and not problems:
@@ -181,11 +215,15 @@ def measured(sources: Sources, definition: Definition) -> dict[Path, Measure]:
     problems += [
         f"{item} has no label and text"
         + (" and its clips come from different prompts" if sources.prompts.get(item) else "")
-        + f"; add {item} or {action(item)} to captions.yaml, or columns label and caption to the "
-        "manifest."
+        + f"; add {' or '.join(dict.fromkeys((item, action(item))))} to captions.yaml, or columns "
+        "label and caption to the manifest."
         for item in sources.items
         if sources.wording(item, definition) is None
     ]
+    for place, problem in enumerate(problems):
+        if "captions.yaml" in problem:  # the form is told once, with the first
+            problems[place] = f"{problem} {FORM}."
+            break
     problems += _missing_references(sources, definition)
     named = [
         sources.root / shown.video
@@ -263,11 +301,32 @@ def _missing_references(sources: Sources, definition: Definition) -> list[str]:
     ]
 
 
+def _with_slashes(row: Row) -> Row:
+    """A row whose file names are written with /, wherever the table was written."""
+    return {
+        name: text.replace("\\", "/") if name in ("file", "reference") else text
+        for name, text in row.items()
+    }
+
+
+def _odd_names(row: Row) -> str:
+    """What is wrong with the names of a row, which become names of files, or nothing."""
+    for column in ("method", "item"):
+        name = row[column]
+        if not _PLAIN.fullmatch(name) or name in (".", ".."):
+            return (
+                f"{column} is {name[:40]!r}; use up to 200 characters, without slashes and control "
+                "characters."
+            )
+    return ""
+
+
 def _odd_files(videos: Path, row: Row) -> str:
     """What is wrong with the files of a row, or nothing."""
     for name in (row["file"], *filter(None, row.get("reference", "").split(";"))):
         parts = PurePath(name.strip())
-        if parts.is_absolute() or ".." in parts.parts:
+        drive = PureWindowsPath(name.strip()).drive
+        if parts.is_absolute() or drive or ".." in parts.parts:
             return f"{name.strip()} is outside of {videos}; name files relative to that folder."
     wanted, path = row.get("sha256"), videos / row["file"]
     if wanted and path.is_file() and digest(path) != wanted:
@@ -286,21 +345,22 @@ def _folder_rows(videos: Path) -> list[Placed]:
         )
         for folder in sorted(videos.iterdir())
         if folder.is_dir() and folder.name not in (REFERENCES, *TRAINING)
+        if not is_junk(folder.name)
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in VIDEOS
+        if path.suffix.lower() in VIDEOS and path.is_file() and not is_junk(path.name)
     ]
 
 
 def _with_batch(rows: list[Placed], videos: Path, problems: list[str]) -> list[Placed]:
     """Rows of the folder's files, with what a batch says of those that it made."""
-    said = of_batch(videos)
+    batch = of_batch(videos)
     there = {row["file"] for _, row in rows}
     problems += [
         f"{place} names {file} and there is no such file; run the batch again or take the line out."
-        for file, (place, _) in said.items()
+        for file, (place, _) in batch.items()
         if file not in there
     ]
-    return [(place, {**row, **said.get(row["file"], ("", {}))[1]}) for place, row in rows]
+    return [(place, {**row, **batch.get(row["file"], ("", {}))[1]}) for place, row in rows]
 
 
 def _references(videos: Path, item: str) -> tuple[Path, ...]:
@@ -309,53 +369,28 @@ def _references(videos: Path, item: str) -> tuple[Path, ...]:
         folder = videos / REFERENCES / key
         files = sorted(folder.iterdir()) if folder.is_dir() else []
         files += [folder.with_name(f"{key}{suffix}") for suffix in VIDEOS]
-        files = [path for path in files if path.is_file() and path.suffix.lower() in VIDEOS]
+        files = [
+            path
+            for path in files
+            if path.is_file() and path.suffix.lower() in VIDEOS and not is_junk(path.name)
+        ]
         if files:
             return tuple(files)
     return ()
 
 
-def _captions(
-    videos: Path, languages: tuple[str, ...], problems: list[str]
-) -> dict[str, tuple[Text, Text]]:
-    path = videos / "captions.yaml"
-    if not path.is_file():
-        return {}
-    try:
-        # Everything is text here: plain YAML reads the key 8_3 as the number 83.
-        data = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506  (makes no objects)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        problems.append(f"captions.yaml is no YAML: {' '.join(str(error).split())}.")
-        return {}
-    found: dict[str, tuple[Text, Text]] = {}
-    for key, each in (data if isinstance(data, dict) else {"captions.yaml": None}).items():
-        both = each if isinstance(each, dict) else {}
-        label, text = (_text(both.get(part), languages[0]) for part in ("label", "text"))
-        if label and text:
-            found[str(key)] = (label, text)
-        else:
-            problems.append(f"captions.yaml: {key} needs a label and a text.")
-    return found
+def _natural(key: str) -> tuple[tuple[int, str], ...]:
+    """Sorts 8_2 before 8_10 and 9 before 10; numbers before words.
 
+    Numbers are compared by their length and digits: int() takes neither any length nor every
+    character that counts as a digit.
+    """
 
-def _text(part: Any, first_language: str) -> Text:  # noqa: ANN401
-    """A text, or a mapping of languages to texts, as the latter; empty if it is neither."""
-    words = {first_language: part} if isinstance(part, str) else part
-    if not isinstance(words, dict):
-        return {}
-    return {str(code): str(word) for code, word in words.items() if word}
+    def place(part: str) -> tuple[int, str]:
+        digits = part.lstrip("0")
+        return (len(digits), digits) if re.fullmatch("[0-9]+", part) else (sys.maxsize, part)
 
-
-def _texts(row: Mapping[str, str], column: str, languages: tuple[str, ...]) -> Text:
-    """A wording out of the columns `caption` (first language), `caption_zh` and so on."""
-    found = {code: row.get(f"{column}_{code}", "") for code in languages}
-    found[languages[0]] = found[languages[0]] or row.get(column, "")
-    return {code: text for code, text in found.items() if text}
-
-
-def _natural(key: str) -> tuple[Any, ...]:
-    """Sorts 8_2 before 8_10 and 9 before 10."""
-    return tuple((int(part), "") if part.isdigit() else (10**9, part) for part in key.split("_"))
+    return tuple(map(place, key.split("_")))
 
 
 def _all(groups: Mapping[str, tuple[Path, ...]]) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""From clips of several methods to a study in which nothing but the picture tells them apart."""
+"""Build a study from clips of several methods, so that only the picture tells them apart."""
 
 import logging
 import os
@@ -60,8 +60,8 @@ class Video:
 
     Attributes:
         path: where its picture comes from.
-        form: what it is to be like.
-        made: what becomes of its frames (see `definition.Shown`).
+        form: the common form.
+        made: the treatment of its frames (see `definition.Shown`).
         begin: seconds from its first frame to the first one taken.
     """
 
@@ -74,9 +74,9 @@ class Video:
 def build(folder: Folder, definition: Definition, sources: Sources) -> Definition:
     """Make the media, the list of clips, the blinding map and study.yaml of a draft.
 
-    Names are random, times fixed, and files are written in an order drawn by lot, so that no name,
-    time or place on the disk goes with a method. Which arm stands for which method is drawn by lot
-    too, and so is the order of clips.json.
+    Names are random, times fixed, and files are written in random order, so that no name,
+    time or place on the disk goes with a method. Which arm stands for which method is random too,
+    and so is the order of clips.json.
 
     Args:
         folder: of the study; made if need be.
@@ -98,8 +98,8 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     wanted = _common_size(definition.encoding, [found[path] for path in sources.clips.values()])
     forms = {item: _form(wanted, sources, key, found) for item, key in keys.items()}
 
-    lot = secrets.SystemRandom()
-    methods = lot.sample(sources.methods, len(sources.methods))
+    chance = secrets.SystemRandom()
+    methods = chance.sample(sources.methods, len(sources.methods))
     videos: dict[str, Video] = {}
 
     def add(video: Video) -> str:
@@ -126,14 +126,14 @@ def build(folder: Folder, definition: Definition, sources: Sources) -> Definitio
     folder.media.mkdir(parents=True, exist_ok=True)
     for old in folder.media.iterdir():
         old.unlink()
-    crf = _write_videos(folder, videos, wanted.crf, lot)
+    crf = _write_videos(folder, videos, wanted.crf, chance)
     references = tuple(
         _write_reference(folder, item, path, replace(forms[item], crf=crf), found[path])
         for item, key in keys.items()
         for path in sources.references.get(key, ())
     )
     seconds = max(form.seconds for form in forms.values())
-    shuffled = tuple(lot.sample(clips, len(clips)))
+    shuffled = tuple(chance.sample(clips, len(clips)))
     hashes = {path.name: digest(path) for path in sorted(folder.media.iterdir())}
     write_clips(folder, Clips(len(methods), seconds, shuffled, references, extras, hashes))
     origins = {}
@@ -203,7 +203,7 @@ def _common_size(wanted: Encoding, clips: Sequence[Measure]) -> Encoding:
 
 
 def _form(wanted: Encoding, sources: Sources, key: str, found: Mapping[Path, Measure]) -> Form:
-    """What the clips of an item will be like.
+    """Return the common form of the clips of an item.
 
     Design choice: unless the definition fixes it, the commonest frame rate of the item's clips (the
     lower of equals) and their median duration, so that most methods are shown frame by frame as
@@ -220,9 +220,9 @@ def _form(wanted: Encoding, sources: Sources, key: str, found: Mapping[Path, Mea
 
 
 def _write_videos(
-    folder: Folder, videos: Mapping[str, Video], crf: int, lot: secrets.SystemRandom
+    folder: Folder, videos: Mapping[str, Video], crf: int, chance: secrets.SystemRandom
 ) -> int:
-    """Encode all alike, as coarsely as the largest asks for; the crf that was used."""
+    """Encode all alike, as coarsely as the largest clip requires; return the crf used."""
     while True:
         units = {
             name: encodings.encode(_frames(video), replace(video.form, crf=crf))
@@ -242,7 +242,7 @@ def _write_videos(
             )
         logger.info("crf %d gives %d bytes, coarser is tried", crf, largest)
         crf += COARSER
-    paths = {name: folder.media / f"{name}.mp4" for name in lot.sample(list(units), len(units))}
+    paths = {name: folder.media / f"{name}.mp4" for name in chance.sample(list(units), len(units))}
     for name, path in paths.items():
         form = replace(videos[name].form, crf=crf)
         encodings.write_mp4(path, units[name], sizes[form.frames], form)
@@ -277,13 +277,13 @@ def _frames(video: Video) -> Frames:
 
 
 def _scrambled(frames: Frames) -> Frames:
-    """Every frame once, in an order drawn by lot (the same lot for every clip)."""
+    """Every frame once, in one random order, the same for every clip."""
     scrambled: Frames = frames[np.random.default_rng(1).permutation(len(frames))]
     return scrambled
 
 
 def _noisy(frames: Frames) -> Frames:
-    """The picture drowned in coarse noise, which is plain to see and small to store."""
+    """The picture under heavy coarse noise, which is plain to see and small to store."""
     count, height, width, _ = frames.shape
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count, height // NOISE + 1, width // NOISE + 1, 1))

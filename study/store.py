@@ -145,7 +145,7 @@ class Store:
                 with self._move_lock:
                     self._mover.execute("pragma wal_checkpoint(passive)")
             except sqlite3.DatabaseError as error:
-                # The answers are safe in the log; a write that cannot be stored is told by itself.
+                # The answers are safe in the log; a write that fails is reported by the writer.
                 logger.warning("the log was not moved: %s", error)
 
     def __enter__(self) -> "Store":
@@ -184,7 +184,7 @@ def run(database: sqlite3.Connection, sql: str, *values: object) -> int:
 
 
 def latest_time(database: sqlite3.Connection) -> float:
-    """When something was last stored, seconds since 1970; 0 for a study nobody touched."""
+    """When something was last stored, seconds since 1970; 0 for an untouched study."""
     return float(
         value(
             database,
@@ -270,7 +270,7 @@ def release(handle: int | None) -> None:
 
 @contextlib.contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk say into one sentence a person can act on."""
+    """Turn errors of SQLite and the disk into one sentence a person can act on."""
     try:
         yield
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):

@@ -1,18 +1,58 @@
-"""Clips and the running app, which several folders of tests share."""
+"""Fixtures that several folders of tests share, and how tests are spread over workers."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks.app_server import AppServer
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+if TYPE_CHECKING:
+    from finephys.pipeline import Pipeline
+
+# Read when torch or numpy is imported, here and in every process that a test starts. Tests run on
+# several workers: more threads in each would only wait for one another.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIPS = ROOT.parent / "shared" / "clips"
 EXAMPLES = ROOT / "assets" / "examples"
+
+GROUPS = {
+    "browser": ("browser/", "security/test_file_access.py"),
+    "pipeline": (
+        "integration/test_pipeline.py",
+        "integration/test_methods_pipeline.py",
+        "integration/test_sequence.py",
+    ),
+    "simulation": (
+        "unit/test_simulation",
+        "unit/test_motion_moments.py",
+        "integration/test_shipped_poses.py",
+    ),
+}
+"""Name -> beginnings of paths under tests/ whose tests share something costly: the running app and
+the browser, loaded models, or solved simulations. They run on one worker, the first group first;
+every other file is a group of its own."""
+
+
+def group_of(path: Path) -> str:
+    """The group of a test file; its path where it shares nothing costly with other files."""
+    name = path.relative_to(ROOT / "tests").as_posix()
+    return next((group for group, starts in GROUPS.items() if name.startswith(starts)), name)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell xdist which tests stay together; the longest groups begin first, the rest follows."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    order = {group: place for place, group in enumerate(GROUPS)}
+    items.sort(key=lambda item: order.get(group_of(item.path), len(order)))
 
 
 @pytest.fixture(scope="session")
@@ -23,8 +63,16 @@ def person_clip() -> Path:
 
 
 @pytest.fixture(scope="session")
+def pipeline() -> "Pipeline":
+    """The tiny tier's pipeline, whose models are loaded when first used."""
+    from finephys.pipeline import Pipeline
+
+    return Pipeline("tiny", "cpu")
+
+
+@pytest.fixture(scope="session")
 def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of a textured scene with nobody in it."""
+    """Two seconds of a textured scene with nobody in it, which drifts by five pixels a frame."""
     import numpy as np
 
     from finephys.types import VideoClip
@@ -33,8 +81,16 @@ def empty_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     scene = rng.integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
     path = tmp_path_factory.mktemp("clips") / "nobody.mp4"
-    write_video(path, VideoClip(np.tile(scene, (24, 1, 1, 1)), fps=12))
+    write_video(path, VideoClip(np.stack([np.roll(scene, 5 * at, 1) for at in range(8)]), fps=4))
     return path
+
+
+@pytest.fixture(scope="session")
+def public_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Narrow public weights of every system, fetched into one folder."""
+    from tests.narrow import write_public
+
+    return write_public(tmp_path_factory.mktemp("public"))
 
 
 @pytest.fixture(scope="session")

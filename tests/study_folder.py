@@ -123,7 +123,7 @@ def make_study(root: Path, *, kind: str = "pairs", seconds: float = SECONDS) -> 
 
 
 def close_study(study: Folder) -> None:
-    """Close it as the runner would, while it is served."""
+    """Close it as the administrator would, while it is served."""
     folders.write_milestones(study, Milestones(opened="2026-01-01", closed="2026-01-02"))
 
 

@@ -1,4 +1,4 @@
-"""`python app.py --study-only` in a process of its own, and a runner who asks it things."""
+"""`python app.py --study-only` in a process of its own, and an administrator who asks it things."""
 
 import os
 import re
@@ -20,7 +20,7 @@ class SiteServer:
 
     Attributes:
         url: where it answers, with a slash at the end.
-        admin: address of the runner's page.
+        admin: address of the administrator's page.
         studies: folder of all studies.
         log: what the server said.
     """

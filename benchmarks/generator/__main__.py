@@ -1,8 +1,8 @@
 """Do generated gymnasts follow skeleton and text? One JSON row over held-out clips.
 
 Clips of motions, cameras and looks that were not trained on are generated from their true
-skeletons and prompts, and read by networks that saw true renders only (`figure_reader`,
-`clip_readers`). Each figure stands beside the readers' own on the true renders:
+skeletons and prompts, and read by networks trained on true renders only (`figure_reader`,
+`clip_readers`). Each figure is given for the true renders too:
 
 `iou`: silhouette against the truth. `pck`: joints within a tenth of the figure's height. `class`:
 clips whose class is read. `color`: clips whose leotard is read as the prompt has it. `flicker`:
@@ -19,6 +19,7 @@ import argparse
 import json
 import logging
 import time
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +44,11 @@ from benchmarks.generator.clip_readers import (
 )
 from benchmarks.generator.figure_reader import Reading, load_figure_reader, read_figure
 from finephys.actions import ACTIONS
-from finephys.data.rendered import SHARD, RenderedDataset, read_dataset, read_shards, render_dataset
+from finephys.data.clips import ClipBatch, RenderedClips
+from finephys.data.rendered import SHARD, render_dataset
+from finephys.files import whole_file
 from finephys.generator.diffusion import Generator
+from finephys.generator.protocol import Sampling
 from finephys.guidance.heatmaps import heatmap_level
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.sheet import lay_out
@@ -54,12 +58,13 @@ from finephys.types import Bytes, Float, LimbHeatmaps
 logger = logging.getLogger(__name__)
 
 _BATCH = 8
+_FPS = 8.0
 _TRAINING_CLIPS = 4096
 _SALTOS = range(31, 41)
 
 
 class Readers(NamedTuple):
-    """Networks that saw true renders only."""
+    """Networks trained on true renders only."""
 
     figure: nn.Module
     action: ClassReader
@@ -71,7 +76,8 @@ def guides(generator: Generator, canvas: Float) -> list[LimbHeatmaps]:
     made = []
     for clip in torch.from_numpy(canvas):
         score = torch.ones(clip.shape[:-1])
-        levels = [heatmap_level(clip, score, cells).numpy() for cells in generator.heatmap_levels]
+        sides = generator.config.heatmap_levels
+        levels = [heatmap_level(clip, score, side).numpy() for side in sides]
         made.append(LimbHeatmaps(tuple(levels)))
     return made
 
@@ -86,11 +92,14 @@ def generate(
     """Clips (N, 16, S, S, 3), seeds 0 to N - 1."""
     clips = []
     for start in range(0, len(prompts), _BATCH):
-        part = slice(start, start + _BATCH)
-        seeds = list(range(start, start + len(prompts[part])))
-        made = list(generator.denoise_batch(skeletons[part], prompts[part], seeds, steps, scale))
-        clips.append(made[-1])
-        logger.info("generated %d of %d", start + len(seeds), len(prompts))
+        end = min(start + _BATCH, len(prompts))
+        batch = [
+            Sampling(skeletons[seed], prompts[seed], seed, steps, scale, _FPS)
+            for seed in range(start, end)
+        ]
+        *_, finished = generator.denoise_batch(batch)
+        clips.append(finished)
+        logger.info("generated %d of %d", end, len(prompts))
     return np.concatenate(clips)
 
 
@@ -99,7 +108,7 @@ def read_all(figure: nn.Module, clips: Bytes) -> list[Reading]:
     return [read_figure(figure, clip) for clip in clips]
 
 
-def readings_of(figure: nn.Module, clips: RenderedDataset) -> ReadClips:
+def readings_of(figure: nn.Module, clips: ClipBatch) -> ReadClips:
     """What the readers of classes and colours are trained on."""
     read = read_all(figure, clips.frames)
     places = {action: place for place, action in enumerate(CLASSES)}
@@ -107,7 +116,7 @@ def readings_of(figure: nn.Module, clips: RenderedDataset) -> ReadClips:
         np.stack([joints_of(clip) for clip in read]),
         np.stack([trunk_colors(*pair) for pair in zip(read, clips.frames, strict=True)]),
         np.array([places.get(int(action), -1) for action in clips.action]),
-        np.array([color_of_prompt(prompt) for prompt in clips.prompt]),
+        np.array([color_of_prompt(prompt) for prompt in clips.prompts]),
     )
 
 
@@ -117,27 +126,26 @@ def train_readers(folder: Path, renders: Path) -> Readers:
     kept = folder / "readings.npz"
     if not kept.is_file():
         rows: list[ReadClips] = []
-        for shard in read_shards(renders):
-            rows.append(readings_of(figure, shard))
+        for clips in RenderedClips(renders, layers=False, keep=1):
+            rows.append(readings_of(figure, clips))
             logger.info("read %d true renders", sum(len(row.joints) for row in rows))
-        names = ReadClips._fields
-        np.savez(
-            kept, **dict(zip(names, map(np.concatenate, zip(*rows, strict=True)), strict=True))
-        )
+        joined = ReadClips(*map(np.concatenate, zip(*rows, strict=True)))
+        with whole_file(kept) as partial:
+            np.savez(partial, **joined._asdict())
     with np.load(kept) as file:
-        clips = ReadClips(*(file[name] for name in ReadClips._fields))
+        read = ReadClips(*(file[name] for name in ReadClips._fields))
     return Readers(
         figure,
-        train_class_reader(clips, folder / "class.safetensors"),
-        train_color_reader(clips, folder / "color.safetensors"),
+        train_class_reader(read, folder / "class.safetensors"),
+        train_color_reader(read, folder / "color.safetensors"),
     )
 
 
 def silhouette_rows(
-    read: list[Reading], swapped: list[Reading], held: RenderedDataset
+    read: list[Reading], swapped: list[Reading], held: ClipBatch
 ) -> dict[str, float]:
     """Overlaps of the silhouettes, and of those with another clip's skeleton."""
-    truth, others = held.silhouette, np.roll(held.silhouette, -1, axis=0)
+    truth, others = held.figure, np.roll(held.figure, -1, axis=0)
 
     def overlaps(readings: list[Reading], figures: npt.NDArray[np.bool_]) -> list[float]:
         return [
@@ -157,17 +165,17 @@ def silhouette_rows(
 
 
 def reading_rows(
-    readers: Readers, read: list[Reading], frames: Bytes, held: RenderedDataset
+    readers: Readers, read: list[Reading], frames: Bytes, held: ClipBatch
 ) -> dict[str, float]:
     """Joints, classes and colours read from clips, whether generated or true."""
-    canvas = held.xy / np.float32(held.frames.shape[2])
     pck = [
-        measures.found_joints(one.joints, truth) for one, truth in zip(read, canvas, strict=True)
+        measures.found_joints(one.joints, truth)
+        for one, truth in zip(read, held.canvas, strict=True)
     ]
     action = named(readers.action, [joints_of(one) for one in read])
     wanted = np.array([CLASSES.index(int(action)) for action in held.action])
     colors = named(readers.color, [trunk_colors(*one) for one in zip(read, frames, strict=True)])
-    prompts = np.array([color_of_prompt(prompt) for prompt in held.prompt])
+    prompts = np.array([color_of_prompt(prompt) for prompt in held.prompts])
     return {
         "pck": float(np.mean(pck)),
         "class": float((action == wanted).mean()),
@@ -175,10 +183,10 @@ def reading_rows(
     }
 
 
-def background_rows(made: Bytes, read: list[Reading], held: RenderedDataset) -> dict[str, float]:
+def background_rows(made: Bytes, read: list[Reading], held: ClipBatch) -> dict[str, float]:
     """Change and texture outside the figures, of the generated clips and of the truth."""
     rows = []
-    for clip, true, figure, reading in zip(made, held.frames, held.silhouette, read, strict=True):
+    for clip, true, figure, reading in zip(made, held.frames, held.figure, read, strict=True):
         either = figure | reading.silhouette
         rows.append(
             (
@@ -198,14 +206,14 @@ def background_rows(made: Bytes, read: list[Reading], held: RenderedDataset) -> 
     }
 
 
-def turn_rows(read: list[Reading], true: list[Reading], held: RenderedDataset) -> dict[str, float]:
+def turn_rows(read: list[Reading], true: list[Reading], held: ClipBatch) -> dict[str, float]:
     """Turns read from the generated saltos against those read from the true renders."""
     chosen = [row for row, action in enumerate(held.action) if int(action) in _SALTOS]
     if not chosen:
         return {}
     made = np.array([measures.turns(read[row].joints) for row in chosen])
     real = np.array([measures.turns(true[row].joints) for row in chosen])
-    truth = np.array([measures.turns(held.xy[row]) for row in chosen])
+    truth = np.array([measures.turns(held.canvas[row]) for row in chosen])
     return {
         "salto_clips": len(chosen),
         "turns_within_quarter": float((np.abs(made - truth) < 0.25).mean()),
@@ -214,16 +222,16 @@ def turn_rows(read: list[Reading], true: list[Reading], held: RenderedDataset) -
 
 
 def measure(
-    generator: Generator, readers: Readers, held: RenderedDataset, steps: int, scale: float
+    generator: Generator, readers: Readers, held: ClipBatch, steps: int, scale: float
 ) -> tuple[dict[str, float], Bytes]:
     """All figures of the row, and the clips made from their own skeletons."""
-    skeletons = guides(generator, held.xy / np.float32(held.frames.shape[2]))
-    own = generate(generator, skeletons, held.prompt, steps, scale)
-    swapped = generate(generator, skeletons[1:] + skeletons[:1], held.prompt, steps, scale)
+    skeletons = guides(generator, held.canvas)
+    own = generate(generator, skeletons, held.prompts, steps, scale)
+    swapped = generate(generator, skeletons[1:] + skeletons[:1], held.prompts, steps, scale)
     read, true = read_all(readers.figure, own), read_all(readers.figure, held.frames)
     own_overlap = [
         measures.overlap(one.silhouette, figure)
-        for one, figure in zip(true, held.silhouette, strict=True)
+        for one, figure in zip(true, held.figure, strict=True)
     ]
     of_truth = {
         "iou_of_truth": float(np.mean(own_overlap)),
@@ -234,7 +242,7 @@ def measure(
     }
     error = ((own.astype(np.float32) - held.frames) ** 2).mean((1, 2, 3, 4))
     row = {
-        "clips": len(held.prompt),
+        "clips": len(held.prompts),
         **silhouette_rows(read, read_all(readers.figure, swapped), held),
         **reading_rows(readers, read, own, held),
         **of_truth,
@@ -266,16 +274,18 @@ def renders(folder: Path, first_seed: int, count: int, each: int, size: int) -> 
     return folder
 
 
-def some(data: RenderedDataset, count: int) -> RenderedDataset:
-    """The first `count` clips."""
-    return RenderedDataset(
-        data.frames[:count],
-        data.silhouette[:count],
-        data.xy[:count],
-        data.prompt[:count],
-        data.action[:count],
-        data.span[:count],
-    )
+def held_out(folder: Path, count: int) -> ClipBatch:
+    """The first `count` clips of a folder."""
+    parts: list[ClipBatch] = []
+    for clips in RenderedClips(folder, layers=False, keep=1):
+        parts.append(clips)
+        if sum(len(part.frames) for part in parts) >= count:
+            break
+    frames, figure, _, canvas, prompts, action = zip(*parts, strict=True)
+    joined = (np.concatenate(each) for each in (frames, figure))
+    return ClipBatch(
+        *joined, None, np.concatenate(canvas), [*chain(*prompts)], np.concatenate(action)
+    ).first(count)
 
 
 def main() -> None:
@@ -292,15 +302,15 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     generator = Generator.load(options.tier)
-    steps = options.steps or generator.default_steps
-    scale = options.guidance or generator.default_guidance
+    steps = options.steps or generator.config.default_steps
+    scale = options.guidance or generator.config.default_guidance
     size = generator.size
     readers = train_readers(options.readers, renders(options.train, 0, _TRAINING_CLIPS, 12, size))
-    held = some(read_dataset(renders(options.held, HELD_OUT_SEED, 256, 2, size)), options.clips)
+    held = held_out(renders(options.held, HELD_OUT_SEED, 256, 2, size), options.clips)
     row, own = measure(generator, readers, held, steps, scale)
-    guide = guides(generator, held.xy[:1] / np.float32(held.frames.shape[2]))
+    guide = guides(generator, held.canvas[:1])
     began = time.perf_counter()
-    list(generator.denoise_batch(guide, held.prompt[:1], [0], steps, scale))
+    list(generator.denoise(Sampling(guide[0], held.prompts[0], 0, steps, scale, _FPS)))
     seconds = time.perf_counter() - began
     what = {"benchmark": "generator", "tier": options.tier, "steps": steps, "guidance": scale}
     print(

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from benchmarks.generator.figure_reader import Reading
 from finephys.actions import ACTIONS
+from finephys.files import whole_file
 from finephys.motion.looks import LEOTARDS
 from finephys.skeleton import JOINTS, MIRROR
 from finephys.types import Bytes, Float
@@ -194,6 +195,6 @@ def _kept_or_trained(
         schedule.step()
         if step % 250 == 0:
             logger.info("%s: step %d of %d, loss %.3f", path.stem, step, steps, loss.item())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(reader.state_dict(), path)
+    with whole_file(path) as partial:
+        save_file(reader.state_dict(), partial)
     return reader.eval()

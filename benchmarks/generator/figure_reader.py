@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from finephys.data.clips import ClipBatch, RenderedClips
+from finephys.files import whole_file
 from finephys.generator.memory import has_bfloat16
 from finephys.skeleton import JOINTS
-from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.types import Bool, Bytes, Float
 
 logger = logging.getLogger(__name__)
@@ -133,8 +134,8 @@ def load_figure_reader(path: Path, data: Path) -> FigureReader:
         optimizer.step()
         if step % 50 == 0:
             logger.info("figure reader: step %d of %d, loss %.4f", step, STEPS, loss.item())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(reader.state_dict(), path)
+    with whole_file(path) as partial:
+        save_file(reader.state_dict(), partial)
     return reader.eval()
 
 

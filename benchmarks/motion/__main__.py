@@ -117,7 +117,7 @@ def measured(stages: Stages, batch: PoseBatch, kind: str) -> Iterator[tuple[str,
 
 
 def gap_errors(stages: Stages, batch: PoseBatch, seed: int) -> Iterator[tuple[str, Values]]:
-    """Errors in five frames that nothing was seen in, against a line through S_dd there."""
+    """Errors in five frames without detections, against a line through S_dd there."""
     rng = np.random.default_rng([seed, 5])
     begin = rng.integers(2, 10, len(batch.xy))
     frames = np.arange(batch.xy.shape[1])
@@ -216,7 +216,7 @@ FIGURES: tuple[tuple[str, str, str, str, tuple[float, float, float]], ...] = (
     ("gap / line, simulated", "simulated", "fused in gap", "line through gap", (0.7,) * 3),
     ("fused MPJPE, simulated", "simulated", "fused mpjpe", "reference mpjpe", (1.0,) * 3),
 )  # fmt: skip
-"""Name, set, value above, value below, and what is asked of the ratio at each level."""
+"""Name, set, value above, value below, and the target of the ratio at each level."""
 
 
 def collect(

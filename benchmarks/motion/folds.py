@@ -1,8 +1,8 @@
 """Which motions are trained on and which are measured: five folds by clip of a capture folder.
 
-Every clip is measured once, by weights that did not see it. Only clips whose licence lets weights
-be shipped are ever trained on; the others are measured in their fold all the same. The split
-"shipped" is the one behind the weights in checkpoints/.
+Every clip is measured once, by weights that were not trained on it. Only clips whose licence lets
+weights be shipped are trained on; the others are measured in their fold all the same. The split
+"shipped" is that of the weights in checkpoints/.
 """
 
 from dataclasses import dataclass

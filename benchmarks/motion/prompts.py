@@ -1,8 +1,8 @@
-"""Does the prompt pair earn its place in S_dd? One JSON row a set, noise level and kind of prompt.
+"""Does the prompt pair improve S_dd? One JSON row a set, noise level and kind of prompt.
 
-The lifter of one split is read with the pair it looks up among all classes, among its own class',
-among those of another class, and with any pair at random; beside it stands a lifter that was
-trained as long without pairs (`benchmarks.motion.train --unprompted`).
+The lifter of one split is given the pair that it retrieves among all classes, among its own class,
+among another class, and a random pair; it is compared with a lifter that was trained as long
+without pairs (`benchmarks.motion.train --unprompted`).
 
     python -m benchmarks.motion.prompts --capture FOLDER --split 0
 """
@@ -37,7 +37,7 @@ Prompt = Callable[[LiftingNetwork, LiftingInputs, Tensor], Pair | None]
 
 
 def any_pair(network: LiftingNetwork, inputs: LiftingInputs, action: Tensor) -> Pair:
-    """A pair drawn without looking at the query, with its true distance from it."""
+    """A random pair, with its true distance from the query."""
     draws = torch.Generator().manual_seed(0)
     row = torch.randint(network.bank.views, (len(action),), generator=draws)
     return network.bank.pair(inputs, row)

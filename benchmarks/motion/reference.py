@@ -1,8 +1,8 @@
 """The frozen reference: a plain temporal transformer that lifts, then the best of three smoothers.
 
-It was trained once on each split, by the command below, with the windows that training drew at the
-time (`PLAIN_WINDOWS`), and its weights in reference/ do not change any more. It sees what S_dd sees
-of a window except prompts, and has 1.2 M parameters.
+It was trained once on each split, by the command below, with the windows of training at that time
+(`PLAIN_WINDOWS`); its weights in reference/ are frozen. It has S_dd's inputs without the prompts,
+and 1.2 M parameters.
 
     python -m benchmarks.motion.reference --capture FOLDER --library FILE --split 0
 """
@@ -20,12 +20,13 @@ from benchmarks.motion.folds import split
 from benchmarks.motion.smoothers import Smoother
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
 from finephys.data.variation import PLAIN
+from finephys.files import whole_file
 from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
 from finephys.pose3d.lifting.lifter import metres_per_unit
 from finephys.pose3d.windows import BodyWindows
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.training.lifting import lifting_losses, lifting_target
-from finephys.training.loop import LoopSettings, train
+from finephys.training.loop import LoopSettings, Step, Task, train
 from finephys.training.poses import tensors_of
 
 FOLDER = Path(__file__).parent / "reference"
@@ -66,7 +67,7 @@ class ReferenceNetwork(nn.Module):
 def lift_reference(
     network: ReferenceNetwork, xy: Tensor, score: Tensor, dt: Tensor, height: Tensor
 ) -> Tensor:
-    """Metres (N, F, J, 3) with the root's path in x and y; nothing seen gives the mean pose."""
+    """Metres (N, F, J, 3) with the root's path in x and y; without detections the mean pose."""
     output = network(normalise(xy, score, dt))
     return output * metres_per_unit(output, height)
 
@@ -83,16 +84,18 @@ def train_reference(name: str, capture: Path, library: Path, run: Path, out: Pat
     good = inputs.seen & (inputs.size / first["pixels_per_metre"] > 0.1)
     network.mean_pose.copy_(target[good].mean((0, 1)))
 
-    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
-        batch = tensors_of(sampler.draw(64, np.random.default_rng([LOOP.seed, 2, step])))
+    def draw(step: Step) -> dict[str, Tensor]:
+        return tensors_of(sampler.draw(64, np.random.default_rng([LOOP.seed, 2, step.draw])))
+
+    def losses(model: ReferenceNetwork, batch: dict[str, Tensor], _: Step) -> dict[str, Tensor]:
         inputs = normalise(batch["xy"], batch["score"], batch["dt"])
         return lifting_losses(model(inputs), batch, inputs)
 
-    def on_save(model: nn.Module, step: int) -> None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        save_file({key: value.half() for key, value in model.state_dict().items()}, out)
+    def save(model: ReferenceNetwork, step: int) -> None:
+        with whole_file(out) as partial:
+            save_file({key: value.half() for key, value in model.state_dict().items()}, partial)
 
-    train(network, loss_of_step, LOOP, run, on_save)
+    train(Task(network, draw, losses, save), LOOP, run)
 
 
 def load_reference(name: str, folder: Path = FOLDER) -> ReferenceNetwork:
@@ -104,7 +107,7 @@ def load_reference(name: str, folder: Path = FOLDER) -> ReferenceNetwork:
 
 
 def lift_batch(network: ReferenceNetwork, batch: PoseBatch, smoother: Smoother) -> BodyWindows:
-    """What the reference makes of a batch, smoothed, for bodies of their true height."""
+    """The reference's bodies for a batch, smoothed, at their true height."""
     arrays = (batch.xy, batch.score, batch.dt, batch.height)
     with torch.inference_mode():
         lifted = lift_reference(network, *map(torch.from_numpy, arrays))

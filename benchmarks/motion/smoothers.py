@@ -1,4 +1,4 @@
-"""The smoothers that the reference may choose from, and the choice.
+"""The smoothers that the reference is tuned over.
 
 Each takes metres (N, F, J, 3), scores (N, F, J) and seconds between frames (N,).
 """
@@ -49,7 +49,10 @@ def one_euro(cutoff: float, slope: float) -> Smoother:
 
 
 def confidence_weighted_rts(stiffness: float) -> Smoother:
-    """Rauch-Tung-Striebel with white accelerations; frames count by their joints' scores."""
+    """Random accelerations of equal variance; frames are weighted by their joints' scores.
+
+    The path is the one that a Rauch-Tung-Striebel smoother of that model finds.
+    """
 
     def run(points: Array, score: Array, dt: Array) -> Array:
         weight = torch.from_numpy(0.05 + score).float().transpose(1, 2)

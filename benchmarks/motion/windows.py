@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks.motion.folds import Split
 from finephys.actions import ACTIONS
 from finephys.data.pose_windows import PoseBatch, WindowSampler, WindowSettings
+from finephys.files import whole_file
 from finephys.motion.library import HELD_OUT_SEED
 from finephys.motion.simulation import simulate
 from finephys.pose3d.windows import PoseWindows
@@ -24,8 +25,9 @@ def unseen(fold: int, cache: Path) -> list[WorldMotion]:
         path = cache / f"{action.id}_{HELD_OUT_SEED + fold}.npz"
         if not path.is_file():
             motion = simulate(action.id, HELD_OUT_SEED + fold)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez_compressed(path, joints=motion.joints, flight=motion.flight, fps=motion.fps)
+            arrays = {"joints": motion.joints, "flight": motion.flight, "fps": motion.fps}
+            with whole_file(path) as partial:
+                np.savez_compressed(partial, **arrays)
         with np.load(path) as data:
             motions.append(
                 WorldMotion(

@@ -1,4 +1,4 @@
-"""How soon and how large `python app.py --study-only` is, before and after the runner logs in."""
+"""Start time and memory of `python app.py --study-only`, before and after the first login."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ PASSWORD = "benchmark password"  # noqa: S105  (of a server that lives for one m
 
 
 def measure() -> None:
-    """Time to the first answered rater, memory then, and what the runner's page adds."""
+    """Time to the first answered rater, memory then, and what the administrator's page adds."""
     with TemporaryDirectory() as place:
         studies = Path(place) / "studies"
         studies.mkdir()
@@ -27,19 +27,19 @@ def measure() -> None:
         _log_in(server)
         seconds = time.monotonic() - began
         row(
-            "app.py --study-only: start, memory; with the runner's page",
+            "app.py --study-only: start, memory; with the administrator's page",
             seconds_to_first_200=round(server.seconds_to_start, 2),
             cpu_seconds=_cpu_seconds(server),
             megabytes=light,
-            runner_page_seconds=round(seconds, 2),
-            megabytes_with_runner_page=_megabytes(server),
+            admin_page_seconds=round(seconds, 2),
+            megabytes_with_admin_page=_megabytes(server),
             reach="6 s, 250 MB",
         )
         server.stop()
 
 
 def _log_in(server: Server) -> None:
-    """Until the whole page of the runner has come."""
+    """Until the administrator's whole page is loaded."""
     form = urllib.parse.urlencode({"password": PASSWORD}).encode()
     headers = {"Origin": server.url.rstrip("/")}
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())

@@ -1,7 +1,7 @@
-"""Cameras and 2D detections as they go wrong, for training and measuring the pose stages.
+"""Random cameras and degraded 2D detections, for training and measuring the pose stages.
 
-Design choice: constants follow what detectors do on gymnasts: jitter that grows towards the limbs'
-ends, slow drift, left/right swaps over several frames, outliers, joints and whole frames missing.
+Design choice: the constants imitate detectors on gymnasts: jitter that grows towards the limbs'
+ends, slow drift, left/right swaps over several frames, outliers, missing joints and frames.
 `level` 0 is a clean detector, 0.15 mild, 0.5 medium, 1 severe.
 """
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 from finephys.skeleton import JOINT, JOINTS, MIRROR
 
@@ -26,22 +27,31 @@ _ARMS = [
     JOINT[f"{side}_{part}"] for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")
 ]
 
-_JITTER_OF_JOINT = np.ones(_J)
-for _name in JOINTS:
-    if _name in ("pelvis", "right_hip", "left_hip", "spine", "thorax"):
-        _JITTER_OF_JOINT[JOINT[_name]] = 0.8
-    elif _name.endswith(("ankle", "wrist")):
-        _JITTER_OF_JOINT[JOINT[_name]] = 1.5
-    elif _name.endswith(("knee", "elbow")):
-        _JITTER_OF_JOINT[JOINT[_name]] = 1.15
+_UPRIGHT = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+"""From world axes (z up) to those of a level camera: x right, y down, z away."""
+
+
+def _jitter_of(joint: str) -> float:
+    """Jitter of a joint as a multiple of the mean."""
+    if joint in ("pelvis", "right_hip", "left_hip", "spine", "thorax"):
+        return 0.8
+    if joint.endswith(("ankle", "wrist")):
+        return 1.5
+    return 1.15 if joint.endswith(("knee", "elbow")) else 1.0
+
+
+_JITTER = np.array([_jitter_of(joint) for joint in JOINTS])
+
+# Chances that runs of frames go on, of Markov chains over frames.
+_SWAP_LASTS, _MISSING_LASTS = 0.75, 0.5
 
 
 @dataclass(frozen=True)
 class Views:
-    """Windows seen by one still perspective camera each.
+    """Windows, each seen by one static perspective camera.
 
     Attributes:
-        points: (N, F, J, 3) metres, camera axes with the camera at 0.
+        points: (N, F, J, 3) metres in camera axes, the camera at the origin.
         focal: (N,) pixels.
         size: (width, height) of the image in pixels, the same for all.
     """
@@ -65,23 +75,25 @@ class Views:
 
 
 def random_views(joints: Array, height: Array, rng: np.random.Generator) -> Views:
-    """See each window from anywhere: any yaw, pitch -5 to 25 degrees, roll, 2.5 to 20 body lengths.
+    """View each window from a random camera.
 
-    Design choice: the camera also looks past the body by up to 15 degrees, and the focal length
-    makes the body 80 to 420 pixels tall in an image of IMAGE_SIZE (joints may lie outside it).
+    Design choice: any yaw, pitch -5 to 25 degrees, roll of 3 degrees standard deviation, 2.5 to 20
+    body heights away; the body is up to 15 degrees off the optical axis, and the focal length makes
+    it 80 to 420 pixels tall in an image of IMAGE_SIZE (joints may be outside it).
 
     Args:
         joints: (N, F, J, 3) metres, z up.
         height: (N,) metres, body heights.
-        rng: source of the cameras.
+        rng: draws the cameras.
     """
     count = len(joints)
     yaw = rng.uniform(0, 2 * np.pi, count)
     pitch = np.deg2rad(rng.uniform(-5, 25, count))
     roll = np.deg2rad(rng.normal(0, 3, count))
     distance = np.exp(rng.uniform(np.log(2.5), np.log(20), count)) * height
-    aside = np.tan(np.deg2rad(rng.uniform(-1, 1, (count, 2)) * [15, 8]))
-    return views(joints, height, (yaw, pitch, roll), distance, aside, rng.uniform(80, 420, count))
+    off_axis = np.tan(np.deg2rad(rng.uniform(-1, 1, (count, 2)) * [15, 8]))
+    pixels = rng.uniform(80, 420, count)
+    return views(joints, height, (yaw, pitch, roll), distance, off_axis, pixels)
 
 
 def views(
@@ -89,49 +101,38 @@ def views(
     height: Array,
     angles: tuple[Array, Array, Array],
     distance: Array,
-    aside: Array,
-    tall: Array,
+    off_axis: Array,
+    pixels: Array,
 ) -> Views:
-    """See each window from one given camera.
+    """View each window from one given camera.
 
     Args:
         joints: (N, F, J, 3) metres, z up.
         height: (N,) metres, body heights.
         angles: yaw, pitch (down) and roll of the camera, (N,) radians each.
-        distance: (N,) metres to the middle of the window; more where the body would come too near.
-        aside: (N, 2) where the middle lies off the optical axis, as tangents.
-        tall: (N,) pixels of a body height at that distance.
+        distance: (N,) metres to the mean of the window's joints; more where a joint would otherwise
+            be nearer than 1.2 body heights.
+        off_axis: (N, 2) tangents of the angles between that mean and the optical axis.
+        pixels: (N,) pixels of a body height at that distance.
     """
     yaw, pitch, roll = angles
-    upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # x right, y down, z away
-    rotation = _about("z", roll) @ _about("x", pitch) @ _about("y", yaw) @ upright
-    about = joints - joints.mean((1, 2), keepdims=True)
-    seen = np.einsum("nij,nfkj->nfki", rotation, about)
+    turned = Rotation.from_euler("ZXY", np.stack([roll, pitch, yaw], -1)).as_matrix() @ _UPRIGHT
+    centered = joints - joints.mean((1, 2), keepdims=True)
+    seen = np.einsum("nij,nfkj->nfki", turned, centered)
     distance = np.maximum(distance, 1.2 * height - seen[..., 2].min((1, 2)))
-    center = np.concatenate([aside, np.ones((len(joints), 1))], 1) * distance[:, None]
-    return Views(seen + center[:, None, None], tall * distance / height, IMAGE_SIZE)
-
-
-def _about(axis: str, angle: Array) -> Array:
-    """Rotation matrices (N, 3, 3) about one camera axis."""
-    c, s, o, i = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
-    rows = {
-        "x": (i, o, o, o, c, -s, o, s, c),
-        "y": (c, o, s, o, i, o, -s, o, c),
-        "z": (c, -s, o, s, c, o, o, o, i),
-    }[axis]
-    return np.stack(rows, 1).reshape(-1, 3, 3)
+    center = np.concatenate([off_axis, np.ones((len(joints), 1))], 1) * distance[:, None]
+    return Views(seen + center[:, None, None], pixels * distance / height, IMAGE_SIZE)
 
 
 def as_detector_sees(points: Array, rng: np.random.Generator) -> Array:
-    """Joints as mediapipe and COCO detectors place them: nose and eyes for neck and head.
+    """Joints as detectors of MediaPipe and COCO define them: nose and eyes for neck and head.
 
-    Thorax, pelvis and spine become the midpoints that those detectors' landmarks give. Design
-    choice: the face looks forward of the shoulders, turned by up to 45 degrees; its size varies.
+    Thorax, pelvis and spine become midpoints of those detectors' landmarks. Design choice: the face
+    points forward of the shoulders, turned by up to 45 degrees; its size varies.
 
     Args:
         points: (N, F, J, 3) metres.
-        rng: source of the variation, one draw a window.
+        rng: draws the variation, once a window.
     """
     out = points.copy()
     count = len(points)
@@ -162,26 +163,27 @@ def as_detector_sees(points: Array, rng: np.random.Generator) -> Array:
 def degrade(
     xy: Array, unit: Array, level: Array, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Turn true 2D joints into detections of a given badness.
+    """Degrade true 2D joints to detections of a given level of noise.
 
     Args:
         xy: (N, F, J, 2) pixels.
         unit: (N,) pixels of one metre at a body 1.7 m tall.
         level: (N,) in [0, 1].
-        rng: source of the noise.
+        rng: draws the noise.
 
     Returns:
-        xy (N, F, J, 2) pixels and score (N, F, J); missing joints have scores under 0.05 and lie
-        anywhere, missing frames have score 0 and lie at 0.
+        xy (N, F, J, 2) pixels and score (N, F, J); missing joints have scores below 0.05 and
+        arbitrary positions, missing frames have score 0 and position 0.
     """
     count, frames, joints, _ = xy.shape
     scale = unit[:, None, None, None]
     lev = level[:, None, None]
-    jitter = (0.004 + 0.056 * lev) * _JITTER_OF_JOINT
+    jitter = (0.004 + 0.056 * lev) * _JITTER
+    # Log-normal of mean 1: minus half the variance.
     jitter = jitter * np.exp(rng.normal(0, 0.5, (count, frames, joints)) - 0.125)
     error = rng.normal(0, 1, xy.shape) * jitter[..., None]
     error += _drift(count, frames, joints, rng) * (
-        (0.002 + 0.04 * lev**2) * _JITTER_OF_JOINT
+        (0.002 + 0.04 * lev**2) * _JITTER
     )[..., None]  # fmt: skip
     out = _swap_sides(xy + error * scale, level, rng)
     score = np.exp(-jitter / 0.05) * np.exp(rng.normal(0, 0.25, jitter.shape))
@@ -191,9 +193,9 @@ def degrade(
     score = np.where(outlier, score * rng.uniform(0.3, 1, score.shape), score)
     missing = rng.random(jitter.shape) < 0.01 + 0.19 * lev**2
     for frame in range(1, frames):
-        stays = missing[:, frame - 1] & (rng.random((count, joints)) < 0.5)
-        comes = missing[:, frame] & (rng.random((count, joints)) < 0.6)
-        missing[:, frame] = stays | comes
+        goes_on = missing[:, frame - 1] & (rng.random((count, joints)) < _MISSING_LASTS)
+        begins = missing[:, frame] & (rng.random((count, joints)) < 0.6)
+        missing[:, frame] = goes_on | begins
     no_frame = rng.random((count, frames)) < 0.1 * level[:, None] ** 2
     missing |= no_frame[..., None]
     junk = rng.random(jitter.shape) < 0.5
@@ -220,14 +222,15 @@ def _drift(count: int, frames: int, joints: int, rng: np.random.Generator) -> Ar
 def _swap_sides(xy: Array, level: Array, rng: np.random.Generator) -> Array:
     """Exchange left and right of legs, arms or both for runs of frames."""
     count, frames = xy.shape[:2]
-    often = 0.15 * level**2
-    begins = often / (4 * (1 - often))
+    share = 0.15 * level**2
+    # The chance to begin that keeps the share of swapped frames the same in every frame.
+    chance = share * (1 - _SWAP_LASTS) / (1 - share)
     swapped = np.zeros((count, frames), np.bool_)
-    swapped[:, 0] = rng.random(count) < often
+    swapped[:, 0] = rng.random(count) < share
     for frame in range(1, frames):
-        stays = rng.random(count) < 0.75
-        comes = rng.random(count) < begins
-        swapped[:, frame] = np.where(swapped[:, frame - 1], stays, comes)
+        goes_on = rng.random(count) < _SWAP_LASTS
+        begins = rng.random(count) < chance
+        swapped[:, frame] = np.where(swapped[:, frame - 1], goes_on, begins)
     kind = rng.integers(0, 3, count)
     members = np.zeros((3, _J), np.bool_)
     members[0, _LEGS] = members[1, _ARMS] = members[2, _LEGS + _ARMS] = True
@@ -236,17 +239,17 @@ def _swap_sides(xy: Array, level: Array, rng: np.random.Generator) -> Array:
 
 
 def mask(score: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Hide a run of frames, a limb for the whole window, or nothing: training sees all three.
+    """Hide a run of frames, a limb for the whole window, random joints, or nothing.
 
     Design choice: 20 % of windows lose 2 to 7 successive frames, 10 % lose the joints of an arm or
     a leg throughout, 10 % keep a random half of their joints.
 
     Args:
         score: (N, F, J).
-        rng: source of the choice.
+        rng: draws what is hidden.
 
     Returns:
-        (N, F, J), a new array.
+        (N, F, J), a new array with score 0 where joints are hidden.
     """
     out = score.copy()
     count, frames, joints = score.shape

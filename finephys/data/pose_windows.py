@@ -15,7 +15,7 @@ from finephys.types import MISSING_SCORE, Bool, Float, WorldMotion
 
 _J = len(JOINTS)
 _REFERENCE_HEIGHT = 1.7
-"""Metres of the body at which the noise of `detections.degrade` is stated."""
+"""Metres; `detections.degrade` states its noise for a body this tall."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class WindowSettings:
         simulated: share of windows cut from simulated motions, when there are both kinds.
         level: range of detection noise, uniform; see `detections.degrade`.
         span: range of seconds covered by 16 frames, log-uniform.
-        augment: `variation`, masks, flat scores, moving cameras, and the detectors' own head
-            points in 40 % of windows. False: as the motion is, noise alone.
+        augment: `variation`, masks, uninformative scores, moving cameras, and the detectors' own
+            head points in 40 % of windows. False: noise alone.
         variation: how bodies are varied when `augment` is on.
     """
 
@@ -47,11 +47,12 @@ class PoseBatch:
         score: (N, F, J).
         dt: (N,) seconds.
         size: (width, height) pixels.
-        ballistic: (N,), 0 where the camera moved in a way that was not removed.
+        ballistic: (N,), 1 where falling bodies accelerate downwards in the image; 0 where the
+            camera moved or the body was tilted.
         height: (N,) metres, of the body.
         body: (N, F, J, 3) metres, root-relative truth.
-        root: (N, F, 3) metres, path of the pelvis in the image at constant pixels per metre about
-            the window's first frame; z is 0.
+        root: (N, F, 3) metres, path of the pelvis in the image at constant pixels per metre,
+            relative to the window's first frame; z is 0.
         true_xy: (N, F, J, 2) pixels.
         pixels_per_metre: (N,) at the mean depth of the pelvis.
         inverse_distance: (N,) 1/metre, of the pelvis' mean depth.
@@ -114,9 +115,8 @@ class WindowSampler:
 
         Args:
             which: (N,) indices into `motions`.
-            rng: source of places, cameras and noise.
-            places: (N, 2) seconds where each window begins and that it spans, inside its motion;
-                None: drawn.
+            rng: draws places, cameras and noise.
+            places: (N, 2) seconds, where each window begins and how long it lasts; None: drawn.
         """
         settings = self.settings
         count = len(which)
@@ -166,6 +166,7 @@ class WindowSampler:
         level = rng.uniform(*settings.level, count)
         xy, score = degrade(seen, unit * height / _REFERENCE_HEIGHT, level, rng)
         if settings.augment:
+            # Some detectors score every joint they find alike.
             flat = rng.random(count) < 0.35
             certain = np.where(score > MISSING_SCORE, rng.uniform(0.5, 1, score.shape), score)
             score = np.where(flat[:, None, None], certain, score).astype(np.float32)
@@ -174,7 +175,13 @@ class WindowSampler:
 
 
 def seen_clean(joints: npt.NDArray[np.float64], dt: float, yaw: float) -> PoseBatch:
-    """One window (F, J, 3) seen without error from 8 body heights, turned by `yaw` radians."""
+    """One window seen without error, from 8 body heights away.
+
+    Args:
+        joints: (F, J, 3) metres, z up.
+        dt: seconds between frames.
+        yaw: radians, of the camera about the vertical.
+    """
     window = joints[None]
     height = np.median(limb_lengths(window).sum(-1), 1) / LIMB_LENGTHS_PER_HEIGHT.sum()
     angles = (np.array([yaw]), np.array([np.deg2rad(5)]), np.zeros(1))
@@ -185,7 +192,7 @@ def seen_clean(joints: npt.NDArray[np.float64], dt: float, yaw: float) -> PoseBa
 def _truth(
     camera: Views, dt: npt.NDArray[np.float64], height: npt.NDArray[np.float64], touch: Bool
 ) -> PoseBatch:
-    """Windows that are seen perfectly: xy is the truth and every score 1."""
+    """Windows with perfect detections: xy is the truth and every score 1."""
     points = camera.points
     true_xy = camera.project().astype(np.float32)
     unit = camera.pixels_per_metre
@@ -211,10 +218,10 @@ def _truth(
 
 
 def touch_of(motion: WorldMotion) -> Bool:
-    """Whether a motion is in flight, its left foot and its right foot rest on the floor: (T, 3).
+    """Whether a motion is airborne, rests on its left foot, rests on its right foot: (T, 3).
 
-    Design choice: a foot rests while its ankle is lower than 0.2 m and slower than 0.4 m/s. What
-    else a body may hold on to is not known.
+    Design choice: a foot rests while its ankle is lower than 0.2 m and slower than 0.4 m/s. Other
+    supports, such as hands, are not recorded.
     """
     ankles = motion.joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]]]
     velocity = np.gradient(ankles, 1 / motion.fps, axis=0) if len(ankles) > 1 else 0 * ankles

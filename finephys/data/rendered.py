@@ -1,24 +1,30 @@
-"""Rendered clips of moving bodies with their truth: what the tiny tier's generator trains on."""
+"""Rendering of moving bodies to clips with their truth, for training generators.
+
+`finephys.data.clips` reads what is written here.
+"""
 
 import json
 import logging
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from finephys.actions import action_by_id
 from finephys.errors import RequestError
+from finephys.files import whole_file
 from finephys.motion.cameras import sample_camera
 from finephys.motion.looks import prompt, sample_look
 from finephys.motion.moments import core, sample_motion, seconds
 from finephys.motion.render import pose_truth, render
 from finephys.skeleton import FRAMES, mirror
-from finephys.types import Bool, Bytes, Float, Pose2D, WorldMotion
+from finephys.types import Bool, Bytes, Pose2D, WorldMotion
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +41,7 @@ SHARD = 128
 """Clips a file."""
 
 CAPTURE_CAPTION = "A person moves across the floor."
-"""Caption of a motion that is of no class and has no description."""
+"""Caption of a motion without class or description."""
 
 _CAPTURE_CAPTIONS = (
     ("climb", "A person climbs, swings and sits."),
@@ -73,27 +79,6 @@ class RenderedClip:
     prompt: str
     action: int | None
     span: float
-
-
-@dataclass(frozen=True)
-class RenderedDataset:
-    """N rendered clips in memory.
-
-    Attributes:
-        frames: uint8 (N, 16, S, S, 3).
-        silhouette: bool (N, 16, S, S).
-        xy: float32 (N, 16, 17, 2) pixels.
-        prompt: N texts.
-        action: int64 (N,), FineGym class, 0 for none.
-        span: float32 (N,) seconds.
-    """
-
-    frames: Bytes
-    silhouette: Bool
-    xy: Float
-    prompt: list[str]
-    action: npt.NDArray[np.int64]
-    span: Float
 
 
 def plain_caption(description: str) -> str:
@@ -184,111 +169,94 @@ def render_dataset(
     size: int = 64,
     captions: Sequence[str | None] | None = None,
 ) -> None:
-    """Write shards of rendered clips; shards already there are kept, so that a run can be resumed.
+    """Write files of rendered clips; those already there are kept, so that a run can be resumed.
 
     Every clip depends on `seed` and its number alone, not on `processes`. Classes are drawn with
-    equal chances; motion of no class makes up CAPTURE_SHARE of the clips when there is both.
+    equal chances; motion of no class makes up CAPTURE_SHARE of the clips when there is both. A lock
+    in the folder makes further processes, such as those of `accelerate launch`, wait for the first
+    and find its files. Design choice: a lock and no barrier, since a barrier gives up after the ten
+    minutes of a collective operation, and two commands that train share a folder too.
 
     Args:
         motions: what to film.
         count: clips in all.
         seed: 0 to 2**31 - 1.
-        path: folder of the shards, made if absent.
+        path: folder of the files, made if absent.
         processes: worker processes.
         size: side of the frames in pixels.
         captions: one for each motion; None in it or for all: as `render_clip`.
 
     Raises:
-        RequestError: when there is nothing to film, or `path` holds a dataset made otherwise.
+        OutputError: when a file cannot be written.
+        RequestError: when there is nothing to film, or `path` holds clips of another recipe.
     """
     if not motions or count < 1:
         raise RequestError(f"{len(motions)} motions and {count} clips; give at least one of each.")
     if captions is not None and len(captions) != len(motions):
         raise RequestError(f"{len(captions)} captions for {len(motions)} motions; give one each.")
     path.mkdir(parents=True, exist_ok=True)
-    sources = [motion.source for motion in motions]
-    recipe = {"count": count, "seed": seed, "size": size, "behind": True, "motions": sources}
-    note = path / "dataset.json"
-    if note.exists() and json.loads(note.read_text()) != recipe:
-        raise RequestError(
-            f"{path} holds rendered clips of another recipe; delete it or choose another folder."
-        )
-    note.write_text(json.dumps(recipe))
-    wanted = [first for first in range(0, count, SHARD) if not (path / _shard_name(first)).exists()]
-    job = (list(motions), list(captions) if captions else None, seed, size, path)
-    if processes == 1:
-        _start_worker(*job)
-        for first in wanted:
-            _write_shard(first, min(first + SHARD, count))
-        return
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _start_worker, job
-    ) as pool:
-        futures = [pool.submit(_write_shard, first, min(first + SHARD, count)) for first in wanted]
-        for future in futures:
-            future.result()
+    job = _Job(list(motions), list(captions) if captions else None, seed, size, path)
+    with _only_writer(path):
+        _check_recipe(job, count)
+        spans = [(first, min(first + SHARD, count)) for first in range(0, count, SHARD)]
+        wanted = [span for span in spans if not job.file(span[0]).exists()]
+        if processes == 1:
+            for span in wanted:
+                _write_file(job, span)
+        elif wanted:
+            spawned = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(processes, spawned) as pool:
+                for future in [pool.submit(_write_file, job, span) for span in wanted]:
+                    future.result()
 
 
-def read_dataset(path: Path) -> RenderedDataset:
-    """All clips of a folder, in order.
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process renders into a folder, and keep others waiting meanwhile."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("waiting for another process that renders into %s", folder)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
-    Raises:
-        RequestError: when a shard is missing.
-    """
-    return _read(_shards(path))
+
+class _Job(NamedTuple):
+    """What `render_dataset` was given, for its worker processes."""
+
+    motions: list[WorldMotion]
+    captions: list[str | None] | None
+    seed: int
+    size: int
+    folder: Path
+
+    def file(self, first: int) -> Path:
+        """The file whose first clip has this number."""
+        return self.folder / f"clips_{first:06d}.npz"
 
 
-def read_shards(path: Path) -> Iterator[RenderedDataset]:
-    """The same piece by piece, `SHARD` clips at a time, for what memory does not hold."""
-    for name in _shards(path):
-        yield _read([name])
-
-
-def _shards(path: Path) -> list[Path]:
-    note = path / "dataset.json"
+def _check_recipe(job: _Job, count: int) -> None:
+    """Note what is rendered into a folder; raise RequestError when it holds other clips."""
+    recipe = {
+        "count": count,
+        "seed": job.seed,
+        "size": job.size,
+        "behind": True,
+        "motions": [motion.source for motion in job.motions],
+    }
+    note = job.folder / "dataset.json"
     if not note.exists():
+        with whole_file(note) as partial:
+            partial.write_text(json.dumps(recipe))
+    elif json.loads(note.read_text()) != recipe:
         raise RequestError(
-            f"{path} holds no rendered clips; make them with `render_dataset` first."
+            f"{job.folder} holds rendered clips of other motions, or of another count, seed or "
+            "size; delete it or choose another folder."
         )
-    count = int(json.loads(note.read_text())["count"])
-    names = [path / _shard_name(first) for first in range(0, count, SHARD)]
-    missing = [name.name for name in names if not name.exists()]
-    if missing:
-        raise RequestError(
-            f"{path} lacks {len(missing)} of {len(names)} shards ({missing[0]} first); "
-            "run `render_dataset` again, it resumes."
-        )
-    return names
-
-
-def _read(names: Sequence[Path]) -> RenderedDataset:
-    shards = [np.load(name) for name in names]
-
-    def join(key: str) -> npt.NDArray[np.generic]:
-        return np.concatenate([shard[key] for shard in shards])
-
-    return RenderedDataset(
-        frames=join("frames").astype(np.uint8, copy=False),
-        silhouette=join("silhouette").astype(np.bool_, copy=False),
-        xy=join("xy").astype(np.float32, copy=False),
-        prompt=[str(text) for text in join("prompt")],
-        action=join("action").astype(np.int64, copy=False),
-        span=join("span").astype(np.float32, copy=False),
-    )
-
-
-def _shard_name(first: int) -> str:
-    return f"clips_{first:06d}.npz"
-
-
-_Job = tuple[list[WorldMotion], list[str | None] | None, int, int, Path]
-_worker: dict[str, _Job] = {}
-
-
-def _start_worker(
-    motions: list[WorldMotion], captions: list[str | None] | None, seed: int, size: int, path: Path
-) -> None:
-    _worker["job"] = (motions, captions, seed, size, path)
 
 
 def _choose(motions: list[WorldMotion], rng: np.random.Generator) -> int:
@@ -301,17 +269,16 @@ def _choose(motions: list[WorldMotion], rng: np.random.Generator) -> int:
     return int(rng.choice([i for i, motion in enumerate(motions) if motion.action == action]))
 
 
-def _write_shard(first: int, stop: int) -> None:
-    motions, captions, seed, size, path = _worker["job"]
+def _write_file(job: _Job, span: tuple[int, int]) -> None:
+    first, stop = span
     clips = []
     for number in range(first, stop):
-        rng = np.random.default_rng([seed, number])
-        chosen = _choose(motions, rng)
-        caption = captions[chosen] if captions else None
-        clips.append(render_clip(motions[chosen], rng, size, caption))
-    name = path / _shard_name(first)
-    part = name.with_suffix(".part")
-    with part.open("wb") as file:
+        rng = np.random.default_rng([job.seed, number])
+        chosen = _choose(job.motions, rng)
+        caption = job.captions[chosen] if job.captions else None
+        clips.append(render_clip(job.motions[chosen], rng, job.size, caption))
+    name = job.file(first)
+    with whole_file(name) as partial, partial.open("wb") as file:
         np.savez(
             file,
             frames=np.stack([clip.frames for clip in clips]),
@@ -322,5 +289,4 @@ def _write_shard(first: int, stop: int) -> None:
             action=np.array([clip.action or 0 for clip in clips], np.int64),
             span=np.array([clip.span for clip in clips], np.float32),
         )
-    part.replace(name)
     logger.info("rendered clips %d to %d into %s", first, stop - 1, name)

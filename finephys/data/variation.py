@@ -1,8 +1,8 @@
 """Variation of 3D windows for training: sides, direction of time, proportions, limbs, posture.
 
-Design choice: captures are few; what a body can do with its arms goes with what another does with
-its legs, so that limbs are exchanged between windows and bent by smooth small angles. The centre of
-mass keeps its path, so that a flight stays one.
+Design choice: captures are few, and arm movements of one body are plausible with leg movements of
+another: limbs are exchanged between windows and bent by smooth small angles. The centre of mass
+keeps its path, so that a flight remains one.
 """
 
 from collections.abc import Sequence
@@ -46,22 +46,22 @@ class Variation:
 
 
 VARIED = Variation()
-"""As the shipped weights are trained."""
+"""What the shipped weights were trained with."""
 
 PLAIN = Variation(exchanged=0, bent=0, tilted=0)
-"""Sides, direction of time and proportions alone."""
+"""Only sides, direction of time and proportions vary."""
 
 
 def vary(
     joints: Array, touch: Bool, variation: Variation, rng: np.random.Generator
 ) -> tuple[Array, Bool, Bool]:
-    """Mirror half of the windows, reverse 30 % in time, then as `variation` says.
+    """Mirror half of the windows, reverse 30 % in time, then vary them by `variation`.
 
     Args:
         joints: (N, F, J, 3) metres, z up.
         touch: (N, F, 3), flight, left foot on the floor, right foot on the floor.
         variation: shares.
-        rng: source of the choice.
+        rng: draws which windows are varied, and how.
 
     Returns:
         joints, touch, and whether gravity still points down in each window (N,).
@@ -163,7 +163,7 @@ def _tilt(joints: Array, chosen: Bool, rng: np.random.Generator) -> Array:
 
 
 def _same_center(joints: Array, before: Array) -> Array:
-    """Move each frame so that its centre of mass lies where it did."""
+    """Move each frame so that its centre of mass stays where it was."""
     moved = np.einsum("j,nfjd->nfd", center_of_mass_weights(), joints - before)
     out: Array = joints - moved[:, :, None]
     return out

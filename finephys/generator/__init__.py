@@ -1,6 +1,6 @@
 """The video generator: text and limb heatmaps to 16 frames, by a diffusion U-Net.
 
-`protocol` says what a generator is, `registry` lists them; heavy imports happen when one is loaded.
+`protocol` is the interface, `registry` lists the generators; heavy imports happen on loading one.
 """
 
 from finephys.generator.protocol import VideoGenerator

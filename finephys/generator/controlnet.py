@@ -1,47 +1,49 @@
-"""`sd15-controlnet`: public weights alone, AnimateDiff with an OpenPose ControlNet.
+"""`sd15-controlnet`: AnimateDiff with an OpenPose ControlNet, by public weights alone.
 
-Stable Diffusion 1.5 and the AnimateDiff motion adapter make the video, a ControlNet makes it follow
-pictures of S_re-proj in the OpenPose convention. Nothing is trained here;
-`python -m finephys fetch sd15` brings the weights.
+Stable Diffusion 1.5 and the AnimateDiff motion adapter generate the video, and a ControlNet makes
+it follow pictures of S_re-proj in the OpenPose convention. Nothing is trained here; `python -m
+finephys fetch sd15` downloads the weights.
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, MotionAdapter, UNet2DConditionModel
-from diffusers import UNetMotionModel as VideoUNet
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
 from finephys.config import SD15_CONTROLNET_GENERATOR, GeneratorConfig
-from finephys.errors import RequestError, WeightsError
+from finephys.errors import RequestError
 from finephys.generator.autoencoder import LatentAutoencoder
-from finephys.generator.diffusion import SAMPLER, check_ranges, draw_clips, frames_of
-from finephys.generator.memory import Memory, memory_for, memory_guard
-from finephys.generator.network import without_motion
+from finephys.generator.latent_diffusion import Encoded, LatentDiffusion
+from finephys.generator.memory import memory_for
+from finephys.generator.network import LatentNetwork
+from finephys.generator.pretrained import join_motion_modules, load_pretrained_strict
 from finephys.generator.protocol import Sampling
-from finephys.generator.public import filled
-from finephys.generator.sampling import Condition, denoise_latents, make_scheduler
-from finephys.generator.text import TextFeatures, cut_text, encode_text, tokenize
+from finephys.generator.sampling import Condition
+from finephys.generator.text import TextFeatures, load_tokenizer
 from finephys.guidance.framing import Framing
 from finephys.guidance.openpose import pose_video
-from finephys.types import LimbHeatmaps, Pose2D, VideoClip
+from finephys.types import Guidance, Pose2D, VideoClip
 from finephys.weights.catalogue import SD15_PARTS
 from finephys.weights.lock import verify, weights_folder
 
-logger = logging.getLogger(__name__)
-
 COMMAND = "python -m finephys fetch sd15"
 
-NEGATIVE = "blurry, low quality, deformed, extra limbs"
-"""What classifier-free guidance goes away from. Design choice: usual words for these weights."""
+NEGATIVE_PROMPT = "blurry, low quality, deformed, extra limbs"
+"""Prompt of the unconditional branch. Design choice: usual words for these weights."""
 
 
-class PoseNetwork(nn.Module):
+class PoseNetwork(LatentNetwork):
     """The weights of this generator, in one dtype.
 
     Args:
@@ -56,7 +58,7 @@ class PoseNetwork(nn.Module):
     def __init__(
         self,
         config: GeneratorConfig,
-        unet: VideoUNet,
+        unet: UNetMotionModel,
         controlnet: ControlNetModel,
         vae: AutoencoderKL,
         text_encoder: nn.Module,
@@ -77,7 +79,7 @@ class PoseNetwork(nn.Module):
         text: TextFeatures,
         guidance: torch.Tensor | None,
     ) -> torch.Tensor:
-        """The noise in latents (B, C, F, h, w) at times (B,).
+        """Predict the noise in latents (B, C, F, h, w) at times (B,).
 
         Args:
             noisy: latents.
@@ -116,35 +118,9 @@ class PoseNetwork(nn.Module):
         down = tuple(torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True))
         return down, torch.cat([part[1] for part in parts])
 
-    def without_motion(self) -> AbstractContextManager[None]:
-        """Leave the motion modules out: every frame is then generated alone."""
-        return without_motion(self.unet)
 
-
-class PoseVideoGenerator:
-    """Text and pictures of poses to 16 frames, by public weights.
-
-    Args:
-        network: the weights.
-        tokenizer: of the text encoder.
-        device: "cpu" or "cuda".
-        memory: how to place the weights.
-    """
-
-    def __init__(
-        self, network: PoseNetwork, tokenizer: CLIPTokenizer, device: str, memory: Memory
-    ) -> None:
-        if network.config.size % 8:
-            raise RequestError(
-                f"width and height are {network.config.size}; they must be divisible by 8, such "
-                f"as {round(network.config.size / 8) * 8 or 8}."
-            )
-        self._network = memory.place(network.eval(), device)
-        self._tokenizer = tokenizer
-        self._device = device
-        self.config = config = network.config
-        self.size = config.size
-        self.default_steps, self.default_guidance = config.default_steps, config.default_guidance
+class PoseVideoGenerator(LatentDiffusion[PoseNetwork]):
+    """Text and pictures of poses to 16 frames; for the arguments see `LatentDiffusion`."""
 
     @classmethod
     def load(
@@ -153,92 +129,70 @@ class PoseVideoGenerator:
         folder: Path | None = None,
         config: GeneratorConfig = SD15_CONTROLNET_GENERATOR,
     ) -> "PoseVideoGenerator":
-        """Load the fetched weights, each file proved against the lock.
+        """Load the fetched weights, each file verified against the lock.
 
         Args:
             device: "cpu" (float32) or "cuda" (bfloat16 where the GPU has it, else float16).
-            folder: of the parts; None: where `fetch` puts them.
+            folder: holds the fetched parts; None: where `fetch` puts them.
             config: size and schedule.
 
         Raises:
-            WeightsMissingError: they were not fetched, or not wholly; the text names the command.
+            WeightsMissingError: they are not, or incompletely, downloaded; the text names the
+                command.
             WeightsError: a file changed, or does not fit.
         """
         folder = folder or weights_folder("sd15")
         verify(folder, tuple(part.name for part in SD15_PARTS), COMMAND)
         memory = memory_for(device)
-        whole = folder / "stable-diffusion"
-        plain = filled(UNet2DConditionModel, whole / "unet", memory.dtype, COMMAND)
-        adapter = filled(MotionAdapter, folder / "motion-adapter", memory.dtype, COMMAND)
-        try:
-            unet = VideoUNet.from_unet2d(plain, adapter).to(memory.dtype)
-        except (ValueError, RuntimeError) as error:
-            raise WeightsError(
-                f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
-            ) from error
+        base = folder / "stable-diffusion"
+
+        def load(model: Any, place: Path) -> Any:  # noqa: ANN401
+            return load_pretrained_strict(model, place, memory.dtype, COMMAND)
+
         network = PoseNetwork(
             config,
-            unet,
-            filled(ControlNetModel, folder / "controlnet", memory.dtype, COMMAND),
-            filled(AutoencoderKL, whole / "vae", memory.dtype, COMMAND),
-            filled(CLIPTextModel, whole / "text_encoder", memory.dtype, COMMAND),
+            join_motion_modules(
+                load(UNet2DConditionModel, base / "unet"),
+                load(MotionAdapter, folder / "motion-adapter"),
+                COMMAND,
+            ),
+            load(ControlNetModel, folder / "controlnet"),
+            load(AutoencoderKL, base / "vae"),
+            load(CLIPTextModel, base / "text_encoder"),
             memory.frames_at_once,
         )
-        tokenizer = CLIPTokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
+        tokenizer = load_tokenizer(base / "tokenizer", COMMAND)
         return cls(network, tokenizer, device, memory)
 
-    def cut_prompt(self, prompt: str) -> str | None:
-        """The end of a prompt that the text encoder cannot take, or None when all fits."""
-        return cut_text(self._tokenizer, prompt, self.config.text_length)
-
     def draw(self, pose: Pose2D, canvas: Framing) -> VideoClip:
-        """A skeleton as pictures in the OpenPose convention."""
+        """Draw a skeleton as pictures in the OpenPose convention."""
         return pose_video(pose, canvas, size=self.size)
 
-    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
-        """Generate one clip; see `protocol.VideoGenerator.denoise`."""
-        guide, prompt, steps = asked.guide, asked.prompt, asked.steps
-        check_ranges([asked.seed], steps, asked.guidance_scale)
-        if isinstance(guide, LimbHeatmaps):
+    def _check_guide(self, guide: Guidance | None) -> None:
+        if guide is None:
+            return
+        if not isinstance(guide, VideoClip):
             raise RequestError("This generator reads pictures of poses; limb heatmaps were given.")
-        if guide is not None and guide.size != (self.size, self.size):
+        if guide.size != (self.size, self.size):
             raise RequestError(
                 f"pictures of poses are {guide.size}; this generator reads {self.size} x "
                 f"{self.size} pixels."
             )
-        if cut := self.cut_prompt(prompt):
-            logger.warning(
-                "the text encoder takes %d tokens; cut from the prompt: %.200s",
-                self.config.text_length,
-                cut,
-            )
-        still = nullcontext() if asked.motion else self._network.without_motion()
-        with still, memory_guard():
-            with torch.inference_mode():
-                wanted = Condition(self._text(prompt), self._pictures(guide))
-                unguided = asked.guidance_scale == 1
-                empty = None if unguided else wanted._replace(text=self._text(NEGATIVE))
-            noise = draw_clips(self.config, [asked.seed]).to(self._device)
-            denoising = denoise_latents(
-                self._network,
-                make_scheduler(self.config, SAMPLER),
-                noise,
-                wanted,
-                empty,
-                steps,
-                asked.guidance_scale,
-                asked.stop,
-            )
-            for step, latents in enumerate(denoising, 1):
-                frames = frames_of(self._network.autoencoder, latents, self.config, step == steps)
-                yield VideoClip(frames[0], asked.fps)
 
-    def _text(self, prompt: str) -> TextFeatures:
-        ids, mask = tokenize(self._tokenizer, [prompt], self.config.text_length)
-        return encode_text(self._network.text_encoder, ids.to(self._device), mask.to(self._device))
+    def _encode(self, batch: Sequence[Sampling], guided: bool) -> Encoded:
+        pictures = self._pictures([each.guide for each in batch])
+        wanted = Condition(self._encode_text([each.prompt for each in batch]), pictures)
+        if not guided:
+            return Encoded(wanted, None)
+        negative = self._encode_text([NEGATIVE_PROMPT] * len(batch))
+        return Encoded(wanted, Condition(negative, pictures))
 
-    def _pictures(self, guide: VideoClip | None) -> torch.Tensor | None:
-        if guide is None:
+    def _pictures(self, guides: Sequence[Guidance | None]) -> torch.Tensor | None:
+        """Stack pictures, (B, F, 3, H, W) in [0, 1]; None without any guide."""
+        stack = [guide.frames for guide in guides if isinstance(guide, VideoClip)]
+        if not stack:
             return None
-        pictures = torch.from_numpy(guide.frames).to(self._device)
-        return pictures.permute(0, 3, 1, 2)[None].float() / 255
+        if len(stack) != len(guides):
+            raise RequestError("some clips of a batch have no guide; give one to all or to none.")
+        pictures = torch.from_numpy(np.stack(stack)).to(self._device)
+        return pictures.permute(0, 1, 4, 2, 3).float() / 255

@@ -1,7 +1,7 @@
-"""Videos of a system that runs elsewhere, imported from a folder and checked on the way in.
+"""Videos of systems that run elsewhere, checked and imported from a folder.
 
-Each file is named by class and seed, `12_0.mp4`. All that is wrong with a folder is said at once,
-and then nothing of it is taken.
+Each file is named by class and seed, such as `12_0.mp4`. If any file is wrong, all faults are
+listed and nothing is imported.
 """
 
 import json
@@ -19,12 +19,12 @@ from finephys.generator.systems import INDEX, SYSTEMS, import_folder
 from finephys.guidance.framing import Framing
 from finephys.skeleton import FRAMES
 from finephys.types import Pose2D, VideoClip
-from finephys.video import probe, read_span
+from finephys.video import VideoFile, probe, read_span
 
 _NAME = re.compile(r"([1-9]\d?)_(0|[1-9]\d{0,9})\.(mp4|mov|mkv|webm|gif)", re.IGNORECASE)
 
 _SHOWN = 20
-"""Faults that are spelled out; of more, the number is said."""
+"""Faults that are listed; the rest are counted."""
 
 
 class ImportRefusedError(FinePhysError):
@@ -34,28 +34,29 @@ class ImportRefusedError(FinePhysError):
 def import_videos(name: str, source: Path) -> dict[str, str]:
     """Check every video of a folder and copy all of them, or none.
 
-    A video has 16 frames or more; 16, spread evenly, are taken of a longer one.
+    A video has 16 frames or more; a longer one is sampled evenly.
 
     Args:
-        name: key of `systems.SYSTEMS`, of a system that is imported.
+        name: key of `systems.SYSTEMS`, of an imported system.
         source: folder of CLASS_SEED.mp4.
 
     Returns:
-        SHA-256 by file name, of all videos of the system that are now there.
+        SHA-256 by file name, of all imported videos of the system.
 
     Raises:
-        RequestError: the system is unknown, or is not one that is imported.
-        ImportRefusedError: no video is there, or some are wrong; the text names each.
+        RequestError: there is no such system, its videos are not imported, or `source` is not a
+            directory.
+        ImportRefusedError: there is no video, or some are wrong; the text names each.
     """
     importable = [each.name for each in SYSTEMS.values() if not each.fetched]
     if name not in importable:
         raise RequestError(f"{name!r} cannot be imported; choose {', '.join(importable)}.")
     if not source.is_dir():
-        raise RequestError(f"{source} is no folder; give the one that holds CLASS_SEED.mp4.")
+        raise RequestError(f"{source} is not a directory; give the one that holds CLASS_SEED.mp4.")
     files = sorted(path for path in source.iterdir() if not path.name.startswith("."))
     faults = [fault for path in files if (fault := _fault(path))]
     counts = Counter(path.stem for path in files)
-    faults += [f"{stem} is there {count} times" for stem, count in counts.items() if count > 1]
+    faults += [f"{stem} appears {count} times" for stem, count in counts.items() if count > 1]
     if not files:
         raise ImportRefusedError(
             f"{source} holds no video; give files named CLASS_SEED.mp4 such as 12_0.mp4."
@@ -83,7 +84,7 @@ def import_videos(name: str, source: Path) -> dict[str, str]:
 
 
 def _fault(path: Path) -> str | None:
-    """What is wrong with a file, or None."""
+    """Describe what is wrong with a file; None: nothing."""
     named = _NAME.fullmatch(path.name)
     if not named or not path.is_file():
         return f"{path.name} is not named CLASS_SEED.mp4 (numbers as they are: 6_0, not 06_00)"
@@ -101,7 +102,8 @@ def _fault(path: Path) -> str | None:
 
 
 def _frames(path: Path) -> VideoClip:
-    return read_span(path, 0.0, max(probe(path).last, 1e-3))
+    with VideoFile(path) as file:
+        return read_span(file, 0.0, max(file.info.last, 1e-3), keep_repeats=True)
 
 
 def _read_index(folder: Path) -> dict[str, str]:
@@ -115,15 +117,12 @@ def _read_index(folder: Path) -> dict[str, str]:
 
 
 class ImportedVideos:
-    """Imported videos as a video generator: what a class and a seed ask for is looked up.
+    """Imported videos as a video generator; class and seed select one.
 
     Args:
-        name: of the system.
+        name: key of `systems.SYSTEMS`.
         folder: of its videos.
     """
-
-    default_steps = 1
-    default_guidance = 1.0
 
     def __init__(self, name: str, folder: Path) -> None:
         self._name, self._folder = name, folder
@@ -131,7 +130,7 @@ class ImportedVideos:
 
     @classmethod
     def load(cls, name: str) -> "ImportedVideos":
-        """The videos of a system.
+        """Load the index of a system's videos.
 
         Raises:
             WeightsMissingError: none were imported; the text names the command.
@@ -142,44 +141,45 @@ class ImportedVideos:
 
     @property
     def size(self) -> int:
-        """Height in pixels of the first video; each has its own size."""
+        """Height in pixels of the first video; others may differ."""
         return probe(self._folder / min(self._index)).height
 
     def cut_prompt(self, prompt: str) -> str | None:
-        """None: nothing reads the prompt here."""
+        """Return None: an imported video ignores the prompt."""
         return None
 
     def draw(self, pose: Pose2D, canvas: Framing) -> VideoClip:
-        """Nothing: these were made elsewhere, and RequestError says so."""
-        raise RequestError(f"{self._name} was run elsewhere; it cannot be given a skeleton.")
+        """Raise RequestError: imported videos take no skeleton."""
+        raise RequestError(f"videos of {self._name} are imported; they take no skeleton.")
 
-    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
-        """The imported video of a class and seed, once, at its own frame rate.
+    def denoise(self, params: Sampling) -> Iterator[VideoClip]:
+        """Yield the imported video of a class and seed, at its own frame rate.
 
         Raises:
             RequestError: there is none of that class and seed.
             WeightsError: the file is not the one that was imported.
-            StoppedError: `stop` says so.
+            StoppedError: `params.stop` returned True.
         """
-        if asked.stop():
+        if params.stop():
             raise StoppedError("Stopped before the video was read.")
-        if asked.action is None:
+        if params.action is None:
             raise RequestError(
-                f"the videos of {self._name} are looked up by class and seed, and no class was "
-                "named; choose an action (--action ID)."
+                f"the videos of {self._name} are selected by class and seed, and no class was "
+                "given; choose an action (--action ID)."
             )
-        name = f"{asked.action}_{asked.seed}"
+        name, command = f"{params.action}_{params.seed}", SYSTEMS[self._name].command
         file = next((file for file in self._index if Path(file).stem == name), None)
         if file is None:
             raise RequestError(
-                f"no video of {self._name} was imported for class {asked.action} and seed "
-                f"{asked.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
-                f"run: {SYSTEMS[self._name].command}"
+                f"no video of {self._name} was imported for class {params.action} and seed "
+                f"{params.seed} ({len(self._index)} others were); add {name}.mp4 to its folder and "
+                f"run: {command}",
+                command,
             )
         path = self._folder / file
         if not path.is_file() or sha256(path) != self._index[file]:
             raise WeightsError(
-                f"{self._name}/{file} is not what was imported; run: {SYSTEMS[self._name].command}"
+                f"{self._name}/{file} is not what was imported; run: {command}", command
             )
         clip = _frames(path)
         yield VideoClip(clip.frames, clip.fps)

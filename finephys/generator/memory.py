@@ -1,8 +1,8 @@
-"""Where the weights of a large generator lie, by the memory there is, and what to say without."""
+"""GPU memory: which modules of a large generator are offloaded, and what to do when it is full."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import clear_frames
@@ -12,33 +12,34 @@ import torch
 from torch import nn
 
 from finephys.errors import FinePhysError, RequestError
+from finephys.generator.offload import offload_modules, place_modules
 
 logger = logging.getLogger(__name__)
 
 VARIABLE = "FINEPHYS_GPU_GB"
-"""Environment variable: gigabytes of GPU memory to plan with, instead of what is free."""
+"""Environment variable: gigabytes of GPU memory to plan with, instead of the free memory."""
 
 ROOMY, LEAN = 11.0, 7.0
-"""Gigabytes from which everything stays on the GPU, and from which the U-Net does. Design choice:
-half-precision weights take 4 GB, 16 frames of 512 x 512 about as much again."""
+"""Gigabytes from which everything stays on the GPU, and from which the U-Net and ControlNet do.
+Design choice: half-precision weights take 4 GB, 16 frames of 512 x 512 about as much again."""
 
 USUAL = 4.0
-"""Gigabytes of weights that ROOMY and LEAN are made for; larger ones need so much more."""
+"""Gigabytes of weights that ROOMY and LEAN assume; larger weights need the difference on top."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class GpuMemoryError(FinePhysError):
-    """The GPU's memory did not suffice."""
+    """The GPU ran out of memory."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """How to place a generator.
+    """Placement of a generator's weights.
 
     Attributes:
         dtype: of the weights.
-        offload: parts that wait in main memory until they are needed; names of submodules.
+        offload: names of the submodules that are offloaded to the CPU.
         frames_at_once: frames that a ControlNet reads together.
     """
 
@@ -47,45 +48,27 @@ class Memory:
     frames_at_once: int = 16
 
     def place(self, network: Network, device: str) -> Network:
-        """Move a network to a device; parts to offload come and go by themselves."""
-        from accelerate import cpu_offload_with_hook
-
-        for name, part in network.named_children():
-            if name in self.offload:
-                _offload(part, device, cpu_offload_with_hook)
-            else:
-                part.to(device)
+        """Move a network's submodules to a device; see `offload.place_modules`."""
+        place_modules(dict(network.named_children()), self.offload, device)
         return network
 
 
-def _offload(part: nn.Module, device: str, hook_onto: object) -> None:
-    # An autoencoder's own methods are called, not its forward: its halves are hooked instead.
-    inner = getattr(part, "vae", None)
-    parts = [part] if inner is None else [inner.encoder, inner.decoder]
-    if inner is not None:
-        for small in (inner.quant_conv, inner.post_quant_conv):
-            if small is not None:
-                small.to(device)
-    for each in parts:
-        hook_onto(each, execution_device=device)  # type: ignore[operator]
-
-
 def half_precision(device: str) -> torch.dtype:
-    """What weights are in on a device: float32 on a CPU, bfloat16 where the GPU has it."""
+    """Return the dtype of weights on a device: float32 on a CPU, bfloat16 where the GPU has it."""
     if not device.startswith("cuda"):
         return torch.float32
     return torch.bfloat16 if has_bfloat16(device) else torch.float16
 
 
 def memory_for(device: str, weights: float = USUAL) -> Memory:
-    """The placement for a device, by its free memory or FINEPHYS_GPU_GB.
+    """Choose the placement for a device, by its free memory or FINEPHYS_GPU_GB.
 
     Args:
-        device: "cpu" or "cuda".
-        weights: gigabytes of them.
+        device: such as "cpu" or "cuda".
+        weights: size of all weights in gigabytes.
 
     Raises:
-        RequestError: FINEPHYS_GPU_GB is no positive number.
+        RequestError: FINEPHYS_GPU_GB is not a positive number.
     """
     if not device.startswith("cuda"):
         return Memory(torch.float32, frames_at_once=4)
@@ -99,7 +82,7 @@ def memory_for(device: str, weights: float = USUAL) -> Memory:
 
 
 def planned_gigabytes() -> float | None:
-    """What FINEPHYS_GPU_GB says; None when it says nothing."""
+    """Read FINEPHYS_GPU_GB; None when it is not set."""
     given = os.environ.get(VARIABLE)
     if not given:
         return None
@@ -108,40 +91,45 @@ def planned_gigabytes() -> float | None:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e4:
-        raise RequestError(f"{VARIABLE} is {given!r}; give gigabytes, such as 8.")
+        raise RequestError(f"{VARIABLE} is {given!r}; set it to a number of gigabytes, such as 8.")
     return value
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a GPU, or a CPU by AMX, multiplies it; convolutions are then four times as fast."""
+    """Whether a GPU, or a CPU with AMX, computes in bfloat16: four times faster convolutions."""
     if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported())
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # older GPUs emulate it
     return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def memory_within(gigabytes: float, dtype: torch.dtype) -> Memory:
-    """The fastest placement that fits."""
+    """Choose the fastest placement that fits."""
     if gigabytes >= ROOMY:
         return Memory(dtype)
-    waiting = ("text_encoder", "autoencoder")
+    offload = ("text_encoder", "autoencoder")
     if gigabytes >= LEAN:
-        return Memory(dtype, waiting, frames_at_once=4)
-    return Memory(dtype, (*waiting, "controlnet", "unet"), frames_at_once=2)
+        return Memory(dtype, offload, frames_at_once=4)
+    return Memory(dtype, (*offload, "controlnet", "unet"), frames_at_once=2)
 
 
 @contextmanager
-def memory_guard() -> Iterator[None]:
-    """Turn running out of GPU memory into a sentence, and free what was taken."""
+def memory_guard(modules: Iterable[nn.Module] = ()) -> Iterator[None]:
+    """Turn running out of GPU memory into one sentence, and free the memory that was taken.
+
+    Args:
+        modules: run inside; the offloaded ones are moved back to the CPU, however it ends.
+    """
     try:
         yield
     except torch.OutOfMemoryError as error:
         message = str(error).splitlines()[0]
         clear_frames(error.__traceback__)  # their variables are the tensors that filled the memory
         raise GpuMemoryError(
-            f"The GPU's memory did not suffice ({message}); close other programs on it, or set "
-            f"{VARIABLE} lower (such as {LEAN - 2:g}) so that parts wait in main memory, and start "
-            "again."
+            f"The GPU ran out of memory ({message}); close other programs on it, or set "
+            f"{VARIABLE} lower (such as {LEAN - 2:g}) so that more of the model is offloaded to "
+            "the CPU, and start again."
         ) from None
     finally:
+        offload_modules(modules)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -1,5 +1,6 @@
-"""All of a generator that has weights: text and skeleton encoder, painter, video U-Net, VAE."""
+"""The networks of the tiers: text encoder, skeleton encoder, painter, video U-Net, autoencoder."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
@@ -11,16 +12,18 @@ from torch import nn
 from finephys.config import GeneratorConfig
 from finephys.generator.autoencoder import Autoencoder, make_autoencoder
 from finephys.generator.painter import Figure, Painter
-from finephys.generator.skeleton_encoder import Guidance, SkeletonEncoder
+from finephys.generator.skeleton_encoder import SkeletonEncoder, SkeletonFeatures
 from finephys.generator.text import TextFeatures, encode_text, make_text_model
 from finephys.skeleton import FRAMES
 
 
 def make_unet(config: GeneratorConfig) -> UNetMotionModel:
-    """The video U-Net of diffusers at the size of a configuration.
+    """Build diffusers' video U-Net at the size of a configuration.
 
-    The motion modules (supplement A.1: one transformer block with two temporal self-attentions at
-    every scale) start with a zero output, so the untrained model is a 2D U-Net frame by frame.
+    Its motion modules have one transformer block with two temporal self-attentions at every scale
+    (supplement A.1: "at resolutions [1, 2, 4, 8]"). Design choice: the middle block has one too, as
+    in diffusers and AnimateDiff v1.5-2; the supplement names none there. They start with a zero
+    output, so the untrained model is a 2D U-Net on each frame.
     """
     down = ["CrossAttnDownBlockMotion" if seen else "DownBlockMotion" for seen in config.attention]
     up = ["CrossAttnUpBlockMotion" if seen else "UpBlockMotion" for seen in config.attention[::-1]]
@@ -39,15 +42,15 @@ def make_unet(config: GeneratorConfig) -> UNetMotionModel:
         motion_max_seq_length=2 * FRAMES,
         time_cond_proj_dim=config.text_width if config.pooled_text else None,
     )
-    silence_motion(unet)
+    zero_init_motion(unet)
     return unet
 
 
-def silence_motion(unet: nn.Module) -> None:
-    """Zero what the motion modules of a video U-Net add, so that it is a 2D U-Net frame by frame.
+def zero_init_motion(unet: nn.Module) -> None:
+    """Zero the output of a video U-Net's motion modules, so that it is a 2D U-Net on each frame.
 
     Source: supplement A.1, "to stabilize training, the module parameters are zero-initialized".
-    Design choice: of each module the last projection alone; a module of zeros could not learn.
+    Design choice: only each module's last projection; a module of zeros could not learn.
     """
     for block in _motion_blocks(unet):
         for module in block.motion_modules:
@@ -60,7 +63,7 @@ def _motion_blocks(unet: nn.Module) -> list[Any]:
 
 
 class _Skip(nn.Module):
-    """Stands where a motion module would, and changes nothing."""
+    """Replaces a motion module and changes nothing."""
 
     def forward(self, hidden: torch.Tensor, *_args: object, **_named: object) -> torch.Tensor:
         return hidden
@@ -68,7 +71,7 @@ class _Skip(nn.Module):
 
 @contextmanager
 def without_motion(unet: nn.Module) -> Iterator[None]:
-    """Leave the motion modules of a video U-Net out, and put them back."""
+    """Remove the motion modules of a video U-Net, and put them back at the end."""
     blocks = [block for block in _motion_blocks(unet) if hasattr(block, "motion_modules")]
     kept = [block.motion_modules for block in blocks]
     try:
@@ -81,7 +84,7 @@ def without_motion(unet: nn.Module) -> Iterator[None]:
 
 
 class Base(NamedTuple):
-    """Parts of a generator that were made elsewhere.
+    """Pretrained parts of a network.
 
     Attributes:
         autoencoder: frames to latents and back.
@@ -94,19 +97,53 @@ class Base(NamedTuple):
     unet: UNetMotionModel
 
 
-class VideoNetwork(nn.Module):
-    """The generator's weights, named as they lie in its checkpoint.
+class LatentNetwork(nn.Module, ABC):
+    """A network that `latent_diffusion.LatentDiffusion` runs.
+
+    Attributes:
+        config: sizes and noise schedule.
+        autoencoder: frames to latents and back.
+        text_encoder: CLIP's.
+        unet: video U-Net.
+    """
+
+    config: GeneratorConfig
+    autoencoder: Autoencoder
+    text_encoder: nn.Module
+    unet: UNetMotionModel
+
+    def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
+        """Encode tokenized prompts, (B, T) ids and mask."""
+        return encode_text(self.text_encoder, ids, mask)
+
+    @abstractmethod
+    def forward(
+        self,
+        noisy: torch.Tensor,
+        time: torch.Tensor,
+        text: TextFeatures,
+        guidance: Any,  # noqa: ANN401 -- each network has its own
+    ) -> torch.Tensor:
+        """Predict what `config.prediction` names for latents (B, C, F, h, w) at times (B,)."""
+
+    def without_motion(self) -> AbstractContextManager[None]:
+        """Remove the motion modules: every frame is then generated alone."""
+        return without_motion(self.unet)
+
+
+class VideoNetwork(LatentNetwork):
+    """The weights of a tier, under their names in its checkpoint.
 
     Args:
         config: sizes.
         end_token: id of the tokenizer's end token.
-        base: all but the skeleton encoder; None: made anew, at random.
+        base: pretrained parts; None: all weights are random.
     """
 
     def __init__(self, config: GeneratorConfig, end_token: int, base: Base | None = None) -> None:
         super().__init__()
         self.config = config
-        # The order of the parts is that of an optimiser's saved state.
+        # A saved optimizer state relies on this order of the parts.
         self.autoencoder = base.autoencoder if base else make_autoencoder(config)
         self.text_encoder = base.text_encoder if base else make_text_model(config, end_token)
         self.skeleton_encoder = SkeletonEncoder(config)
@@ -115,60 +152,61 @@ class VideoNetwork(nn.Module):
         self.autoencoder.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "VideoNetwork":
-        """Training of the generator leaves the autoencoder as it is."""
+        """Set training mode for all but the autoencoder, which is not trained with the rest."""
         super().train(mode)
         self.autoencoder.eval()
         return self
 
-    def encode_text(self, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
-        """Features of tokenised prompts, (B, T) ids and mask."""
-        return encode_text(self.text_encoder, ids, mask)
+    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> SkeletonFeatures:
+        """Encode the skeletons of B clips.
 
-    def encode_skeleton(self, heatmaps: list[torch.Tensor], text: TextFeatures) -> Guidance:
-        """Features of heatmaps, one (B, F, L, h, w) per scale, finest first, and of B prompts."""
-        levels, whole = self._by_frame(heatmaps, text)
-        guidance: Guidance = self.skeleton_encoder(levels, whole)
+        Args:
+            heatmaps: one (B, F, L, h, w) per scale, finest first.
+            text: features of B prompts.
+        """
+        levels, pooled = self._by_frame(heatmaps, text)
+        guidance: SkeletonFeatures = self.skeleton_encoder(levels, pooled)
         return guidance
 
     def paint(
         self, heatmaps: list[torch.Tensor], text: TextFeatures, style: torch.Tensor
     ) -> Figure | None:
-        """The figures of B clips, (B F, ...); None without a painter or without anybody to paint.
+        """Paint the figures of B clips, (B F, ...); None without a painter.
 
         Args:
             heatmaps: as for `encode_skeleton`.
             text: features of B prompts.
             style: (B, K), see `painter`.
         """
-        if self.painter is None or not heatmaps[0].any():
+        if self.painter is None:
             return None
-        levels, whole = self._by_frame(heatmaps[:1], text)
-        each = style.to(whole.dtype).repeat_interleave(heatmaps[0].shape[1], 0)
-        figure: Figure = self.painter(levels[0], whole, each)
+        levels, pooled = self._by_frame(heatmaps[:1], text)
+        each = style.to(pooled.dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        figure: Figure = self.painter(levels[0], pooled, each)
         return figure
 
     def _by_frame(
         self, heatmaps: list[torch.Tensor], text: TextFeatures
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Heatmaps (B F, L, h, w) and each frame's whole text (B F, W)."""
+        """Return heatmaps (B F, L, h, w) and the pooled text of each frame (B F, W)."""
         dtype = self.skeleton_encoder.middle.weight.dtype
         levels = [level.flatten(0, 1).to(dtype) for level in heatmaps]
-        return levels, text.whole.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
+        return levels, text.pooled.to(dtype).repeat_interleave(heatmaps[0].shape[1], 0)
 
     def forward(
         self,
         noisy: torch.Tensor,
         time: torch.Tensor,
         text: TextFeatures,
-        guidance: Guidance | None,
+        guidance: SkeletonFeatures | None,
     ) -> torch.Tensor:
-        """The U-Net's output, which `sampling.predict_clean` turns into the clean latent.
+        """Predict what `config.prediction` names; see `sampling.predict_clean`.
 
         Args:
             noisy: (B, C, F, h, w) latents.
             time: (B,) time steps, 0 to 999.
             text: features of B prompts.
-            guidance: features of B clips' skeletons; None: the plain model without a skeleton.
+            guidance: features of B skeletons; None: the U-Net without the skeleton encoder.
 
         Returns:
             (B, C, F, h, w).
@@ -187,14 +225,14 @@ class VideoNetwork(nn.Module):
             added["down_block_additional_residuals"] = guidance.skips
             added["mid_block_additional_residual"] = guidance.middle
         if self.config.pooled_text:
-            added["timestep_cond"] = text.whole
+            added["timestep_cond"] = text.pooled
         predicted: torch.Tensor = self.unet(
             noisy, time, encoder_hidden_states=tokens.repeat_interleave(frames, 0), **added
         ).sample
         return predicted.to(given)
 
     def multiply_in_bfloat16(self) -> None:
-        """Let a CPU with AMX multiply in bfloat16: a clip takes 0.6 of the time."""
+        """Compute in bfloat16 on a CPU with AMX: a clip takes 0.6 of the time."""
         narrow = torch.autocast("cpu", torch.bfloat16)
         for part, name in (
             (self, "encode_text"),
@@ -204,7 +242,3 @@ class VideoNetwork(nn.Module):
             (self.autoencoder, "decode"),
         ):
             setattr(part, name, narrow(getattr(part, name)))
-
-    def without_motion(self) -> AbstractContextManager[None]:
-        """Leave the motion modules out: every frame is then generated alone."""
-        return without_motion(self.unet)

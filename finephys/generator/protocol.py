@@ -1,4 +1,4 @@
-"""What a video generator is; `registry` lists and loads them."""
+"""The interface of video generators; `registry` lists and loads them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What one clip is generated from, and how.
+    """Parameters of one clip.
 
     Attributes:
-        guide: a skeleton as `VideoGenerator.draw` gives it; None: text alone.
+        guide: a skeleton drawn by `VideoGenerator.draw`; None: text alone.
         prompt: any text, also empty.
         seed: 0 to 2**31 - 1; the same request and seed give the same frames on one machine.
         steps: denoising steps, 1 to 100.
         guidance_scale: 1 (off) to 20.
-        fps: frame rate written on the clip.
-        stop: looked at before each step.
+        fps: frame rate of the clip.
+        stop: called before each step; True ends the run.
         motion: whether the motion modules run; without them every frame is generated alone.
         action: FineGym class of the clip, when known; imported videos are looked up by it.
     """
@@ -41,39 +41,34 @@ class Sampling:
 
 
 class VideoGenerator(Protocol):
-    """Anything that turns text and a skeleton into 16 frames."""
+    """Generates 16 frames from text and a skeleton."""
 
     @property
     def size(self) -> int:
         """Width and height of the generated frames in pixels."""
 
-    @property
-    def default_steps(self) -> int:
-        """Denoising steps it was made for."""
-
-    @property
-    def default_guidance(self) -> float:
-        """Classifier-free guidance scale it was made for."""
-
     def cut_prompt(self, prompt: str) -> str | None:
-        """The end of a prompt that the text encoder cannot take, or None when all fits."""
+        """Return the part of a prompt beyond the text encoder's length, or None."""
 
     def draw(self, pose: Pose2D, canvas: Framing) -> Guidance:
-        """A skeleton as this generator reads it.
+        """Draw a skeleton in the form that this generator reads.
 
         Args:
             pose: 2D joints in pixels of a clip.
-            canvas: the square of that clip which is generated.
-        """
-
-    def denoise(self, asked: Sampling) -> Iterator[VideoClip]:
-        """Generate one clip, yielding it as it stands after each denoising step.
-
-        Yields:
-            `asked.steps` clips, the last of them finished; imported videos are not denoised here,
-            so of them there is the finished clip alone.
+            canvas: the square of that clip that is generated.
 
         Raises:
-            StoppedError: when `asked.stop` says so.
-            RequestError: when a value asked for is outside its range.
+            RequestError: this generator reads no skeleton.
+        """
+
+    def denoise(self, params: Sampling) -> Iterator[VideoClip]:
+        """Generate one clip, yielding a preview of it after each denoising step.
+
+        Yields:
+            `params.steps` clips, the last of them finished; an imported video is not denoised, so
+            it is yielded once.
+
+        Raises:
+            StoppedError: `params.stop` returned True.
+            RequestError: a parameter is out of range.
         """

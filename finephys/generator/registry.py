@@ -1,12 +1,13 @@
-"""Every video generator by name, and what loads each one onto a device."""
+"""Every video generator by name, with its loader."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from finephys.config import TIERS
 from finephys.errors import RequestError
 from finephys.generator.protocol import VideoGenerator
 from finephys.generator.systems import SYSTEMS
-from finephys.weights.checkpoints import checkpoint_path
+from finephys.weights.checkpoints import checkpoint_path, read_config
 from finephys.weights.lock import fetched_lock
 
 Loader = Callable[[str], VideoGenerator]
@@ -57,13 +58,19 @@ def weights_file(name: str) -> Path:
         name: key of `GENERATORS`.
 
     Raises:
-        WeightsMissingError: it is absent; the text names the command to run.
+        WeightsMissingError: it, or a file that is loaded with it, is missing; the text names the
+            command to run.
+        WeightsError: it is damaged.
     """
     if name in SYSTEMS:
         return SYSTEMS[name].file()
     if name == "sd15-controlnet":
         return fetched_lock(name, "sd15", "python -m finephys fetch sd15")
-    return checkpoint_path(name, "generator")
+    path = checkpoint_path(name, "generator")
+    read_config(path)
+    if TIERS[name].autoencoder == "kl":  # its base alone, which t2v-zero also consists of
+        fetched_lock(name, "t2v-zero", "python -m finephys fetch sd15")
+    return path
 
 
 def load_generator(name: str, device: str = "cpu") -> VideoGenerator:
@@ -75,7 +82,7 @@ def load_generator(name: str, device: str = "cpu") -> VideoGenerator:
 
     Raises:
         RequestError: there is no generator of that name.
-        WeightsMissingError: its weights are absent; the text names the command to run.
+        WeightsMissingError: its weights are missing; the text names the command to run.
         GpuMemoryError: it does not fit onto the GPU; the text names the setting to lower.
     """
     from finephys.generator.memory import memory_guard

@@ -1,4 +1,4 @@
-"""From noise to a clip: the noise schedule and the denoising loop.
+"""The noise schedule and the denoising loop.
 
 x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, with abar_t the running product of 1 - beta and the
 betas rising linearly from 0.00085 to 0.012 over 1,000 steps (supplement A.1).
@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
 from finephys.config import GeneratorConfig
 from finephys.errors import StoppedError, WeightsError
-from finephys.generator.skeleton_encoder import Guidance
+from finephys.generator.skeleton_encoder import SkeletonFeatures
 from finephys.generator.text import TextFeatures
 
 TIME_STEPS = 1000
@@ -21,20 +21,20 @@ TIME_STEPS = 1000
 
 
 class SchedulerStep(Protocol):
-    """What a scheduler of diffusers returns from a step."""
+    """The result of a step of diffusers' schedulers."""
 
     prev_sample: torch.Tensor
 
 
 class Scheduler(Protocol):
-    """What the denoising loop uses of a scheduler of diffusers."""
+    """The part of diffusers' schedulers that the denoising loop uses."""
 
     alphas_cumprod: torch.Tensor
     init_noise_sigma: float
     timesteps: torch.Tensor
 
     def set_timesteps(self, num_inference_steps: int) -> None:
-        """Choose the time steps of a run."""
+        """Set the time steps of a run."""
 
     def step(
         self, model_output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor
@@ -46,24 +46,23 @@ _BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear"}
 
 
 class Condition(NamedTuple):
-    """What B clips are generated from.
+    """One branch of classifier-free guidance: the inputs of B clips.
 
     Attributes:
         text: features of their prompts.
-        guidance: features of their skeletons, or pictures of them for a ControlNet; None: the
-            plain model.
+        guidance: features of their skeletons, or pictures of them for a ControlNet; None: neither.
     """
 
     text: TextFeatures
-    guidance: Guidance | torch.Tensor | None
+    guidance: SkeletonFeatures | torch.Tensor | None
 
 
 class DenoisingNetwork(Protocol):
-    """What the denoising loop uses of a network."""
+    """The part of a network that the denoising loop uses."""
 
     @property
     def config(self) -> GeneratorConfig:
-        """Says what the network predicts."""
+        """Names the kind of prediction."""
 
     def __call__(
         self,
@@ -72,25 +71,25 @@ class DenoisingNetwork(Protocol):
         text: TextFeatures,
         guidance: Any,  # noqa: ANN401 -- each network has its own
     ) -> torch.Tensor:
-        """What the U-Net predicts for latents (B, C, F, h, w) at times (B,)."""
+        """Predict what `config.prediction` names for latents (B, C, F, h, w) at times (B,)."""
 
 
 def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
-    """The scheduler of diffusers for a configuration.
+    """Build diffusers' scheduler for a configuration.
 
-    Design choice: where `zero_terminal_snr` is set the betas are rescaled so that the last step is
-    pure noise. Without it a twenty-fifth of the picture shines through at the last step, enough for
-    the model to read the background's brightness there instead of in the text; from pure noise it
-    then drew every background light.
+    Design choice: with `zero_terminal_snr` the betas are rescaled so that the last time step is
+    pure noise. Otherwise a twenty-fifth of the picture is left there, enough for the model to learn
+    the background's brightness from it instead of from the text; starting from pure noise it then
+    drew every background light.
 
     Args:
-        config: says whether the betas are rescaled.
+        config: its `zero_terminal_snr` is used.
         sampler: "dpm++" (second order, few steps) or "ddim".
     """
     common = {
         **_BETAS,
         "num_train_timesteps": TIME_STEPS,
-        "prediction_type": "sample",  # `predict_clean` turns every prediction into that
+        "prediction_type": "sample",  # `predict_clean` converts every prediction to it
         "rescale_betas_zero_snr": config.zero_terminal_snr,
         "timestep_spacing": "trailing",
     }
@@ -102,18 +101,18 @@ def make_scheduler(config: GeneratorConfig, sampler: str) -> Scheduler:
     elif sampler == "ddim":
         scheduler = DDIMScheduler(clip_sample=False, **common)
     else:
-        raise ValueError(f"sampler {sampler!r} is unknown; use 'dpm++' or 'ddim'.")
+        raise ValueError(f"sampler {sampler!r} does not exist; use 'dpm++' or 'ddim'.")
     return scheduler
 
 
 def draw_noise(
     config: GeneratorConfig, shape: tuple[int, ...], random: torch.Generator
 ) -> torch.Tensor:
-    """Standard normal noise (..., F, h, w), partly the same in all frames.
+    """Draw standard normal noise (..., F, h, w), partly the same in all frames.
 
-    Design choice (after Ge et al. 2023, "Preserve your own correlation"): a background grows out of
-    noise, so frames that share half of it grow the same background; with noise of its own for each
-    frame the motion modules alone had to keep it still, and it flickered.
+    Design choice (after Ge et al. 2023, "Preserve your own correlation"): frames that share half of
+    their noise get the same background; with independent noise only the motion modules could keep
+    it still, and it flickered.
     """
     own = torch.randn(shape, generator=random)
     if config.shared_noise == 0:
@@ -125,7 +124,7 @@ def draw_noise(
 def signal_and_noise(
     scheduler: Scheduler, time: torch.Tensor, dimensions: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """sqrt(abar_t) and sqrt(1 - abar_t) of time steps (B,), with `dimensions` axes."""
+    """Return sqrt(abar_t) and sqrt(1 - abar_t) of time steps (B,), with `dimensions` axes."""
     kept = scheduler.alphas_cumprod.to(time.device)[time]
     kept = kept.reshape(-1, *[1] * (dimensions - 1))
     return kept.sqrt(), (1 - kept).sqrt()
@@ -137,23 +136,23 @@ def predict_clean(
     noisy: torch.Tensor,
     time: torch.Tensor,
     text: TextFeatures,
-    guidance: Guidance | torch.Tensor | None,
+    guidance: SkeletonFeatures | torch.Tensor | None,
 ) -> torch.Tensor:
-    """The clean latent that the network sees behind a noisy one.
+    """Predict the clean latent from a noisy one.
 
-    Design choice: the tiny network predicts it outright. The preconditioning of Karras et al.
-    (2022), tried in mid-training, doubled the squared error at little noise (0.078 against 0.040
-    at step 200): to take noise off its input, every pixel's noise must fit through 48 channels.
-    Predicting what a linear filter of each cell leaves had half the error at step 150, but the
-    filter lets noise through, and in eight steps it was never taken off again.
+    Design choice: the tiny network predicts it directly. The preconditioning of Karras et al.
+    (2022), tried in mid-training, doubled the squared error at little noise (0.078 against 0.040 at
+    step 200): to subtract noise from its input, every pixel's noise must fit through 48 channels.
+    Predicting the residual of a linear filter had half the error at step 150, but the filter lets
+    noise through, and eight sampling steps never removed it.
 
     Args:
         network: the model.
-        scheduler: of `make_scheduler`.
+        scheduler: from `make_scheduler`.
         noisy: (B, C, F, h, w) latents x_t.
         time: (B,) time steps.
         text: features of B prompts.
-        guidance: features of B clips' skeletons, or None.
+        guidance: features of B skeletons, or pictures of them; None: neither.
 
     Returns:
         (B, C, F, h, w).
@@ -164,10 +163,10 @@ def predict_clean(
 
 
 def check_finite(latents: torch.Tensor, step: int, steps: int) -> None:
-    """Raise WeightsError when a denoising step, counted from 0, gave NaN or infinite values."""
+    """Raise WeightsError when a denoising step, counted from 0, returned NaN or infinite values."""
     if not torch.isfinite(latents).all():
         raise WeightsError(
-            f"denoising step {step + 1} of {steps} gave NaN or infinite values, so no clip was "
+            f"denoising step {step + 1} of {steps} returned NaN or infinite values, so no clip was "
             "made; lower the guidance scale, or fetch or train the weights again."
         )
 
@@ -177,8 +176,8 @@ def denoise_latents(
     network: DenoisingNetwork,
     scheduler: Scheduler,
     noise: torch.Tensor,
-    asked: Condition,
-    empty: Condition | None,
+    wanted: Condition,
+    negative: Condition | None,
     steps: int,
     guidance_scale: float,
     stop: Callable[[], bool],
@@ -187,21 +186,20 @@ def denoise_latents(
 
     Args:
         network: the model.
-        scheduler: of `make_scheduler`.
+        scheduler: from `make_scheduler`.
         noise: (B, C, F, h, w) standard normal.
-        asked: features of the B prompts and skeletons.
-        empty: what classifier-free guidance goes away from: B empty prompts, with the same
-            skeletons or none; None: no such guidance.
+        wanted: features of the B prompts and skeletons.
+        negative: the unconditional branch of classifier-free guidance; None: no guidance.
         steps: denoising steps.
-        guidance_scale: how far to go from the empty prompt's prediction past the prompt's.
-        stop: looked at before each step.
+        guidance_scale: the prediction is negative + scale * (wanted - negative).
+        stop: called before each step; True ends the run.
 
     Yields:
         (B, C, F, h, w), `steps` times; the last is the result.
 
     Raises:
-        StoppedError: when `stop` says so.
-        WeightsError: when the prediction is not finite.
+        StoppedError: `stop` returned True.
+        WeightsError: the prediction is not finite.
     """
     scheduler.set_timesteps(steps)
     latents = noise * scheduler.init_noise_sigma
@@ -209,10 +207,10 @@ def denoise_latents(
         if stop():
             raise StoppedError(f"Stopped after {step} of {steps} denoising steps.")
         times = time.to(latents.device).expand(len(latents))
-        clean = predict_clean(network, scheduler, latents, times, *asked)
-        if empty is not None:
-            plain = predict_clean(network, scheduler, latents, times, *empty)
-            clean = plain + guidance_scale * (clean - plain)
+        clean = predict_clean(network, scheduler, latents, times, *wanted)
+        if negative is not None:
+            other = predict_clean(network, scheduler, latents, times, *negative)
+            clean = other + guidance_scale * (clean - other)
         check_finite(clean, step, steps)
         latents = scheduler.step(clean, time, latents).prev_sample
         yield clean

@@ -1,7 +1,7 @@
-"""The skeletal heatmap encoder: limb heatmaps to features at every scale of the video U-Net.
+"""The skeletal heatmap encoder: limb heatmaps become features at every scale of the video U-Net.
 
-Source: supplement A.1 and A.2. Every output starts at zero, so an untrained encoder leaves the
-U-Net exactly as it was.
+Source: supplement A.1 and A.2. Every output starts at zero, so an untrained encoder does not change
+the U-Net's output.
 """
 
 from itertools import pairwise
@@ -15,8 +15,8 @@ from finephys.config import GeneratorConfig
 from finephys.skeleton import LIMBS
 
 
-class Guidance(NamedTuple):
-    """What the encoder gives the U-Net; N is batch times frames.
+class SkeletonFeatures(NamedTuple):
+    """The encoder's features for the U-Net; N is batch times frames.
 
     Attributes:
         beside: (N, G, h, w) concatenated to the noisy latent; None where G is 0.
@@ -30,7 +30,7 @@ class Guidance(NamedTuple):
 
 
 def skip_shapes(config: GeneratorConfig) -> list[tuple[int, int]]:
-    """Scale and channels of each skip connection of the U-Net, in its own order."""
+    """Return scale and channels of each skip connection, in the U-Net's order."""
     shapes = [(0, config.channels[0])]
     for scale, channels in enumerate(config.channels):
         shapes += [(scale, channels)] * config.layers
@@ -55,11 +55,11 @@ def _zero_linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 class SkeletonEncoder(nn.Module):
-    """Heatmaps at each scale, joined from fine to coarse, to features for the whole U-Net.
+    """Encodes heatmaps from the finest to the coarsest scale.
 
-    Design choice: where the configuration says `pooled_text`, the text scales the features. The
-    U-Net of diffusers only adds text to its features, and without a product of "is the trunk" and
-    "is red" the tiny one was slow to learn what colour the leotard has.
+    Design choice: with `pooled_text` the text modulates the features of each scale (FiLM, Perez et
+    al. 2018, its scale alone). The U-Net of diffusers only adds text to its features, and without a
+    product of "is the trunk" and "is red" the tiny one was slow to learn the leotard's color.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -82,18 +82,19 @@ class SkeletonEncoder(nn.Module):
             _zero_convolution(widths[scale], channels) for scale, channels in skip_shapes(config)
         )
         self.middle = _zero_convolution(widths[-1], config.channels[-1])
+        # The text modulation (FiLM) layers, under their name in the shipped checkpoint.
         self.painters = (
             nn.ModuleList(_zero_linear(config.text_width, width) for width in widths)
             if config.pooled_text
             else None
         )
 
-    def forward(self, heatmaps: list[torch.Tensor], text: torch.Tensor) -> Guidance:
+    def forward(self, heatmaps: list[torch.Tensor], text: torch.Tensor) -> SkeletonFeatures:
         """Encode heatmaps.
 
         Args:
             heatmaps: one (N, L, h, w) in [0, 1] per scale, finest first.
-            text: (N, W), the sum of the text features of each frame's prompt.
+            text: (N, W), the pooled text features of each frame's prompt.
         """
         features: list[torch.Tensor] = []
         for scale, level in enumerate(heatmaps):
@@ -104,12 +105,12 @@ class SkeletonEncoder(nn.Module):
             features.append(functional.silu(hidden + self.mixers[scale](hidden)))
         if self.painters is not None:
             features = [
-                feature * (1 + painter(text)[:, :, None, None])
-                for feature, painter in zip(features, self.painters, strict=True)
+                feature * (1 + modulation(text)[:, :, None, None])
+                for feature, modulation in zip(features, self.painters, strict=True)
             ]
         skips = tuple(
             output(features[scale])
             for output, scale in zip(self.skips, self.skip_scales, strict=True)
         )
         beside = None if self.beside is None else self.beside(features[0])
-        return Guidance(beside, skips, self.middle(features[-1]))
+        return SkeletonFeatures(beside, skips, self.middle(features[-1]))

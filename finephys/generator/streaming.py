@@ -1,4 +1,4 @@
-"""A blocking call that shows values on its way, as an iterator."""
+"""A blocking call with a callback, as an iterator."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,16 @@ Value = TypeVar("Value")
 
 
 def stream_call(call: Callable[[Callable[[Value], None]], Value]) -> Iterator[Value]:
-    """Run a call in a thread of its own, yielding what it shows and at last what it returns.
+    """Run a call in its own thread, yielding the values of its callback and last its result.
 
-    The thread waits while a value is looked at, so that one value is held at a time and nothing
-    goes on before the next is asked for. Who stops asking ends the call at the next value it shows.
+    The thread waits until the next value is requested, so that one value is held at a time. When
+    the iterator is closed, the callback raises StoppedError in the thread.
 
     Args:
-        call: is given a function that shows a value.
+        call: takes the callback.
 
     Raises:
-        BaseException: whatever the call raised, after the values it showed before.
+        BaseException: whatever the call raised, after its earlier values.
     """
     shown: SimpleQueue[tuple[Value] | None] = SimpleQueue()
     go_on = Semaphore(0)
@@ -31,7 +31,7 @@ def stream_call(call: Callable[[Callable[[Value], None]], Value]) -> Iterator[Va
         shown.put((value,))
         go_on.acquire()
         if left.is_set():
-            raise StoppedError("Nobody asks for more.")
+            raise StoppedError("The iterator was closed.")
 
     with ThreadPoolExecutor(1, "stream-call") as threads:
         running = threads.submit(call, show)

@@ -1,4 +1,4 @@
-"""The other systems of the paper's comparison, by name. A new one is one line of the table."""
+"""The other systems of the paper's comparison, by name; a new one is one line of the table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from finephys.weights.checkpoints import checkpoints_root
 from finephys.weights.lock import fetched_lock
 
 INDEX = "videos.json"
-"""What an import wrote: the file and SHA-256 of each class and seed."""
+"""Written by an import: the file and SHA-256 of each class and seed."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,11 @@ class System:
     """One system.
 
     Attributes:
-        name: how it is asked for.
-        line: what it is, for people.
+        name: its key in `SYSTEMS`.
+        line: description for people.
         fetched: whether its weights are fetched; otherwise its videos are imported.
-        steps: denoising steps that its authors' code takes; 1 where videos are imported, which
-            nothing denoises here.
-        guidance: classifier-free guidance scale, likewise.
+        steps: default denoising steps, from its authors' code; 1 for imported videos.
+        guidance: default classifier-free guidance scale, likewise.
     """
 
     name: str
@@ -32,29 +31,30 @@ class System:
 
     @property
     def command(self) -> str:
-        """What brings it onto this machine."""
+        """The command that fetches or imports it."""
         words = f"fetch {self.name}" if self.fetched else f"import {self.name} FOLDER"
         return f"python -m finephys {words}"
 
     def file(self) -> Path:
-        """The file that tells its weights or videos: a lock, or the index of an import.
+        """Return the file that identifies its weights or videos: a lock, or the index of an import.
 
         Raises:
-            WeightsMissingError: it was not fetched, not wholly, or not imported.
+            WeightsMissingError: it is not, or incompletely, downloaded, or not imported.
         """
         if not self.fetched:
             path = import_folder(self.name) / INDEX
             if not path.is_file():
                 raise WeightsMissingError(
                     f"No videos of {self.name} were imported; run: {self.command} (files named "
-                    "CLASS_SEED.mp4, such as 12_0.mp4)"
+                    "CLASS_SEED.mp4, such as 12_0.mp4)",
+                    self.command,
                 )
             return path
         return fetched_lock(self.name, self.name, self.command)
 
 
 def import_folder(name: str) -> Path:
-    """Where the imported videos of a system lie."""
+    """Return the folder of a system's imported videos."""
     return checkpoints_root() / "imported" / name
 
 

@@ -1,32 +1,36 @@
-"""Prompts to features: a CLIP text encoder and its tokenizer."""
+"""CLIP's text encoder and its tokenizer."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from finephys.config import GeneratorConfig
-from finephys.errors import WeightsMissingError
+from finephys.errors import WeightsError, WeightsMissingError
+
+VOCABULARIES = ("tokenizer.json", "vocab.json", "spiece.model")
+"""Files of a tokenizer's vocabulary; without any, transformers builds an empty tokenizer."""
 
 
 class TextFeatures(NamedTuple):
-    """What the U-Net reads of B prompts of T tokens.
+    """Features of B prompts of T tokens.
 
     Attributes:
         tokens: (B, T, W) for cross-attention.
-        whole: (B, W), sum over each prompt's own n tokens, over sqrt(n). Design choice: in their
-            mean a single word, such as a colour, is one in fifty and was learned slowly.
+        pooled: (B, W), the sum over a prompt's own n tokens, divided by sqrt(n). Design
+            choice: in their mean a single word, such as a color, is one of fifty and was learned
+            slowly.
     """
 
     tokens: torch.Tensor
-    whole: torch.Tensor
+    pooled: torch.Tensor
 
 
 def make_text_model(config: GeneratorConfig, end_token: int) -> nn.Module:
-    """CLIP's text transformer at the size of a configuration.
+    """Build CLIP's text transformer at the size of a configuration.
 
     Args:
         config: width, layers, heads, length and vocabulary.
@@ -49,25 +53,38 @@ def make_text_model(config: GeneratorConfig, end_token: int) -> nn.Module:
     return model
 
 
-def load_tokenizer(folder: Path, command: str) -> CLIPTokenizer:
-    """Read a tokenizer from its folder.
+def load_tokenizer(
+    folder: Path,
+    command: str,
+    model: Any = CLIPTokenizer,  # noqa: ANN401 -- a class of transformers
+) -> Any:  # noqa: ANN401
+    """Load a tokenizer from its folder.
 
     Args:
-        folder: holds tokenizer.json and tokenizer_config.json.
-        command: what brings the folder when it is not there.
+        folder: the tokenizer's files.
+        command: restores the folder when it is missing or damaged.
+        model: tokenizer class of transformers.
 
     Raises:
-        WeightsMissingError: when the folder is absent.
+        WeightsMissingError: the folder is missing.
+        WeightsError: a file of it is damaged.
     """
-    if not (folder / "tokenizer.json").is_file():
-        raise WeightsMissingError(f"The tokenizer {folder} is missing; run: {command}")
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    place = f"{folder.parent.name}/{folder.name}"
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise WeightsMissingError(f"The tokenizer {place} is missing; run: {command}", command)
+    try:
+        return model.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers raises nothing narrower
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"The tokenizer {place} is damaged ({first}); run: {command}", command
+        ) from error
 
 
 def tokenize(
     tokenizer: CLIPTokenizer, prompts: Sequence[str], length: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask of prompts, cut and padded to `length`: two int64 (B, length)."""
+    """Return token ids and mask of prompts, cut and padded to `length`: two int64 (B, length)."""
     batch = tokenizer(
         list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
     )
@@ -75,7 +92,7 @@ def tokenize(
 
 
 def cut_text(tokenizer: CLIPTokenizer, prompt: str, length: int) -> str | None:
-    """The end of a prompt beyond `length` tokens (start and end token counted), or None."""
+    """Return the part of a prompt beyond `length` tokens, start and end token included, or None."""
     whole = tokenizer(prompt, return_offsets_mapping=True, truncation=False, verbose=False)
     if len(whole["input_ids"]) <= length:
         return None
@@ -84,7 +101,7 @@ def cut_text(tokenizer: CLIPTokenizer, prompt: str, length: int) -> str | None:
 
 
 def encode_text(model: nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> TextFeatures:
-    """Run the text encoder; like Stable Diffusion, cross-attention also sees the padding."""
+    """Run the text encoder; as in Stable Diffusion, cross-attention also sees the padding."""
     tokens = model(input_ids=ids).last_hidden_state
     weight = mask.to(tokens.dtype)[..., None]
     return TextFeatures(tokens, (tokens * weight).sum(1) / weight.sum(1).sqrt())

@@ -1,4 +1,4 @@
-"""The canvas: which square of a clip's image plane the generator draws."""
+"""The canvas: the square of a clip's image plane that is generated."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from finephys.types import CONFIDENT_SCORE, Pose2D
 
 _FARTHEST = 6.0
 """Design choice: a joint further than this many times the body's median spread is a glitch; the
-ankle of a stretched body lies at about three times."""
+ankle of a stretched body is at about three times."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,34 @@ class Framing:
     def __post_init__(self) -> None:
         if not (np.isfinite((self.x, self.y, self.side)).all() and self.side > 0):
             raise RequestError(
-                f"a framing at ({self.x}, {self.y}) with side {self.side} px is no square; "
-                "the side must be positive and all values finite."
+                f"a framing at ({self.x}, {self.y}) with side {self.side} px is not a "
+                "square; give finite values and a positive side."
             )
 
     def to_canvas(self, xy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Pixels (..., 2) to canvas coordinates, [0, 1] inside the square."""
+        """Convert pixels (..., 2) to canvas coordinates, [0, 1] inside the square."""
         canvas = (np.asarray(xy, np.float64) - (self.x, self.y)) / self.side
         return canvas.astype(np.float32)
 
     def to_pixels(self, canvas: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Canvas coordinates (..., 2) back to pixels; the inverse of `to_canvas`."""
+        """Convert canvas coordinates (..., 2) to pixels; the inverse of `to_canvas`."""
         pixels = np.asarray(canvas, np.float64) * self.side + (self.x, self.y)
         return pixels.astype(np.float32)
 
 
 def frame_body(pose: Pose2D, fill: float = 0.75) -> Framing:
-    """Square around all trusted joints of all frames.
+    """Return the square around all confident joints of all frames.
 
     Design choice: one square for the whole clip, so that the body's path stays visible and the
-    background still; 0.75 lies in the middle of what the training cameras show (0.55 to 0.9).
+    background still; the training cameras have a fill of 0.55 to 0.9.
 
     Args:
-        pose: 2D joints in pixels. Joints under `CONFIDENT_SCORE` and joints far outside the body
-            (glitches of a detector) are left out.
-        fill: share of the square's side that the longer side of the joints' box takes, (0, 1].
+        pose: 2D joints in pixels. Joints below `CONFIDENT_SCORE` and joints far outside the body
+            (glitches of a detector) are ignored.
+        fill: longer side of the joints' bounding box over the side of the square, (0, 1].
 
     Raises:
-        RequestError: when `fill` is outside (0, 1] or no joint is trusted.
+        RequestError: `fill` is outside (0, 1] or no joint is confident.
     """
     if not 0 < fill <= 1:
         raise RequestError(f"fill is {fill}; choose a share above 0 and up to 1.")
@@ -77,7 +77,7 @@ def frame_body(pose: Pose2D, fill: float = 0.75) -> Framing:
 
 
 def _glitches(xy: npt.NDArray[np.float32], trusted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Trusted joints (F, J) far from their frame's body, and frames far from the body's path."""
+    """Mark confident joints (F, J) far from their frame's body or in frames far from its path."""
     masked = np.where(trusted[..., None], xy, np.nan).astype(np.float64)
     seen = trusted.any(1)
     center = np.full((len(xy), 2), np.nan)
@@ -90,5 +90,5 @@ def _glitches(xy: npt.NDArray[np.float32], trusted: npt.NDArray[np.bool_]) -> np
         path[frame] = np.nanmedian(near, axis=0)
     astray = np.linalg.norm(center - path, axis=-1) > limit
     far: npt.NDArray[np.bool_] = trusted & ((distance > limit) | astray[:, None])
-    # A body that is all glitches is not one: then every trusted joint counts.
+    # If every joint looks like a glitch, none is one.
     return far if (trusted & ~far).any() else np.zeros_like(trusted)

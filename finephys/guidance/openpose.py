@@ -45,7 +45,7 @@ LIMBS = (
     (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12),
     (12, 13), (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
-"""Limbs as pairs of keypoints, in the order in which they are drawn and coloured."""
+"""Limbs as pairs of keypoints, in the order of drawing and coloring."""
 
 COLORS = tuple(
     tuple(round(255 * part) for part in colorsys.hsv_to_rgb(k / len(KEYPOINTS), 1, 1))
@@ -57,11 +57,11 @@ _HALF_WIDTH, _RADIUS, _DIMMED = 4, 4, 0.6
 
 
 def keypoints(pose: Pose2D) -> tuple[Float, Float]:
-    """COCO-18 keypoints out of Human3.6M-17 joints.
+    """Convert Human3.6M-17 joints to COCO-18 keypoints.
 
-    The neck is the middle of the shoulders, as in OpenPose. Human3.6M's own "neck" lies in the
-    skull, and from detectors it is the nose (see `skeleton`): it stands for the nose. Eyes and ears
-    cannot be known and have score 0, so that their limbs are left out, as for a turned head.
+    The neck is the middle of the shoulders, as in OpenPose. Human3.6M's own "neck" is inside the
+    skull, and detectors put it on the nose (see `skeleton`), so it is used as the nose. Eyes and
+    ears are unknown and have score 0, so their limbs are not drawn, as for a turned head.
 
     Returns:
         xy (16, 18, 2) in the pose's pixels, score (16, 18).
@@ -103,7 +103,7 @@ def pose_video(pose: Pose2D, canvas: Framing, fps: float = 8.0, size: int = SIZE
 def _draw(points: Float, trusted: Bool, size: int) -> Bytes:
     picture = np.zeros((size, size, 3), np.uint8)
     scale = size / SIZE
-    near = np.abs(points).max(-1) < 8 * size  # further out a glitch would overflow the drawing
+    near = np.abs(points).max(-1) < 8 * size  # glitches further out would overflow the drawing
     shown = trusted & near
     for limb, (one, other) in enumerate(LIMBS):
         if shown[one] and shown[other]:

@@ -17,11 +17,11 @@ from finephys.motion.take_off import NoFlightError, solve
 from finephys.skeleton import JOINT
 
 _STEPS = 0.4
-"""Part of the saltos that are landed with a step, the commonest small fault."""
+"""Share of the saltos that are landed with a step, the most common small fault."""
 
 _DRAWS, _TRIES = 20, 8
 _LEAN = np.radians(33)
-"""Design choice: the trunk of a leap stays nearer to upright than this."""
+"""Radians. Design choice: the trunk of a leap stays closer to upright than this."""
 _TAIL = 0.85
 _WRISTS = (JOINT["left_wrist"], JOINT["right_wrist"])
 _FEET = {"both": ANKLES, "left": ANKLES[:1], "right": ANKLES[1:]}
@@ -29,11 +29,11 @@ _FEET = {"both": ANKLES, "left": ANKLES[:1], "right": ANKLES[1:]}
 
 @dataclass(frozen=True)
 class _Manner:
-    """How one person does what the class says.
+    """How one person performs a class.
 
     Attributes:
-        gain: amplitudes, up to 10 % off, (20,).
-        habit: a few degrees of fault, radians (20,).
+        gain: factors on the amplitudes, at most 10 % off, (20,).
+        habit: constant faults of a few degrees, radians (20,).
         arms: style of the arms before and after the flight, radians (20,).
     """
 
@@ -42,7 +42,7 @@ class _Manner:
     arms: Array
 
     def of(self, shape: Array, styled: bool = False) -> Array:
-        """This person's version of a pose; `styled` where the arms are free to choose."""
+        """This person's version of a pose; `styled` adds the style of the arms."""
         own: Array = shape * self.gain + self.habit
         return own + self.arms if styled else own
 
@@ -57,8 +57,8 @@ class _Plan:
         lean: of the trunk at take-off, radians.
         contact: of the feet on the floor before take-off, after a hop.
         hop: of the flight before that; 0 without one.
-        lead: of what comes before.
-        manner: how this person does it.
+        lead: of the run-up or stand before.
+        manner: how this person performs it.
     """
 
     duration: float
@@ -71,7 +71,7 @@ class _Plan:
 
 
 def airborne(described: Airborne, body: Body, rng: np.random.Generator) -> Performance:
-    """A class with a flight; take-off is at time 0."""
+    """Simulate a class with a flight; take-off is at time 0."""
     plan, curve, air = _drawn(described, body, rng)
     before = _entry(described, plan, curve, air, body, rng)
     after: Contact
@@ -107,9 +107,9 @@ def _sample(
 
 
 def _drawn(described: Airborne, body: Body, rng: np.random.Generator) -> tuple[_Plan, Curve, Air]:
-    """A flight; shapes and times with which this body cannot do the action are drawn again.
+    """Draw a flight, again where this body cannot perform the action as drawn.
 
-    So are, a few times, leaps that would throw the trunk far from upright.
+    Leaps that would tilt the trunk far from upright are drawn again too, a few times.
     """
     steering = classes.steering(described.steered) if described.twists else ()
     turns = described.somersaults + described.final_lean / 360
@@ -167,7 +167,7 @@ def _entry(
 def _hop(
     described: Airborne, plan: _Plan, curve: Curve, air: Air, body: Body, rng: np.random.Generator
 ) -> Air:
-    """The flight before the rebound: a hurdle step, or the snap-down of a round-off."""
+    """Build the flight before the rebound: a hurdle step, or the snap-down of a round-off."""
     begin = -plan.contact - plan.hop
     own = replace(curve, times=curve.times - begin)
     snap = described.entry == "snap"
@@ -191,7 +191,7 @@ def _manner(described: Airborne, rng: np.random.Generator) -> _Manner:
     habit = np.radians(3.0) * rng.standard_normal(len(ANGLE))
     for name in ("left_knee", "right_knee", "left_elbow", "right_elbow"):
         habit[ANGLE[name]] = abs(habit[ANGLE[name]])
-    # A straight salto with one side off would start to twist: only twisting bodies are uneven.
+    # An asymmetric body would start to twist in a plain salto: only twisting bodies are uneven.
     for name in ("spine_side", "spine_twist"):
         habit[ANGLE[name]] *= 0.2 if described.twists else 0.0
     uneven = 0.2 if described.twists or not described.somersaults else 0.0

@@ -1,4 +1,4 @@
-"""The simulated body: joint angles and limb lengths to the 17 joints, and legs that reach a foot.
+"""The simulated body: from joint angles and limb lengths to 17 joints; inverse kinematics of legs.
 
 Pelvis axes: x forward, y left, z along the spine. Angles are anatomical, in radians, 0 when
 standing with the arms hanging.
@@ -24,7 +24,7 @@ _SIDED = (
 )
 ANGLES = (
     "spine_flex",  # forward
-    "spine_side",  # to the left shoulder's side down is negative
+    "spine_side",  # to the right; the left shoulder down is negative
     "spine_twist",  # shoulders to the left
     "head_flex",
     *(f"left_{name}" for name in _SIDED),
@@ -48,7 +48,7 @@ ANKLE_HEIGHT = 0.047
 """Height of the ankle above the sole of a flat foot, fraction of body height."""
 
 _STRAIGHT = 0.996
-"""Part of a leg's length beyond which a foot is drawn after the hip, softly, not all at once."""
+"""Share of a leg's length beyond which its foot gradually follows the hip."""
 
 TOE_HEIGHT = 0.085
 """Height of the ankle when standing on the toes, fraction of body height."""
@@ -88,7 +88,7 @@ class Body:
 
 
 def random_body(rng: np.random.Generator) -> Body:
-    """A gymnast of 1.45 to 1.70 m with limbs up to about 6 % off the average, left as right."""
+    """Draw a gymnast of 1.45 to 1.70 m with limbs up to about 6 % off the average, symmetric."""
     height = float(rng.uniform(1.45, 1.70))
     factors = np.clip(1 + 0.025 * rng.standard_normal(len(JOINTS)), 0.94, 1.06)
     factors = np.minimum(factors, factors[list(MIRROR)])
@@ -109,7 +109,7 @@ def rotation(axis: str, angle: Array) -> Array:
 
 
 def forward_kinematics(angles: Array, body: Body) -> tuple[Array, Array]:
-    """Joints of poses in pelvis axes, pelvis at the origin.
+    """Compute the joints of poses in pelvis axes, pelvis at the origin.
 
     Args:
         angles: (T, len(ANGLES)) radians.
@@ -174,11 +174,11 @@ def trunk_frames(joints: Array) -> Array:
 def reach(
     hip: Array, ankle: Array, hinge: Array, thigh: float, shank: float
 ) -> tuple[Array, Array]:
-    """Bend a leg so that it ends at `ankle`.
+    """Bend a leg so that it ends at `ankle` (inverse kinematics of two bones).
 
     Args:
         hip: (T, 3) metres.
-        ankle: (T, 3) metres; out of reach, the foot is drawn towards the hip.
+        ankle: (T, 3) metres; out of reach, the foot is pulled towards the hip.
         hinge: (T, 3) unit, the knee's axis, to the left (the thigh frame's y axis).
         thigh: metres.
         shank: metres.

@@ -1,4 +1,4 @@
-"""Cameras that film a moving body: exact perspective, on a tripod that may pan.
+"""Cameras that film a moving body: exact perspective, in one place, still or panning.
 
 Camera axes are x right, y down, z away; world axes x forward, y left, z up, floor at z = 0.
 """
@@ -30,24 +30,24 @@ Design choice: at inference a clip is framed the same way, its box filling 0.75.
 """
 
 EDGE = 0.03
-"""Share of the canvas on each side that no joint of a sampled camera enters."""
+"""Share of the canvas at each border that is kept free of joints by sampled cameras."""
 
 STAYS_LARGE = 0.72
-"""A body whose own box is smaller than this share of its box over all frames calls for a pan."""
+"""Share of its box over all frames below which a body's own box makes the camera pan."""
 
 PAN_SHARE = 0.9
-"""Share of windows with so far a journey in which the camera follows."""
+"""Share of windows with such a long path in which the camera follows."""
 
 LEAST_FOLLOWED = 0.30
-"""Share of the canvas that a followed body's own box takes, median over frames, at least."""
+"""Least share of the canvas that a followed body's own box takes, median over frames."""
 
 IDLE_PAN_SHARE = 0.12
-"""Share of the other windows that the camera follows all the same."""
+"""Share of the other windows in which the camera follows anyway."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera at one place, turning freely.
+    """A pinhole camera in one place that may turn.
 
     Attributes:
         rotation: float64 (F, 3, 3), world to camera axes, rows right, down and away; F = 1 when the
@@ -77,11 +77,11 @@ class Camera:
 
     @property
     def still(self) -> bool:
-        """Whether one rotation holds for every frame."""
+        """Whether the camera keeps one rotation for every frame."""
         return len(self.rotation) == 1
 
     def to_camera(self, world: Real) -> Float:
-        """Points in camera axes.
+        """Transform points to camera axes.
 
         Args:
             world: (F, N, 3) world metres; F is free when the camera is still.
@@ -95,7 +95,7 @@ class Camera:
         return turned
 
     def project(self, world: Real) -> tuple[Float, Float]:
-        """Where points appear.
+        """Project points to pixels.
 
         Args:
             world: (F, N, 3) world metres.
@@ -111,7 +111,7 @@ class Camera:
         return xy.astype(np.float32), depth.astype(np.float32)
 
     def resized(self, size: int) -> "Camera":
-        """The same view on a canvas of another size."""
+        """Give the same view on a canvas of another size."""
         return Camera(self.rotation, self.position, self.focal * size / self.size, size)
 
     def _rotations(self, frames: int) -> npt.NDArray[np.float64]:
@@ -126,7 +126,7 @@ class Camera:
 def look_at(
     position: Real, target: Real, roll: float = 0.0, tilt: tuple[float, float] = (0.0, 0.0)
 ) -> npt.NDArray[np.float64]:
-    """Rotations of a camera that aims at points.
+    """Compute the rotations of a camera that aims at points.
 
     Args:
         position: (3,) world metres.
@@ -163,10 +163,10 @@ def sample_camera(
     pan: bool | None = None,
     fill: tuple[float, float] = FILL,
 ) -> Camera:
-    """A random camera that keeps every joint of a window on its canvas.
+    """Draw a camera that keeps every joint of a window on its canvas.
 
     Design choice: yaw is uniform, the other angles, distance and fill uniform in this module's
-    ranges; a body that travels far for its size is mostly followed by a smooth pan.
+    ranges; a smooth pan mostly follows a body that travels far for its size.
 
     Args:
         joints: (F, 17, 3) world metres.
@@ -202,7 +202,7 @@ def sample_camera(
         joints, position, middle + gain * (path - middle), size, share, roll, offset
     )
     small = LEAST_FOLLOWED / _figure_share(joints, camera)
-    if small > 1:  # the hand lags too far behind: follow all the way, and closer
+    if small > 1:  # the pan lags too far behind: follow exactly, and from closer
         share = min(1.05 * small * share, fill[1])
         camera = frame_body(joints, position, path, size, share, roll, offset)
     return camera
@@ -217,7 +217,7 @@ def frame_body(
     roll: float = 0.0,
     offset: npt.NDArray[np.float64] | tuple[float, float] = (0.0, 0.0),
 ) -> Camera:
-    """A camera at a place, aimed and zoomed so that a moving body fills its canvas.
+    """Aim and zoom a camera so that a moving body fills its canvas.
 
     Args:
         joints: (F, 17, 3) world metres.
@@ -250,9 +250,9 @@ def _figure_share(joints: Float, camera: Camera) -> float:
 
 
 def _steady(path: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """A camera operator's hand: local straight lines, a seventh of the window wide; (F, 3).
+    """Smooth a path (F, 3) by local linear regression, a seventh of the window wide.
 
-    Lines, not means, so that the camera does not lag where a running body enters and leaves.
+    Local means would lag behind at both ends, where a running body enters and leaves.
     """
     frames = np.arange(len(path))
     gap = frames - frames[:, None]

@@ -1,4 +1,4 @@
-"""Real motion capture, read as it is."""
+"""Reading real motion capture."""
 
 from pathlib import Path
 
@@ -8,33 +8,33 @@ from finephys.errors import RequestError
 from finephys.types import WorldMotion
 
 SHIPPABLE = ("cmu_", "cmue_")
-"""Beginnings of the names of files whose licence lets weights trained on them be shipped: CMU
+"""Prefixes of files whose licence allows shipping weights trained on them: CMU
 Graphics Lab motion capture (mocap.cs.cmu.edu, NSF EIA-0196217)."""
 
 _CONTACT_HEIGHT = 0.20
-"""Metres. Design choice: no ankle of a body that stands, even on its toes, is higher."""
+"""Metres. Design choice: the lower ankle of a standing body, even on its toes, is below this."""
 
 
 def read_capture(folder: Path, shippable_only: bool = True) -> list[WorldMotion]:
-    """Read every motion of a folder of npz files (`joints` (T,17,3) metres, z up, `fps`, `source`).
+    """Read every motion of a directory: npz with `joints` (T,17,3) metres, z up, `fps`, `source`.
 
     Args:
-        folder: holds the npz files.
-        shippable_only: leave out files whose names do not begin with one of SHIPPABLE.
+        folder: directory of the npz files.
+        shippable_only: skip files whose names do not begin with one of SHIPPABLE.
 
     Returns:
         Motions ordered by file name, floor at z = 0; `flight` is True where every joint is more
         than 0.20 m above the floor (an estimate: captures carry no contact).
 
     Raises:
-        RequestError: the folder holds no such file, or one lacks an array.
+        RequestError: the directory has no such file, or a file lacks an array.
     """
     files = sorted(Path(folder).glob("*.npz"))
     if shippable_only:
         files = [file for file in files if file.name.startswith(SHIPPABLE)]
     if not files:
         raise RequestError(
-            f"{folder} holds no motion capture (npz files); give a folder that does."
+            f"{folder} contains no motion capture (npz files); give a directory that does."
         )
     return [_read(file) for file in files]
 

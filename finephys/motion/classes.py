@@ -1,4 +1,4 @@
-"""What each of the 35 classes is, declared: take-off, shapes over time, somersaults and twists.
+"""Definitions of the 35 classes: take-off, shapes over time, somersaults and twists.
 
 Design choice: the supplement's Table 3 gives labels only; shapes, times and speeds follow the
 Code of Points' descriptions of the elements and published kinematics of floor exercise.
@@ -17,12 +17,12 @@ Pose = Array
 """Joint angles, (len(ANGLES),) radians."""
 
 Key = tuple[float, Pose]
-"""When and what: below 0 seconds before take-off, 0 to 1 part of the flight, above 1 seconds after
-landing plus one."""
+"""Time and pose. Time is a fraction of the flight from 0 to 1; below 0 it is seconds before
+take-off, above 1 seconds after landing plus one."""
 
 
 def pose(base: Pose | None = None, **degrees: float) -> Pose:
-    """A pose: `base` with named angles replaced; a name without a side sets both sides."""
+    """Give `base` with named angles replaced; a name without a side sets both sides."""
     result = np.zeros(len(ANGLES)) if base is None else base.copy()
     for name, value in degrees.items():
         for full in (name,) if name in ANGLE else (f"left_{name}", f"right_{name}"):
@@ -88,7 +88,7 @@ class Airborne:
         lands_on: "both", "left" or "right".
         lean: degrees of trunk lean at take-off, forward positive.
         final_lean: change of that lean at landing, degrees.
-        steered: part of the flight by which arms and trunk have done with making it twist.
+        steered: fraction of the flight at which arms and trunk stop steering the twist.
         crouch: how far the pelvis sinks before the push of a run-up, metres.
     """
 
@@ -119,7 +119,7 @@ class Supported:
         held: pose throughout the turn.
         low: stance knee in degrees; over 90 the turn is done in a crouch.
         seconds: range of seconds for one turn.
-        rise: seconds from the start of the turn until the free leg is in its place.
+        rise: seconds from the start of the turn until the free leg is in position.
     """
 
     turns: float
@@ -138,7 +138,7 @@ def _salto(
     speed: tuple[float, float] = (-1.6, -0.8),
     steered: float = 0.97,
 ) -> Airborne:
-    """A salto; backward ones come out of a round-off, forward ones out of a hurdle."""
+    """A salto; backward ones follow a round-off, forward ones a hurdle."""
     back = somersaults < 0
     return Airborne(
         ((0.0, REACH_BACK if back else REACH), *middle, (1.0, touch)), seconds, speed,
@@ -246,16 +246,16 @@ _WALKOVER_LAND = pose(
 
 ARM_RANGE = (np.radians(4), np.radians(182))
 SIDE_RANGE = (np.radians(-28), np.radians(28))
-"""What steering may bring an arm and the trunk to: an arm not through the body it hangs beside."""
+"""Ranges of an arm and of the trunk when steering; no arm passes through the body."""
 
 
 def steering(until: float) -> tuple[Steering, ...]:
-    """What twisting gymnasts do to tilt: drop or raise one arm, bend the trunk sideways.
+    """Movements that tilt a twisting gymnast: drop or raise one arm, bend the trunk sideways.
 
-    The first of each kind starts the twist, the second, from half-way on, takes the tilt away.
+    The first of each kind starts the twist; the second, from half-way on, removes the tilt.
 
     Args:
-        until: part of the flight by which it is over.
+        until: fraction of the flight at which steering ends.
     """
     until = 0.97 * until
     half = 0.42 * until
@@ -314,7 +314,7 @@ CLASSES: dict[int, Airborne | Supported] = {
 
 
 def description(action: int) -> Airborne | Supported:
-    """The description of a class.
+    """Look up the definition of a class.
 
     Raises:
         RequestError: there is no such class.
@@ -322,6 +322,7 @@ def description(action: int) -> Airborne | Supported:
     if action not in CLASSES:
         raise RequestError(
             f"action {action} does not exist; choose a class id from 6 to 40 "
-            "(`python -m finephys actions` lists them)."
+            "(`python -m finephys actions` lists them).",
+            "python -m finephys actions",
         )
     return CLASSES[action]

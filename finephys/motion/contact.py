@@ -1,4 +1,4 @@
-"""Bodies on the floor: how a phase in contact is described, and legs that reach planted feet.
+"""Bodies on the floor: phases in contact, and legs that reach planted feet.
 
 Design choice: in contact the body is moved by smooth curves that meet the flight in position and
 velocity; the legs bend so that planted feet stay where they are.
@@ -17,7 +17,7 @@ _SIDES = ("left", "right")
 ANKLES = (JOINT["left_ankle"], JOINT["right_ankle"])
 
 _SOLE = 0.004
-"""Metres over which a foot that would sink into the floor is held up."""
+"""Metres over which a foot that would sink into the floor is gradually lifted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Contact:
     Attributes:
         begin: seconds on the motion's clock.
         end: seconds.
-        base: (3, 3) rotation the turning is measured from.
+        base: (3, 3) rotation from which `turning` is measured.
         turning: curve of rotation vectors (3,), pelvis axes, on top of `base`.
         pelvis: curve of (3,) metres.
         feet: curves of the ankles (3,) metres, left and right.
@@ -78,7 +78,7 @@ class Contact:
 
 
 def above_floor(ankles: Array, body: Body) -> Array:
-    """Ankles (T, 3) held up, softly, at the height of a flat foot."""
+    """Keep ankles (T, 3) at or above the height of a flat foot, with a smooth transition."""
     out = ankles.copy()
     over = (ankles[:, 2] - body.ankle_height) / _SOLE
     out[:, 2] = body.ankle_height + _SOLE * np.logaddexp(0.0, over)
@@ -127,7 +127,7 @@ def yaw_of(rotation: Array) -> float:
 
 
 def plant(edge: Edge, foot: int, body: Body, sign: float) -> Array:
-    """Where a foot stands that leaves (sign -1) or meets (sign 1) the floor at an edge."""
+    """Position at which a foot is planted before take-off (sign -1) or after touch-down (1)."""
     going = edge.ankle_velocities[foot] * np.array([1.0, 1.0, 0.0])
     spot: Array = edge.ankles[foot] + sign * 0.3 * roll_seconds(edge, body) * going
     spot[2] = body.ankle_height
@@ -144,7 +144,7 @@ def standing_foot(
     spot: Array, body: Body, begin: float, end: float, after: Edge | None, before: Edge | None,
     foot: int,
 ) -> Curve:  # fmt: skip
-    """A foot that stays at `spot`, having come from edge `before` and leaving at edge `after`."""
+    """Path of a foot planted at `spot`, from edge `before` to edge `after` where there are any."""
     times, places = [begin, end], [spot, spot]
     first = last = np.zeros(3)
     if before is not None:

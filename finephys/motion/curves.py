@@ -1,4 +1,4 @@
-"""Smooth curves through keys: what joint angles, the pelvis and the feet follow over time."""
+"""Smooth curves through keys, for joint angles, the pelvis and the feet."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _LEAST_ROOM = np.radians(4)
-"""What a bump may still do to a joint angle that is at the end of its range already."""
+"""Radians by which a bump may still move a joint angle at the end of its range."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """A piecewise quintic through keys, with zero acceleration at every key (C2 throughout).
 
-    Outside its keys a curve goes on in a straight line with the end key's velocity.
+    Outside its keys a curve is extrapolated linearly, with the end key's velocity.
 
     Attributes:
         times: (K,) seconds, increasing.
@@ -56,7 +56,7 @@ def through(
     start_velocity: npt.ArrayLike | None = None,
     end_velocity: npt.ArrayLike | None = None,
 ) -> Curve:
-    """A curve through keys that does not overshoot: slopes by Fritsch and Carlson's harmonic mean.
+    """Interpolate keys without overshoot: slopes by Fritsch and Carlson's harmonic mean.
 
     Args:
         times: (K,) seconds, increasing, K >= 2.
@@ -87,11 +87,11 @@ class Steered:
     """A curve with flat-topped smooth bumps (C2) added to some of its columns.
 
     Attributes:
-        curve: what is steered.
+        curve: the curve that the bumps are added to.
         columns: (C,) column of each bump.
         starts: (C,) seconds.
         ends: (C,) seconds.
-        ranges: (C,) least and most that bumps may bring the column to; they are softened near it.
+        ranges: (C,) range in which bumps keep the column; they flatten near its ends.
         heights: (C,) of each bump at its middle.
     """
 

@@ -1,6 +1,6 @@
-"""The rendered clips a visitor may start from: simulated actions, filmed at 256 x 256 pixels.
+"""The rendered example clips of the page: simulated actions at 256 x 256 pixels.
 
-`python -m finephys.motion.examples assets/examples` writes them again.
+`python -m finephys.motion.examples assets/examples` recreates them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 SIZE = 256
 FPS = 30.0
 EYE = 1.4
-"""Metres of the camera above the floor."""
+"""Height of the camera above the floor, metres."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ EXAMPLES = (
 def still_camera(
     motion: WorldMotion, yaw: float, size: int = SIZE, distance: float = 9.0
 ) -> Camera:
-    """A camera at eye level that keeps all of a motion on its canvas.
+    """Place a still camera at eye level that keeps all of a motion on its canvas.
 
     Args:
-        motion: what to film.
+        motion: the motion to film.
         yaw: degrees from the x axis to the camera, counter-clockwise from above.
         size: side of the frames in pixels.
         distance: metres from the camera to the middle of the motion.
@@ -96,7 +96,7 @@ def still_camera(
 
 
 def example_motion(example: Example) -> WorldMotion:
-    """The moments of an example's simulated motion that are shown."""
+    """Simulate the part of an example's motion that is shown."""
     whole = simulate(example.action, example.seed, FPS)
     shown = slice(*(round(FPS * second) for second in example.seconds))
     return replace(whole, joints=whole.joints[shown], flight=whole.flight[shown])
@@ -111,7 +111,7 @@ def film(example: Example) -> VideoClip:
 
 
 def write_examples(folder: Path) -> list[Path]:
-    """Render every example into a folder, made if absent; the same frames each time."""
+    """Render every example into a directory, created if missing; frames are reproducible."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for example in EXAMPLES:

@@ -18,7 +18,7 @@ Vectors = npt.NDArray[np.float64]
 
 
 class Material(IntEnum):
-    """What a part is made of."""
+    """Material of a part."""
 
     SKIN = 0
     LEOTARD = 1
@@ -56,14 +56,14 @@ class Figure:
 
 
 def body_height(joints: Float) -> float:
-    """Standing height in metres of the body these joints (F, 17, 3) belong to."""
+    """Estimate the standing height, in metres, of the body with these joints (F, 17, 3)."""
     lengths = limb_lengths(joints).mean(0)
     long = LIMB_LENGTHS_PER_HEIGHT > 0.12  # legs, arms and trunk; the neck's joints vary by source
     return float(np.median(lengths[long] / LIMB_LENGTHS_PER_HEIGHT[long]))
 
 
 def build_figure(joints: Float, build: float = 1.0) -> Figure:
-    """Dress joints in a body.
+    """Build a body around joints.
 
     Args:
         joints: (F, 17, 3) world metres, floor at z = 0.

@@ -2,8 +2,8 @@
 
 The body's shape is prescribed, its root is free. Per unit body mass, in pelvis axes, with I the
 inertia about the centre of mass and h the momentum of the limbs' own motion, the root turns with
-omega = I^-1 (R^T L - h). The constant L is what a take-off gives; it is solved for so that the
-somersaults and twists come out (take_off.py).
+omega = I^-1 (R^T L - h). The constant L is set at take-off; take_off.py solves for the one that
+gives the somersaults and twists.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ STEP = 1 / 120
 """Seconds; fourth-order Runge-Kutta, error per somersault below 1e-4 turn."""
 
 _FASTEST = 80.0
-"""rad/s; no gymnast spins so fast (12 turns a second), and the integration stays bounded."""
+"""rad/s, which bounds the integration; 12 turns a second is faster than any gymnast."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Flight:
         times: (N,) seconds from take-off.
         rotations: (N, 3, 3) pelvis to world.
         spins: (N, 3) angular velocity in pelvis axes, rad/s.
-        angles: joint angles over time, with the steering that was needed.
+        angles: joint angles over time, steering included.
     """
 
     duration: float
@@ -90,7 +90,7 @@ def _inertia(joints: Array) -> Array:
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the integrator needs of B shapes of the body (B may be 1), at every half step.
+    """Inputs of the integrator for B shapes of the body (B may be 1), at every half step.
 
     Attributes:
         step: seconds of a whole step.
@@ -159,7 +159,7 @@ def somersault_tilt_twist(frames: Array) -> Array:
 
 
 def fly(angles: Steered, body: Body, duration: float, start: Array, momentum: Array) -> Flight:
-    """Fly a body of known momentum (3,) from its attitude `start` (3, 3) at take-off."""
+    """Integrate the flight of a body with momentum (3,), attitude `start` (3, 3) at take-off."""
     shape = shapes_of([angles], body, duration, STEP / 2)
     u, _, vt = np.linalg.svd(integrate(shape, start, momentum[None])[:, 0])
     rotations = u @ vt

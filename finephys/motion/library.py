@@ -1,12 +1,11 @@
-"""A library of simulated motions on disk, so that training need not simulate again.
+"""A library of simulated motions on disk, so that training does not simulate again.
 
-One npz, compressed: `joints` float32 (N, 17, 3) with all frames of all motions one
-after another, `flight` bool (N,), and for each motion `length` (frames), `action`, `seed`; `fps`.
+One compressed npz: `joints` float32 (N, 17, 3), the frames of all motions concatenated; `flight`
+bool (N,); for each motion `length` (frames), `action` and `seed`; `fps`.
 """
 
 import argparse
 import logging
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -14,29 +13,30 @@ import numpy as np
 
 from finephys.actions import ACTIONS
 from finephys.errors import RequestError
+from finephys.files import whole_file
 from finephys.motion.simulation import simulate
 from finephys.types import WorldMotion
 
 logger = logging.getLogger(__name__)
 
 HELD_OUT_SEED = 100_000
-"""Seeds from here on are for tests and benchmarks and are never in a library."""
+"""Seeds from here on are reserved for tests and benchmarks, and never in a library."""
 
 
 def build_library(
     path: Path, per_class: int, first_seed: int = 0, processes: int = 2, fps: float = 60.0
 ) -> None:
-    """Simulate all 35 classes and write them to one npz (whole, or not at all).
+    """Simulate all 35 classes and write them atomically to one npz.
 
     Args:
         path: the npz to write.
         per_class: motions of each class, seeds first_seed, first_seed + 1, ...
         first_seed: 0 or more.
-        processes: how many run at once.
+        processes: number of worker processes.
         fps: frames per second.
 
     Raises:
-        RequestError: a seed would be one that is held out.
+        RequestError: a seed would be a held-out one.
     """
     if per_class < 1 or first_seed < 0 or first_seed + per_class > HELD_OUT_SEED:
         raise RequestError(
@@ -52,11 +52,9 @@ def build_library(
     with ProcessPoolExecutor(processes) as pool:
         motions = list(pool.map(simulate, actions, seeds, [fps] * len(jobs), chunksize=8))
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    try:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(
-            partial,
+            file,
             joints=np.concatenate([motion.joints for motion in motions]),
             flight=np.concatenate([motion.flight for motion in motions]),
             length=np.array([len(motion.joints) for motion in motions], np.int64),
@@ -64,23 +62,20 @@ def build_library(
             seed=np.array(seeds, np.int64),
             fps=np.float64(fps),
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     logger.info("wrote %d motions to %s", len(motions), path)
 
 
 def load_library(path: Path) -> list[WorldMotion]:
-    """The motions of a library, ordered by class, then seed.
+    """Read the motions of a library, ordered by class, then seed.
 
     Raises:
         RequestError: there is no such file.
     """
     path = Path(path)
     if not path.is_file():
+        command = f"python -m finephys.motion.library {path}"
         raise RequestError(
-            f"there is no library of motions at {path}; make one with "
-            f"`python -m finephys.motion.library {path}`."
+            f"there is no library of motions at {path}; create one with `{command}`.", command
         )
     with np.load(path, allow_pickle=False) as data:
         ends = np.cumsum(data["length"])

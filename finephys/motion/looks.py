@@ -1,4 +1,4 @@
-"""What a rendered gymnast wears and where she performs, and the words that say so in a prompt."""
+"""Clothes and place of a rendered gymnast, and how a prompt describes them."""
 
 from dataclasses import dataclass
 
@@ -94,7 +94,7 @@ class Look:
                 raise RequestError(f"{name} is {value!r}; choose one of {', '.join(accepted)}.")
 
     def words(self) -> str:
-        """What can be seen, e.g. "a red leotard, a dark arena, a blue floor"."""
+        """Describe the look, e.g. "a red leotard, a dark arena, a blue floor"."""
         return describe(self.leotard, self.background, self.floor)
 
 
@@ -105,11 +105,11 @@ def describe(leotard: str, background: str, floor: str) -> str:
 
 
 def prompt(caption: str, look: Look) -> str:
-    """The full text of a rendered clip.
+    """Write the prompt of a rendered clip.
 
     Args:
-        caption: what the person does, one sentence.
-        look: what can be seen.
+        caption: one sentence about what the person does.
+        look: clothes and place.
 
     Returns:
         E.g. "A person makes one complete turn. A red leotard, a dark arena, a blue floor."
@@ -119,7 +119,7 @@ def prompt(caption: str, look: Look) -> str:
 
 
 def sample_look(rng: np.random.Generator) -> Look:
-    """A random look; leotard, background and floor are uniform over their names."""
+    """Draw a look; leotard, background and floor are uniform over their names."""
     azimuth, height = rng.uniform(-np.pi, np.pi), rng.uniform(0.55, 0.92)
     flat = np.sqrt(1 - height**2)
     return Look(

@@ -1,4 +1,4 @@
-"""When a motion's action happens, and the body at any moment between its frames."""
+"""The time of the action in a motion, and the body between its frames."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ def seconds(motion: WorldMotion) -> float:
 
 
 def core(motion: WorldMotion) -> tuple[float, float]:
-    """Seconds between which a motion's action happens.
+    """Find the seconds in which a motion's action takes place.
 
     Design choice: from take-off to landing of the longest flight; without flight, the shortest span
     that holds four fifths of the body's movement about its own pelvis; for motion of no class,
@@ -41,11 +41,11 @@ def core(motion: WorldMotion) -> tuple[float, float]:
 def sample_motion(
     motion: WorldMotion, times: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], Bool]:
-    """The body at moments between frames, by cubic Hermite (a fast body turns 25 deg a frame).
+    """Interpolate between frames by cubic Hermite splines (a body turns up to 25 deg a frame).
 
     Args:
         motion: at least two frames.
-        times: (N,) seconds from the first frame; moments outside the motion are those of its ends.
+        times: (N,) seconds from the first frame; times outside the motion give its ends.
 
     Returns:
         joints float64 (N, 17, 3) world metres; flight bool (N,), that of the nearest frame.

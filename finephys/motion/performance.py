@@ -1,4 +1,4 @@
-"""What airborne and supported actions are made into: a motion that can be looked at at any time."""
+"""A solved motion, airborne or supported, that can be evaluated at any time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

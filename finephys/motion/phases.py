@@ -50,8 +50,8 @@ def jump_off(edge: Edge, body: Body, crouch: float, lead: float, pitch: float) -
 def run_up(edge: Edge, body: Body, dip: float, lead: float, pitch: float) -> Contact:
     """Run and push off the left foot, the right leg already swinging.
 
-    Design choice: between two steps neither foot stands for up to 0.07 s. That is not flagged as
-    flight: a flag promises free fall, and a runner's path here is a smooth curve, not a parabola.
+    Design choice: between two steps no foot is on the floor for up to 0.07 s. That is not flagged
+    as flight: a flag means free fall, and a runner's path here is a smooth curve, not a parabola.
 
     Args:
         edge: state at take-off.

@@ -1,7 +1,8 @@
 """Rendering of a gymnast in a place: exact perspective, per-pixel depth, soft light, anti-aliased.
 
-Every body part is a tapered capsule or an ellipsoid met by the ray of each sample of its bounding
-box; what is nearest is shaded once. All frames of a clip are worked on together.
+Every body part is a tapered capsule or an ellipsoid, intersected with the rays of the samples in
+its bounding box; the nearest hit of each sample is shaded. All frames of a clip are rendered
+together.
 """
 
 from typing import NamedTuple
@@ -35,18 +36,18 @@ _FAR = np.float32(1e6)
 
 
 def pose_truth(joints: Float, camera: Camera, source: str = "simulation") -> Pose2D:
-    """Where the joints (16, 17, 3) appear, every score 1."""
+    """Project the joints (16, 17, 3); every score is 1."""
     xy, _ = camera.project(joints)
     return Pose2D(xy, np.ones(xy.shape[:2], np.float32), source=source)
 
 
 class Film(NamedTuple):
-    """What a camera sees of a moving body, F frames of S by S pixels.
+    """A rendered clip, F frames of S by S pixels.
 
     Attributes:
         frames: uint8 (F, S, S, 3) RGB.
         silhouette: bool (F, S, S), True where the body covers at least half of the pixel.
-        behind: uint8 (F, S, S, 3), the place without the body but with her shadow.
+        behind: uint8 (F, S, S, 3), the place with the shadow of the body but without the body.
     """
 
     frames: Bytes
@@ -55,7 +56,7 @@ class Film(NamedTuple):
 
 
 def render(joints: Float, camera: Camera, look: Look, size: int) -> Film:
-    """Film a moving body.
+    """Render a moving body.
 
     Args:
         joints: (F, 17, 3) world metres, z up, floor at z = 0.
@@ -64,7 +65,7 @@ def render(joints: Float, camera: Camera, look: Look, size: int) -> Film:
         size: side of the frames in pixels.
 
     Raises:
-        RequestError: when the camera turns through another number of frames.
+        RequestError: the camera has rotations for another number of frames.
     """
     if joints.ndim != 3 or joints.shape[1:] != (len(JOINTS), 3):
         raise RequestError(f"joints have shape {joints.shape}; expected (frames, 17, 3) metres.")
@@ -123,12 +124,12 @@ def _rays(rotation: npt.NDArray[np.float64], across: Float, down: Float) -> Floa
 
 
 def _backdrop(camera: Camera, start: int, stop: int, place: Place, look: Look) -> Float:
-    """What frames show behind the body, (F, S, S, 3); F = 1 for a still camera."""
+    """Render the background (F, S, S, 3); F = 1 for a still camera."""
     if camera.still:
         grid = _grid(camera.size, FINE, camera.focal)
         rays = _rays(camera.rotation, grid, grid)
         return _pool(paint(rays, camera.position, 1 / (camera.focal * FINE), place, look), FINE)
-    # A camera that only turns sees one picture: paint it once, wide, and look at parts of it.
+    # All views of a camera that only turns are parts of one picture: paint it once and sample it.
     rotation = camera.rotation[start:stop]
     middle = rotation[len(rotation) // 2]
     grid = _grid(camera.size, SAMPLES, camera.focal)
@@ -187,7 +188,7 @@ def _draw_figure(
 
     color = np.zeros((count, side, side, 3), np.float32)
     seen = np.nonzero(owner >= 0)
-    if not len(seen[0]):  # nobody in sight
+    if not len(seen[0]):  # the body is outside every frame
         return _pool(color, SAMPLES), _pool(color[..., 0], SAMPLES)
     color[seen] = _shade(seen, owner, depth, grid, origin, axes, length, figure, turn, look)
     color[seen] *= _creases(depth)[seen][:, None]
@@ -312,10 +313,10 @@ def _shade(
 
 
 def _smooth(normal: Float, seen: tuple[Index, ...], far: Float, grid: Float) -> Float:
-    """Blend the normals (N, 3) of visible samples over FLESH metres, hiding where parts meet."""
+    """Blend the normals (N, 3) of visible samples over FLESH metres: it hides seams of parts."""
     samples_per_metre = 1 / (float(grid[1] - grid[0]) * float(np.median(far)))
     step = round(FLESH * samples_per_metre)
-    if step < 2:  # too coarse to show
+    if step < 2:  # finer than a sample
         return normal
     frame, row, column = seen
     side = len(grid)
@@ -370,7 +371,7 @@ _NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def _creases(depth: Float) -> Float:
-    """Shade where a nearer part overlaps, so that limbs stay apart: (F, n, n) in (0, 1]."""
+    """Darken samples beside a nearer part, so that limbs can be told apart: (F, n, n) in (0, 1]."""
     shade = np.ones_like(depth)
     for down, right in _NEIGHBOURS:
         beside = np.roll(depth, (down, right), (1, 2))

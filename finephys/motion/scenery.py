@@ -1,7 +1,7 @@
-"""Walls, floors and skies behind a rendered gymnast: colours of rays, painted by formula.
+"""Walls, floors and skies behind a rendered gymnast: procedural colours of rays.
 
-A square room, turned at random, stands around the motion; every texture is a function of metres
-along and up its wall, so a turning camera sees it move as a real one would.
+A square room with a random yaw surrounds the motion; every texture is a function of metres along
+and up its wall, so it moves in a turning camera's view as a real wall would.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ Wall = Callable[[Float, Float, float, int], Float]
 
 @dataclass(frozen=True)
 class Light:
-    """How a place is lit.
+    """The light of a place.
 
     Attributes:
-        ambient: colour of light from everywhere.
+        ambient: colour of the light from all directions.
         key: colour of light from the lamp.
     """
 
@@ -34,12 +34,12 @@ LIGHTS: dict[str, Light] = {
     "outdoor sky": Light((0.60, 0.63, 0.68), (0.62, 0.58, 0.48)),
     "red curtain": Light((0.58, 0.55, 0.55), (0.58, 0.55, 0.50)),
 }
-"""Places lit otherwise than by the default Light."""
+"""Places with a light other than the default."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the room stands.
+    """Position of the room.
 
     Attributes:
         center: (2,) world metres, middle of the room.
@@ -55,7 +55,7 @@ class Place:
 
 
 def place_around(joints: Float, camera: npt.NDArray[np.float64], look: Look) -> Place:
-    """A room that holds the motion (F, 17, 3) and the camera (3,), a wall not far behind."""
+    """Draw a room around the motion (F, 17, 3) and the camera (3,), with a wall not far behind."""
     rng = np.random.default_rng(look.seed)
     flat = joints[..., :2].reshape(-1, 2).astype(np.float64)
     stage = (flat.min(0) + flat.max(0)) / 2
@@ -69,7 +69,7 @@ def place_around(joints: Float, camera: npt.NDArray[np.float64], look: Look) -> 
 def paint(
     rays: Float, position: npt.NDArray[np.float64], pixel: float, place: Place, look: Look
 ) -> Float:
-    """Colours seen along rays.
+    """Compute the colours seen along rays.
 
     Args:
         rays: (3, ...) world directions of any length.
@@ -120,13 +120,15 @@ def paint(
         typical = float(np.median(depth)) * pixel if depth.size else pixel
         color = _WALLS[look.background](along, up, typical, look.seed)
         color *= np.where(side, np.float32(1.0), np.float32(0.90))[..., None]
-        color *= (0.72 + 0.28 * np.clip(up / 0.5, 0, 1))[..., None]  # dust and shade at the foot
+        color *= (0.72 + 0.28 * np.clip(up / 0.5, 0, 1))[
+            ..., None
+        ]  # darker at the foot of the wall
         out[rest] = color
     return np.clip(out, 0, 1)
 
 
 def _dice(column: npt.NDArray[np.int64], row: npt.NDArray[np.int64] | int, seed: int) -> Float:
-    """A number in [0, 1) for every lattice cell, always the same for the same seed."""
+    """Hash every lattice cell to a number in [0, 1), reproducible for a seed."""
     mixed = (
         column.astype(np.uint32) * np.uint32(374761393)
         + np.asarray(row).astype(np.uint32) * np.uint32(668265263)

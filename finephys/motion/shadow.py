@@ -1,4 +1,4 @@
-"""The soft shadow a body casts on the floor, sharp and dark where it touches."""
+"""The soft shadow of a body on the floor, sharper and darker near contact."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,10 @@ _POINTS: tuple[tuple[str, str, float], ...] = tuple(
 )
 
 _CONTACT = 0.13
-"""Metres, width of the shadow of a point on the floor."""
+"""Width of the shadow of a point on the floor, metres."""
 
 _SPREAD = 0.22
-"""Metres of further width for every metre above the floor."""
+"""Additional width per metre above the floor, metres."""
 
 _DARKNESS = 0.16
 _DARKEST = 0.45
@@ -29,7 +29,7 @@ def shade_floor(
     position: npt.NDArray[np.float64],
     light: tuple[float, float, float],
 ) -> Float:
-    """What is left of the light on the floor below a body.
+    """Compute the share of the light that reaches the floor around a body.
 
     Design choice: a hall has many lamps, so every point of the body casts a soft spot that widens
     with its height and leans away from the main lamp by half of that lamp's slant.

@@ -1,6 +1,6 @@
-"""A contact sheet of the 35 simulated actions: a strip of moments each, with number and label.
+"""A contact sheet of the 35 simulated actions: a strip of pictures each, with number and label.
 
-`python -m finephys.motion.sheet assets/actions.png` draws it again.
+`python -m finephys.motion.sheet assets/actions.png` recreates it.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def moments(motion: WorldMotion, count: int = MOMENTS) -> npt.NDArray[np.float64
 
 
 def strip(motion: WorldMotion, look: Look) -> Bytes:
-    """Moments of an action beside each other, (side, side * MOMENTS, 3), seen from ahead and right.
+    """Render an action as a strip (side, side * MOMENTS, 3), seen from the front right.
 
-    Every picture is centred on the body, and as high as the highest of the strip.
+    Every picture is centred on the body and as high as the highest one needs to be.
     """
     joints, _ = sample_motion(motion, moments(motion))
     joints[..., :2] -= joints[:, :1, :2]
@@ -85,7 +85,7 @@ def lay_out(strips: Mapping[int, Bytes], path: Path) -> None:
 
 
 def draw_sheet(path: Path, seed: int = SEED) -> None:
-    """Draw every action once, as it was simulated, and write the sheet as a PNG."""
+    """Simulate and draw every action once, and write the sheet as a PNG."""
     strips = {}
     for index, action in enumerate(ACTIONS):
         look = Look(list(LEOTARDS)[index % 5], background="white training hall", sleeves=True)

@@ -1,4 +1,4 @@
-"""The simulated motions: one physically correct 3D motion for a class and a seed."""
+"""Simulation: one physically correct 3D motion for a class and a seed."""
 
 from functools import lru_cache
 
@@ -18,8 +18,8 @@ def simulate(action: int, seed: int, fps: float = 60.0) -> WorldMotion:
     """Simulate one gymnast doing one action.
 
     In flight the centre of mass falls with g = 9.81 m/s^2 and angular momentum is constant; on the
-    floor planted feet stay where they are. About half of the seeds are mirrored. What was solved is
-    kept, so that the same class and seed again, at any frame rate, costs no second solve.
+    floor planted feet stay where they are. About half of the seeds are mirrored. Solved
+    motions are cached, so that a class and seed is solved once, whatever the frame rate.
 
     Args:
         action: FineGym class, 6 to 40.
@@ -28,13 +28,13 @@ def simulate(action: int, seed: int, fps: float = 60.0) -> WorldMotion:
 
     Returns:
         World axes: x forward (direction faced at the start), y left, z up, floor at z = 0; metres.
-        Where `flight` is True the body falls freely; the moments between two steps of a run-up are
-        not marked.
+        Where `flight` is True the body falls freely; the instants between two steps of a run-up
+        are not marked.
 
     Raises:
         RequestError: action, seed or fps is outside what is accepted.
     """
-    description(action)  # refuses what does not exist
+    description(action)  # raises for an unknown class
     if seed < 0:
         raise RequestError(f"seed is {seed}; give an integer of 0 or more.")
     if not 10 <= fps <= 1000:
@@ -51,7 +51,7 @@ def simulate(action: int, seed: int, fps: float = 60.0) -> WorldMotion:
 
 @lru_cache(maxsize=512)
 def _performed(action: int, seed: int) -> tuple[Performance, bool]:
-    """The solved motion of a class and seed, and whether it is to be mirrored; solved once."""
+    """The solved motion of a class and seed, and whether to mirror it; solved once."""
     described = description(action)
     rng = np.random.default_rng([action, seed])
     body = random_body(rng)

@@ -1,11 +1,11 @@
-"""What a body must leave the floor with: the momentum and steering that make the asked turns.
+"""Solving for take-off: the momentum and steering that give the requested turns.
 
 Counts are Yeadon's angles of the trunk: somersault about the lateral axis of the start, tilt, and
 twist about the trunk. Leaps and plain saltos need momentum alone, three numbers for three counts.
 Saltos twist by contact (a body that leaves the floor leaning sideways, with a little momentum about
 the other axes) and by tilt (one arm dropped or raised, the trunk bent sideways, and back again
-before landing); all are unknowns of one solve, which starts from the lean that alone twists enough
-and goes on by the shortest damped steps.
+before landing); all are unknowns of one solve, which starts from the lean that alone gives enough
+twist and proceeds by the shortest damped steps.
 
 Rods have no girth, and limbs none about their own axes: by de Leva's radii that leaves out a third
 of the inertia about the long axis of a wrapped body, which therefore needs to tilt by a third less
@@ -32,19 +32,19 @@ from finephys.motion.flight import (
 
 _CANDIDATES, _KEEP, _NEWTON_STEPS, _STEER_STEPS = 16, 4, 24, 60
 _COARSE = 3 * STEP
-"""Seconds of a step while steering is sought; momentum alone then puts right what that leaves."""
+"""Seconds of a step while solving for steering; the momentum alone then corrects the error."""
 
 _TRIAL = 8
-"""Steps after which a start that has not come closer is given up."""
+"""Steps after which a start that has not improved is abandoned."""
 
 _ENOUGH = 4
-"""Solutions to choose from; other momenta may do the same somersaults and twists."""
+"""Solutions to choose from; several momenta may give the same somersaults and twists."""
 
 _SOLVED = 1e-5
 """Radians."""
 
 _NEARLY = 1e-3
-"""Radians; what momentum alone puts right after a solve with coarse steps."""
+"""Radians that the momentum alone can correct after a solve with coarse steps."""
 
 _TILT = np.radians(20)
 """Design choice: candidates that tilt further come last; no body leaves the floor with more."""
@@ -66,7 +66,7 @@ _CHANGE = np.array([1.0, 0.0, 1.0])
 
 
 class NoFlightError(FinePhysError):
-    """No momentum makes this body do the asked somersaults and twists in the asked time."""
+    """No momentum gives this body the requested somersaults and twists in the given time."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def solve(
     twists: float,
     steering: tuple[Steering, ...] = (),
 ) -> Flight:
-    """Find the take-off that gives the asked somersaults and twists, and fly it.
+    """Find the take-off that gives the requested somersaults and twists, and integrate its flight.
 
     Args:
         angles: joint angles over time, take-off at 0.
@@ -106,8 +106,8 @@ def solve(
         start: (3, 3) pelvis to world at take-off.
         somersaults: turns of the trunk about world y from take-off to landing; positive forward.
         twists: turns of the trunk about its own axis; positive to the left.
-        steering: movements that may be used, besides a sideways lean at take-off, where no momentum
-            alone does it.
+        steering: movements that may be used, besides a sideways lean at take-off, where momentum
+            alone does not suffice.
 
     Raises:
         NoFlightError: the solve does not converge.
@@ -223,7 +223,7 @@ def _miss(shape: Shapes, start: Array, momentum: Array, target: Array) -> Array:
 
 
 def _candidates(shape: Shapes, start: Array, target: Array, duration: float) -> Array:
-    """Momenta (K, 3) that come near the target, from a grid around a rigid body's, best first."""
+    """Momenta (K, 3) near the target, from a grid around a rigid body's, best first."""
     mobility = shape.inverse_inertia[:, 0].mean(0)
     pitch = target[0] / duration / mobility[1, 1]
     spin = target[2] / duration / mobility[2, 2]
@@ -247,10 +247,10 @@ def _candidates(shape: Shapes, start: Array, target: Array, duration: float) -> 
 
 
 def _refine(shape: Shapes, start: Array, target: Array, now: Array) -> tuple[Array, Array]:
-    """Damped Newton from momenta (K, 3), all in one batch; steps that do not help are shortened.
+    """Damped Newton from momenta (K, 3) in one batch; steps that do not improve are shortened.
 
     Returns:
-        Momenta and what is left, best first; of those that meet the target, the least tilted.
+        Momenta and residuals, best first; of those that meet the target, the least tilted first.
     """
     best, left, scale = now, np.full(len(now), np.inf), np.ones(len(now))
     move = np.zeros_like(now)
@@ -282,11 +282,11 @@ def _refine(shape: Shapes, start: Array, target: Array, now: Array) -> tuple[Arr
 def _gauss_newton(
     error: Callable[[Array], Array], first: Array, bounded_from: int
 ) -> tuple[Array, float]:
-    """Unknowns (U,) that make `error` vanish, by the shortest steps, and what is left.
+    """Find unknowns (U,) that make `error` vanish, by the shortest steps; return the residual too.
 
     Args:
         error: (U + 1, U), a point and its neighbours along each axis, to errors (U + 1, E).
-        first: where to begin.
+        first: the starting point.
         bounded_from: unknowns from here on stay within -1 and 1.
     """
     delta = 1e-5

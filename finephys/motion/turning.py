@@ -12,14 +12,14 @@ from finephys.motion.performance import Bool, Performance
 _READY, _RISE, _LEAVE = 0.5, 0.22, 0.3
 _LAST = 0.5
 _LIFT = 0.08
-"""Metres by which the free foot clears the floor on its way."""
+"""Metres by which the moving foot clears the floor."""
 
 
 def turn(described: Supported, body: Body, rng: np.random.Generator) -> Performance:
-    """A turn to the left on the left foot, nowhere in flight.
+    """Simulate a turn to the left on the left foot, without flight.
 
-    The turn begins at time 0: before it a lunge with both feet down, then the free leg rises while
-    the body turns; after it the free foot is put down behind.
+    The turn begins at time 0, after a lunge with both feet down; the free leg rises while the body
+    turns, and afterwards its foot is put down behind.
     """
     spin = described.turns * float(rng.uniform(*described.seconds))
     end = spin + _LEAVE
@@ -70,7 +70,7 @@ def turn(described: Supported, body: Body, rng: np.random.Generator) -> Performa
         place = np.zeros((len(times), 3))
         place[:, 2] = hip(times)[:, 0] + stance[:, 2]
         turned = joints = np.einsum("tij,tkj->tki", rotations, local)
-        for _ in range(3):  # the legs' places shift the centre of mass, which shifts the hips
+        for _ in range(3):  # the legs shift the centre of mass, which shifts the hips
             mass = center_of_mass(joints) - joints[:, 0]
             support = alone * stance + (1 - alone) * (stance + behind) / 2
             place[:, :2] = support[:, :2] - mass[:, :2]

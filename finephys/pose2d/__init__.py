@@ -1,4 +1,4 @@
-"""S_detect: people detectors behind one protocol, what to believe of them, and camera motion."""
+"""S_detect: person detectors behind one protocol, how reliable they are, and camera motion."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ DETECTORS: dict[str, Callable[[], Detector]] = {"mediapipe": _mediapipe}
 """Every detector by name; calling an entry loads its model."""
 
 DEFAULT_DETECTOR = "mediapipe"
-"""The one whose model comes with its package: no download, no GPU."""
+"""Its model comes with its package: no download, no GPU."""
 
 
 def load_detector(name: str = DEFAULT_DETECTOR) -> Detector:

@@ -13,15 +13,15 @@ from finephys.types import Bool, Bytes, CameraMotion, Float, Pose2D, VideoClip
 
 Homography = npt.NDArray[np.float64]
 
-_WORKING_SIDE = 640  # pixels of the longer side when following points: finer gains nothing
+_WORKING_SIDE = 640  # pixels of the longer side when tracking points: finer gains nothing
 _POINTS = 400
 _FEWEST_INLIERS = 20
-_FEWEST_STILL = 10  # enough to see that nothing moves: no motion is fitted to them
+_FEWEST_STILL = 10  # enough to see that nothing moves; no motion is fitted to them
 _LEAST_INLIER_SHARE = 0.4
 _REPROJECTION = 1.5  # working pixels within which a background point follows the homography
 _AS_GOOD = 0.03  # working pixels a similarity may miss by beyond a homography; .1 drifts 8 pixels
 _STILL = 0.5  # working pixels: a background that moves less than this stands still
-_LOST_TRACK = 1.0  # working pixels a point may miss its origin by when followed there and back
+_LOST_TRACK = 1.0  # working pixels a point may miss its origin by when tracked forward and back
 _LEAST_OVERLAP = 0.6  # share of a frame inside the key frame below which the key frame moves on
 _LARGEST_DRIFT = 25.0  # working pixels at the corners: more is a wrong fit, not drift
 _TRAVELS = 0.006  # share of the longer side that a turning, zooming camera leaves unexplained
@@ -29,20 +29,20 @@ _TRAVELS = 0.006  # share of the longer side that a turning, zooming camera leav
 STILL_NOTE = "The camera stands still."
 MOVING_NOTE = "The camera turns or zooms; its motion was measured on the background and removed."
 UNKNOWN_NOTE = (
-    "The camera's motion could not be removed ({reason}), so flight and falling are not judged by "
-    "the path of the body; a clip from a camera that keeps its place gives more."
+    "The camera's motion could not be removed ({reason}), so the path of the body says nothing "
+    "about flight and falling; a clip from a camera that stays in one place gives better results."
 )
 
 
 def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     """Estimate the homography from each of the 16 poses' frames to the first.
 
-    Corners outside the person's box are followed from frame to frame by pyramidal Lucas-Kanade
-    flow, forth and back; RANSAC fits a homography; the steps are composed and corrected against
+    Corners outside the person's box are tracked from frame to frame by pyramidal Lucas-Kanade
+    flow, forward and back; RANSAC fits a homography; the steps are composed and corrected against
     an earlier frame that still overlaps. Design choice: the paper does not treat moving cameras,
-    but a path that holds the camera's own hides gravity. A homography removes the turning and
-    zooming of a camera that keeps its place; one that travels moves the person against the
-    background, which nothing in the background tells, so that it counts as not known.
+    but a body's path that includes the camera's own hides gravity. A homography removes the turning
+    and zooming of a camera that stays in one place; a camera that travels also shifts the person
+    against the background, which the background does not show, so that its motion is not known.
 
     Args:
         clip: N >= 2 frames.
@@ -55,7 +55,7 @@ def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     count = len(clip.frames)
     scale = min(1.0, _WORKING_SIDE / max(clip.size))
     pictures = [_working_picture(frame, scale) for frame in clip.frames]
-    pose_of_frame = np.round(np.linspace(0, FRAMES - 1, count)).astype(int)
+    pose_of_frame = np.abs(clip.times[:, None] - clip.pose_times).argmin(1)
     masks = [
         _background(pictures[frame].shape, pose, pose_of_frame[frame], scale)
         for frame in range(count)
@@ -79,7 +79,7 @@ def estimate_camera_motion(clip: VideoClip, pose: Pose2D) -> CameraMotion:
     full /= full[:, 2:, 2:]
     if turning_residual(full[np.unique([count // 3, 2 * count // 3, -1])], clip.size) > _TRAVELS:
         return unknown_camera("it travels, so that near and far move differently")
-    return CameraMotion(_to_poses(full), True, MOVING_NOTE)
+    return CameraMotion(_at_poses(full, clip), True, MOVING_NOTE)
 
 
 def unknown_camera(reason: str) -> CameraMotion:
@@ -89,7 +89,7 @@ def unknown_camera(reason: str) -> CameraMotion:
 
 
 def turning_residual(to_first: Homography, size: tuple[int, int]) -> float:
-    """How far homographies are from those of a camera that keeps its place, turns and zooms.
+    """How far homographies are from those of a camera that turns and zooms in one place.
 
     Such a camera gives H = K(f0) R K(f)^-1 with a rotation R and focal lengths f (Hartley and
     Zisserman, Multiple View Geometry, 8.4.2); f0 is shared by all frames, the principal point is
@@ -129,7 +129,7 @@ def turning_residual(to_first: Homography, size: tuple[int, int]) -> float:
 
 
 def _working_picture(frame: Bytes, scale: float) -> Bytes:
-    """Grey, small, with local contrast raised: dark halls have corners too."""
+    """Grey and small, with local contrast raised so that dark halls give corners too."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
@@ -138,7 +138,7 @@ def _working_picture(frame: Bytes, scale: float) -> Bytes:
 
 
 def _background(shape: tuple[int, ...], pose: Pose2D, index: int, scale: float) -> Bytes:
-    """255 where the person certainly is not: outside the joints' box grown by a quarter."""
+    """255 outside the joints' box grown by a quarter, where the person cannot be."""
     mask = np.full(shape[:2], 255, np.uint8)
     known = pose.score[index] > 0
     if known.any():
@@ -151,8 +151,8 @@ def _background(shape: tuple[int, ...], pose: Pose2D, index: int, scale: float) 
     return mask
 
 
-def _follow(picture: Bytes, other: Bytes, mask: Bytes, other_mask: Bytes) -> tuple[Float, Float]:
-    """Background corners of `picture` and where they are in `other`, both (n, 2)."""
+def _track(picture: Bytes, other: Bytes, mask: Bytes, other_mask: Bytes) -> tuple[Float, Float]:
+    """Background corners of `picture` and their positions in `other`, both (n, 2)."""
     none = np.zeros((0, 2), np.float32)
     corners = cv2.goodFeaturesToTrack(picture, _POINTS, 0.01, 6, mask=mask)
     if corners is None:
@@ -178,7 +178,7 @@ def _flow(picture: Bytes, other: Bytes, points: Any) -> Any:  # noqa: ANN401
 def _stands_still(pictures: list[Bytes], masks: list[Bytes]) -> bool:
     """Whether most background points of the first frame are where they were in all others."""
     for frame in range(1, len(pictures)):
-        start, end = _follow(pictures[0], pictures[frame], masks[0], masks[frame])
+        start, end = _track(pictures[0], pictures[frame], masks[0], masks[frame])
         if len(start) < _FEWEST_STILL:
             return False
         moved = np.linalg.norm(end - start, axis=-1)
@@ -190,14 +190,14 @@ def _stands_still(pictures: list[Bytes], masks: list[Bytes]) -> bool:
 def _step(
     picture: Bytes, before: Bytes, mask: Bytes, mask_before: Bytes
 ) -> tuple[Homography | None, str]:
-    """Homography from a frame to the one before it, or None and why not.
+    """Homography from a frame to the one before it, or None and the reason.
 
-    A similarity is taken where it fits as well: its four numbers are certain where the person
-    hides the background, a homography's eight are not.
+    A similarity is used where it fits as well: where the person hides much of the background, its
+    four numbers are still well determined, a homography's eight are not.
     """
-    start, end = _follow(picture, before, mask, mask_before)
+    start, end = _track(picture, before, mask, mask_before)
     if len(start) < _FEWEST_INLIERS:
-        return None, f"only {len(start)} points of the background can be followed"
+        return None, f"only {len(start)} points of the background can be tracked"
     cv2.setRNGSeed(0)  # RANSAC draws from OpenCV's own generator: the same clip, the same answer
     matrix, inliers = cv2.findHomography(
         start, end, cv2.RANSAC, _REPROJECTION, maxIters=2000, confidence=0.999
@@ -239,7 +239,7 @@ def _overlap(to_key: Homography, shape: tuple[int, ...]) -> float:
 def _corrected(
     to_key: Homography, picture: Bytes, key: Bytes, mask: Bytes, key_mask: Bytes
 ) -> Homography:
-    """Take out the drift of composed steps by following the moved frame into the key frame."""
+    """Remove the drift of composed steps by tracking from the warped frame into the key frame."""
     height, width = key.shape
     there = cv2.warpPerspective(picture, to_key, (width, height))
     seen = cv2.warpPerspective(mask, to_key, (width, height), flags=cv2.INTER_NEAREST)
@@ -252,11 +252,9 @@ def _corrected(
     return step @ to_key if drift < _LARGEST_DRIFT else to_key
 
 
-def _to_poses(to_first: Homography) -> Homography:
-    """Homographies at the 16 poses from those of N frames, linear in between."""
-    if len(to_first) == FRAMES:
-        return to_first
-    at = np.linspace(0, len(to_first) - 1, FRAMES)
+def _at_poses(to_first: Homography, clip: VideoClip) -> Homography:
+    """Homographies at the times of the 16 poses, linear between those of the frames, (N, 3, 3)."""
+    at = np.interp(clip.pose_times, clip.times, np.arange(len(to_first)))
     before = np.minimum(at.astype(int), len(to_first) - 2)
     part = (at - before)[:, None, None]
     between: Homography = (1 - part) * to_first[before] + part * to_first[before + 1]

@@ -1,4 +1,4 @@
-"""S_detect of a clip: find, look closer, ask again mirrored, doubt, fill to 16 frames."""
+"""S_detect of a clip: detect, refine in crops and mirrored crops, score, resample to 16 poses."""
 
 from collections.abc import Callable
 
@@ -7,81 +7,81 @@ import numpy as np
 from finephys.errors import NoPersonError
 from finephys.pose2d import plausibility
 from finephys.pose2d.protocol import Detector
-from finephys.pose2d.zoom import find_person, found_same, look_closer, person_boxes
-from finephys.skeleton import FRAMES, JOINTS
+from finephys.pose2d.zoom import detect_crops, find_person, person_boxes, same_person_frames
+from finephys.skeleton import JOINTS
 from finephys.types import CONFIDENT_SCORE, Bool, Float, Pose2D, VideoClip
 
 INTERPOLATED = 0.7
 """Factor on the score of a pose half-way between two detected ones. Design choice."""
 
-_LARGE_BODY = 0.28  # share of the frame's longer side above which a closer look shows no more
-_SEEN_JOINTS = 4  # trusted joints in a frame that shows a person
+_LARGE_BODY = 0.28  # share of the frame's longer side above which a crop shows no more
+_FEWEST_JOINTS = 4  # confident joints in a frame that shows a person
 
 NOBODY = (
-    "nobody was made out in these {count} frames; choose a clip, or a start in it, where one whole "
-    "person is seen, or go on with the pose prior of an action (--prior, or its tick box)."
+    "no person was detected in these {count} frames; choose a clip, or a start in it, that shows "
+    "one whole person, or continue with the pose prior of an action (--prior, or its tick box)."
 )
 
 
 def detect_clip(
     clip: VideoClip, detector: Detector, stop: Callable[[], bool] | None = None
 ) -> Pose2D:
-    """Detect one person in a clip, with scores that say what can be believed.
+    """Detect one person in a clip, with scores that reflect how reliable each joint is.
 
-    Source: S_detect of supplement C.2; a frame without a person has score 0, as its Fig. 15 shows
-    such frames to happen. Design choice: the person is looked for in the whole frame, then detected
-    in a crop and in the mirrored crop; both are averaged and their disagreement lowers the scores
+    Source: S_detect of supplement C.2; a frame without a person, of which its Fig. 15 shows some,
+    has score 0. Design choice: the person is located in the whole frame, then detected
+    in a crop and in the mirrored crop; both are averaged, and their disagreement lowers the scores
     (see `zoom` and `plausibility`).
 
     Args:
         clip: N <= 16 frames, N >= 2.
         detector: any entry of `DETECTORS`.
-        stop: asked before every frame; True ends the work.
+        stop: called before every frame; True ends the work.
 
     Returns:
-        16 poses in pixels of `clip`, at the times of `pose_times`; poses that had to be made
-        between two frames are marked in `interpolated`.
+        16 poses in pixels of `clip`, at `clip.pose_times`; poses that lie between two frames are
+        marked in `interpolated`.
 
     Raises:
         NoPersonError: no frame shows a person.
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     xy, score = detect_twice(clip, detector, stop)
-    if (score >= CONFIDENT_SCORE).sum(-1).max() < _SEEN_JOINTS:
+    if (score >= CONFIDENT_SCORE).sum(-1).max() < _FEWEST_JOINTS:
         raise NoPersonError(NOBODY.format(count=len(clip.frames)))
-    xy, score, interpolated = _to_times(clip.times, xy, score, pose_times(clip))
+    xy, score, interpolated = _to_times(clip.times, xy, score, clip.pose_times)
     return Pose2D(xy, score, interpolated, source=detector.name)
 
 
 def detect_twice(
     clip: VideoClip, detector: Detector, stop: Callable[[], bool] | None = None
 ) -> tuple[Float, Float]:
-    """Detect every frame, close up and mirrored, and weigh the scores by what is plausible.
+    """Detect every frame, in a crop and mirrored, and scale the scores by plausibility.
 
     Args:
         clip: N frames.
         detector: any entry of `DETECTORS`.
-        stop: asked before every frame.
+        stop: called before every frame.
 
     Returns:
         xy (N, 17, 2) pixels and score (N, 17), both 0 in frames without a person.
 
     Raises:
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     dt = 1 / clip.fps
     xy, score = find_person(clip.frames, detector, dt, stop)
-    found = found_same(xy, score, dt)
+    found = same_person_frames(xy, score, dt)
     if not found.any():
         return np.zeros_like(xy), np.zeros_like(score)
     boxes = person_boxes(xy, found)
     if np.median(boxes[found, 2]) < _LARGE_BODY * max(clip.size) or not found.all():
-        closer, closer_score = look_closer(clip.frames, boxes, detector, False, stop)
+        closer, closer_score = detect_crops(clip.frames, boxes, detector, False, stop)
         better = closer_score.max(-1) > 0
         xy[better], score[better] = closer[better], closer_score[better]
         boxes = person_boxes(xy, score.max(-1) > 0)
     first = score.max(-1) > 0
-    back, back_score = look_closer(clip.frames, boxes, detector, True, stop)
+    back, back_score = detect_crops(clip.frames, boxes, detector, True, stop)
     second = back_score.max(-1) > 0
     factor = plausibility.agreement(xy, back, first & second)
     share = (score / np.maximum(score + back_score, 1e-6))[..., None]
@@ -93,12 +93,6 @@ def detect_twice(
     score = score * plausibility.same_person(xy, score, dt)
     xy[~(first | second)] = 0
     return xy, np.clip(score, 0, 1).astype(np.float32)
-
-
-def pose_times(clip: VideoClip) -> Float:
-    """Seconds in the file, (16,) and even, of the poses of a clip with any number of frames."""
-    times = clip.times
-    return np.linspace(times[0], times[-1], FRAMES).astype(np.float32)
 
 
 def _to_times(have: Float, xy: Float, score: Float, want: Float) -> tuple[Float, Float, Bool]:

@@ -24,14 +24,14 @@ _stderr_lock = threading.Lock()
 class MediapipeDetector:
     """BlazePose "full" (model complexity 1, the only one that needs no download), 20 ms a frame.
 
-    Design choice: every frame is searched anew (static mode). Frames of a span lie up to 0.17 s
-    apart, where tracking from the frame before follows the wrong place in fast movements.
+    Design choice: every frame is searched on its own (static mode). Frames of a span are up to
+    0.17 s apart, where tracking from the frame before fails in fast movements.
     """
 
     name = "mediapipe"
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # one graph, one picture at a time
+        self._lock = threading.Lock()  # the graph takes one picture at a time
         with _native_chatter_logged():
             from mediapipe.python.solutions.pose import Pose
 

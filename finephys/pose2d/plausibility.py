@@ -1,8 +1,8 @@
-"""How far detected joints can be believed: factors in [0, 1] on their scores.
+"""How reliable detected joints are: factors in [0, 1] on their scores.
 
 A detector's own score does not flag nonsense: two entangled bodies come back as one impossible
-skeleton at a mean visibility of 0.8. What does flag it is asking twice. All functions are pure and
-take xy (F, 17, 2) pixels; "body size" is the diagonal of the joints' box.
+skeleton at a mean visibility of 0.8. Detecting twice does. All functions are pure and take xy
+(F, 17, 2) pixels; "body size" is the diagonal of the joints' box.
 """
 
 import numpy as np
@@ -12,26 +12,26 @@ from finephys.skeleton import JOINT, JOINTS, MIRROR, limb_lengths
 from finephys.types import Bool, Float
 
 _AGREEMENT = 0.06  # body sizes of disagreement at which a joint keeps exp(-1/2) of its score
-_CONFUSED, _CLEAR = 0.11, 0.06  # mean disagreement of a whole frame: nothing left, all kept
+_CONFUSED, _CLEAR = 0.11, 0.06  # mean disagreement of a frame whose scores are all cut, all kept
 _LEFT_OF_CONFUSED = 0.25  # factor of a frame that is confused throughout
-_TOO_LONG = 1.5  # times the length that the rest of the body allows
+_TOO_LONG = 1.5  # times the length that fits the rest of the body
 _ROOT_SPEED = 8.0  # body heights a second, above any run or flight, camera pans included
 _LONG_LIMBS = np.array([1, 2, 4, 5, 6, 7, 11, 12, 14, 15])  # index into LIMBS: not hips, shoulders
 
 
 def agreement(xy: Float, mirrored: Float, found: Bool) -> Float:
-    """Compare a detection with that of the mirrored frame, turned back.
+    """Compare a detection with that in the mirrored frame, mirrored back.
 
-    Design choice, measured on real clips: on a body that is understood both agree within 0.02 of
-    the body size, on nonsense they differ by 0.1 and more. It also catches left and right mixed up.
+    Design choice, measured on real clips: where the body is detected correctly, both agree within
+    0.02 of the body size; elsewhere they differ by 0.1 and more. Swapped sides show up as well.
 
     Args:
         xy: detection in the frames, (F, 17, 2) pixels.
-        mirrored: detection in the mirrored frames, turned back with `skeleton.mirror`.
-        found: (F,), True where both found somebody.
+        mirrored: detection in the mirrored frames, mirrored back with `skeleton.mirror`.
+        found: (F,), True where both found a person.
 
     Returns:
-        (F, 17) factors in [0, 1]; 0.25 where only one of them found somebody.
+        (F, 17) factors in [0, 1]; 0.25 where only one of them found a person.
     """
     size = np.maximum(_body_size(xy), _body_size(mirrored))
     if found.any():
@@ -44,10 +44,11 @@ def agreement(xy: Float, mirrored: Float, found: Bool) -> Float:
 
 
 def bone_lengths(xy: Float, score: Float) -> Float:
-    """Doubt joints at the end of bones too long for the rest of the body.
+    """Lower the scores of joints at the end of bones too long for the rest of the body.
 
-    In a picture a bone can look shorter than it is, never longer, so the body height seen is about
-    the upper quartile of bone length over its share of the height; a bone far above it is wrong.
+    A projected bone can be shorter than the bone itself, never longer, so the body height in pixels
+    is about the upper quartile of bone length over its share of the height; a bone that gives far
+    more is wrong.
 
     Args:
         xy: (F, 17, 2) pixels.
@@ -71,7 +72,7 @@ def bone_lengths(xy: Float, score: Float) -> Float:
 
 
 def inside(xy: Float, size: tuple[int, int]) -> Float:
-    """Doubt joints outside the picture: nobody has seen them.
+    """Lower the scores of joints outside the picture, whose positions are extrapolated.
 
     Args:
         xy: (F, 17, 2) pixels.
@@ -87,10 +88,10 @@ def inside(xy: Float, size: tuple[int, int]) -> Float:
 
 
 def same_person(xy: Float, score: Float, dt: float) -> Float:
-    """Doubt frames that show another person than the rest, or a body that jumps there and back.
+    """Lower the scores of frames that show a different person, or a body that jumps and returns.
 
-    The frames fall into runs between jumps of pelvis or size no body can make; runs that go on
-    where the best one left off belong to it, the others are doubted.
+    Jumps of the pelvis or the size that no body can make split the frames into runs; runs that
+    continue the best one are kept with it, the scores of the others are lowered.
 
     Args:
         xy: (F, 17, 2) pixels.
@@ -134,10 +135,10 @@ def same_person(xy: Float, score: Float, dt: float) -> Float:
 
 
 def left_right(xy: Float, score: Float) -> Float:
-    """Doubt the longer of two bones that differ between left and right in every frame.
+    """Lower the scores of a bone that is longer than its twin on the other side in every frame.
 
-    A bone may look short in some frames; over a clip its longest look is near its true length, so
-    that the two sides must come out alike.
+    A bone is foreshortened in some frames; its longest projection over a clip is near its true
+    length, so that the two sides must agree.
 
     Args:
         xy: (F, 17, 2) pixels.

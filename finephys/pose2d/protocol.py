@@ -1,4 +1,4 @@
-"""What every 2D pose detector offers."""
+"""The interface of every 2D pose detector."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from finephys.types import Bytes, Float
 
 
 class Detector(Protocol):
-    """A model that finds one person per picture; every frame is judged by itself.
+    """A model that finds one person per picture, in each frame independently.
 
     Attributes:
         name: key of `finephys.pose2d.DETECTORS`.
@@ -22,6 +22,6 @@ class Detector(Protocol):
 
         Returns:
             xy float32 (N, 17, 2) pixels, y down, and score float32 (N, 17) in [0, 1], joints as
-            `skeleton.JOINTS`; both 0 throughout a frame where nobody is found.
+            `skeleton.JOINTS`; both 0 throughout a frame without a person.
         """
         ...

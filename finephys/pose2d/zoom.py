@@ -1,7 +1,7 @@
-"""Finding one person in every frame: the whole picture first, then closer looks.
+"""Detecting one person in every frame: in the whole picture first, then in crops.
 
-Detectors shrink a picture before they search it (BlazePose to 224 pixels), so a body under a fifth
-of its side is missed or misread; a crop around the body is read as well as a close-up.
+Detectors scale a picture down before they search it (BlazePose to 224 pixels), so that a body under
+a fifth of its side is missed or misread; in a crop around it, it is as large as in a close-up.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,11 @@ from finephys.types import Bool, Bytes, Float
 
 Boxes = npt.NDArray[np.float64]
 
-_CROP = 2.2  # side of a closer look, in sides of the body's box
+_CROP = 2.2  # side of a crop, in sides of the body's box
 _SMALLEST_CROP = 32  # pixels
-_TILED_FRAMES = 3  # frames searched tile by tile when nobody is found at first
+_TILED_FRAMES = 3  # frames searched tile by tile when no person is found at first
 _FEW = 0.25  # share of frames with a person below which the clip is searched tile by tile
-_ROUNDS = 2  # closer looks at frames still without a person
+_ROUNDS = 2  # times that frames still without a person are searched in crops
 
 
 def find_person(
@@ -29,44 +29,44 @@ def find_person(
 ) -> tuple[Float, Float]:
     """Find one person, the same in all frames.
 
-    Every frame is searched whole; when nearly none shows anybody, a few are searched tile by tile;
-    frames without the person are then searched again where their neighbours have it.
+    Every frame is searched whole; when nearly none shows a person, a few are searched tile by tile;
+    frames without the person are then searched again where it is in their neighbours.
 
     Args:
         frames: uint8 (N, H, W, 3) RGB.
         detector: any entry of `DETECTORS`.
         dt: seconds between frames.
-        stop: asked before every frame; True ends the search.
+        stop: called before every frame; True ends the search.
 
     Returns:
         xy (N, 17, 2) pixels and score (N, 17), both 0 in frames without the person.
 
     Raises:
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
-    xy, score = _each(frames, detector, stop)
+    xy, score = _detect_each(frames, detector, stop)
     if (score.max(-1) > 0).mean() < _FEW:
         _search_tiles(frames, detector, xy, score, stop)
     for _ in range(_ROUNDS):
-        found = found_same(xy, score, dt)
+        found = same_person_frames(xy, score, dt)
         missing = np.flatnonzero(~found)
         if not found.any() or not len(missing):
             break
         boxes = person_boxes(xy, found)[missing]
-        seen, seen_score = look_closer(frames[missing], boxes, detector, False, stop)
+        seen, seen_score = detect_crops(frames[missing], boxes, detector, False, stop)
         new = seen_score.max(-1) > 0
         xy[missing[new]], score[missing[new]] = seen[new], seen_score[new]
     return xy, score
 
 
-def found_same(xy: Float, score: Float, dt: float) -> Bool:
-    """Frames, (N,), that show the person whom most frames show."""
+def same_person_frames(xy: Float, score: Float, dt: float) -> Bool:
+    """Mask (N,) of the frames that show the same person as most frames."""
     same: Bool = (score.max(-1) > 0) & (same_person(xy, score, dt).min(-1) == 1)
     return same
 
 
 def person_boxes(xy: Float, found: Bool) -> Boxes:
-    """Where the person is in each frame, known or guessed from the frames around.
+    """Locate the person in each frame, from its pose or from the frames around.
 
     Args:
         xy: (N, 17, 2) pixels.
@@ -90,7 +90,7 @@ def person_boxes(xy: Float, found: Bool) -> Boxes:
     return boxes
 
 
-def look_closer(
+def detect_crops(
     frames: Bytes,
     boxes: Boxes,
     detector: Detector,
@@ -103,14 +103,14 @@ def look_closer(
         frames: uint8 (N, H, W, 3) RGB.
         boxes: (N, 3) from `person_boxes`.
         detector: any entry of `DETECTORS`.
-        mirrored: detect in the mirrored crop and turn the answer back.
-        stop: asked before every frame; True ends the work.
+        mirrored: detect in the mirrored crop and mirror the result back.
+        stop: called before every frame; True ends the work.
 
     Returns:
-        xy (N, 17, 2) pixels of `frames` and score (N, 17), both 0 where nobody is found.
+        xy (N, 17, 2) pixels of `frames` and score (N, 17), both 0 where no person is found.
 
     Raises:
-        StoppedError: `stop` said so.
+        StoppedError: `stop` returned True.
     """
     height, width = frames.shape[1:3]
     parts = []
@@ -121,7 +121,7 @@ def look_closer(
         crop = frame[top:bottom, left:right]
         if mirrored:
             crop = crop[:, ::-1]
-        xy, score = _each(crop[None], detector, stop)
+        xy, score = _detect_each(crop[None], detector, stop)
         if mirrored:
             score = score[:, MIRROR]
             xy = mirror(xy, 0, right - left).astype(np.float32)
@@ -131,13 +131,13 @@ def look_closer(
 
 
 def _within(low: float, high: float, size: int) -> tuple[int, int]:
-    """The part of an interval that lies in [0, size), at least `_SMALLEST_CROP` long if it can."""
+    """Clip an interval to [0, size), keeping it at least `_SMALLEST_CROP` long where possible."""
     begin = int(np.clip(round(low), 0, max(size - _SMALLEST_CROP, 0)))
     end = int(np.clip(round(high), min(begin + _SMALLEST_CROP, size), size))
     return begin, end
 
 
-def _each(
+def _detect_each(
     frames: Bytes, detector: Detector, stop: Callable[[], bool] | None
 ) -> tuple[Float, Float]:
     parts = []
@@ -155,7 +155,7 @@ def _search_tiles(
     score: Float,
     stop: Callable[[], bool] | None,
 ) -> None:
-    """Search some frames in overlapping tiles of half, then a third of the side; fill in finds."""
+    """Search some frames in overlapping tiles of a half, then a third of the side, in place."""
     height, width = frames.shape[1:3]
     chosen = np.unique(np.linspace(0, len(frames) - 1, _TILED_FRAMES + 2).round()[1:-1].astype(int))
     for parts in (2, 3):
@@ -164,7 +164,7 @@ def _search_tiles(
                 for column in range(2 * parts - 1):
                     top, left = row * height // (2 * parts), column * width // (2 * parts)
                     tile = frames[frame, top : top + height // parts, left : left + width // parts]
-                    seen, seen_score = _each(tile[None], detector, stop)
+                    seen, seen_score = _detect_each(tile[None], detector, stop)
                     if seen_score.mean() > score[frame].mean():
                         xy[frame] = seen[0] + np.array([left, top], np.float32)
                         score[frame] = seen_score[0]

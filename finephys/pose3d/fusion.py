@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from finephys.pose3d.windows import BodyWindows, MotionWindows
-from finephys.types import Float
+from finephys.types import Float, Request
 
 Fusion = Callable[[BodyWindows, MotionWindows], BodyWindows]
 
@@ -40,5 +40,5 @@ FUSIONS: dict[str, Fusion] = {
 }
 """Fusions by name."""
 
-DEFAULT_FUSION = "physics"
+DEFAULT_FUSION = Request.fusion
 """The one with the least errors on held-out motions (benchmarks/motion)."""

@@ -1,31 +1,80 @@
-"""Arithmetic on batches of 2D windows that several pose stages need; torch in, torch out."""
+"""Arithmetic on batches of windows that several pose stages share; torch in, torch out."""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from finephys.pose3d.windows import PoseWindows
+from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
+from finephys.pose3d.windows import DetectedWindows
+from finephys.skeleton import LIMB_CHILDREN, LIMB_PARENTS
 from finephys.types import MISSING_SCORE
 
+CHUNK = 64
+"""Windows that a stage works on at once: enough for speed, little memory."""
 
-def window_tensors(windows: PoseWindows, device: str = "cpu") -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels (N, F, J, 2), scores (N, F, J) and seconds between frames (N,) of windows."""
-    return (
-        torch.from_numpy(windows.xy).to(device),
-        torch.from_numpy(windows.score).to(device),
-        torch.from_numpy(windows.dt).to(device),
-    )
+TIME_STEP_UNIT = 0.125
+"""Seconds. Design choice: 16 frames in two seconds are the typical window."""
+
+_HEIGHT_IN_LIMBS = float(LIMB_LENGTHS_PER_HEIGHT.sum())
+"""Sum of an average body's limb lengths as a multiple of its height (de Leva's proportions)."""
+
+
+def window_tensors(windows: DetectedWindows, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixels (N, F, J, 2) and scores (N, F, J) of windows, on a device."""
+    return torch.from_numpy(windows.xy).to(device), torch.from_numpy(windows.score).to(device)
+
+
+def chunks(count: int) -> Iterator[slice]:
+    """Slices of at most CHUNK windows; one empty slice when there are none."""
+    return (slice(begin, begin + CHUNK) for begin in range(0, max(count, 1), CHUNK))
+
+
+def time_feature(dt: Tensor) -> Tensor:
+    """The networks' input for a time step: its bounded logarithm about TIME_STEP_UNIT.
+
+    Args:
+        dt: (N,) seconds between frames.
+
+    Returns:
+        (N,) in [-2, 1].
+    """
+    return (dt / TIME_STEP_UNIT).log().clamp(-2.0, 1.0)
+
+
+def limb_vectors(points: Tensor) -> Tensor:
+    """Vectors from parent to child joint: (..., J, D) -> (..., L, D)."""
+    out: Tensor = points[..., LIMB_CHILDREN, :] - points[..., LIMB_PARENTS, :]
+    return out
+
+
+def body_height(body: Tensor) -> Tensor:
+    """Height that an average body with these limb lengths has, in the unit of `body`.
+
+    Design choice: by the median over frames of the sum of all limb lengths, so that one badly
+    lifted frame does not change it.
+
+    Args:
+        body: (N, F, J, 3).
+
+    Returns:
+        (N,), 0 for a body shrunk to a point.
+    """
+    total = torch.linalg.vector_norm(limb_vectors(body), dim=-1).sum(-1)
+    height: Tensor = total.median(1).values / _HEIGHT_IN_LIMBS
+    return height
 
 
 def confidence_of(score: Tensor) -> Tensor:
-    """Scores with everything that was not found at exactly 0, same shape."""
+    """Scores with everything at or below MISSING_SCORE set to exactly 0, same shape."""
     return torch.where(score > MISSING_SCORE, score, torch.zeros_like(score))
 
 
 def fill_missing(xy: Tensor, confidence: Tensor) -> Tensor:
-    """Put joints without confidence on the straight line between their neighbours in time.
+    """Interpolate joints without confidence linearly between their neighbours in time.
 
     Design choice: before the first and after the last sighting a joint stays where it was seen; a
-    joint never seen in the window lies at the centre of the joints that were, or at 0.
+    joint never seen in the window is put at the mean of the joints that were, or at 0.
 
     Args:
         xy: (N, F, J, 2) pixels.
@@ -56,7 +105,7 @@ def weighted_mean(xy: Tensor, weight: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def fit_image_scale(points: Tensor, xy: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixels per metre and offset that lay 3D points on the image without perspective.
+    """Fit pixels per metre and offset of a parallel projection of 3D points to the image.
 
     Minimises sum weight |xy - scale points_xy - offset|^2 over a window (closed form).
 
@@ -77,7 +126,8 @@ def fit_image_scale(points: Tensor, xy: Tensor, weight: Tensor) -> tuple[Tensor,
     w = weight[..., None]
     above = (w * a * b).sum((1, 2, 3), keepdim=True)
     below = (w * a * a).sum((1, 2, 3), keepdim=True)
-    # When points and pixels disagree in direction the spread alone gives the scale.
+    # Points and pixels that disagree in direction have a correlation near 0 or below, and no scale
+    # by least squares; three tenths of the ratio of their spreads is the least that is accepted.
     spread = ((w * b * b).sum((1, 2, 3), keepdim=True) / below.clamp(min=1e-9)).sqrt()
     scale = torch.maximum(above / below.clamp(min=1e-9), 0.3 * spread)
     scale = torch.where((below > 1e-6) & (scale > 1e-6), scale, torch.ones_like(scale))
@@ -87,7 +137,7 @@ def fit_image_scale(points: Tensor, xy: Tensor, weight: Tensor) -> tuple[Tensor,
 def perspective_evidence(
     points: Tensor, xy: Tensor, weight: Tensor, scale: Tensor, offset: Tensor, center: Tensor
 ) -> Tensor:
-    """What detections say of the camera's distance: a least-squares 1/distance and its certainty.
+    """Least-squares estimate of 1 / (distance of the camera) from detections, with its certainty.
 
     A point at depth z behind the pelvis lies at (pixels of a parallel projection) / (1 + k z) from
     the image's centre, k being 1 / distance; to first order the residual is -k z xy.
@@ -98,7 +148,7 @@ def perspective_evidence(
         weight: (N, F, J).
         scale: (N, 1, 1, 1) pixels per metre, of `fit_image_scale`.
         offset: (N, 1, 1, 2) pixels, of `fit_image_scale`.
-        center: (2,) pixels, the image's centre. Design choice: taken for the principal point.
+        center: (2,) pixels, the image's centre. Design choice: used as the principal point.
 
     Returns:
         (N, 4): estimate in 1/metre, bounded to [-0.5, 0.5]; logarithm of its information; root mean
@@ -109,6 +159,7 @@ def perspective_evidence(
     w = weight[..., None]
     lever = lever - weighted_mean(lever, weight, (1, 2))
     information = (w * lever**2).sum((1, 2, 3))
+    # 0.5 is the information of a prior of 0 1/metre, a camera infinitely far away.
     estimate = (w * lever * residual).sum((1, 2, 3)) / (information + 0.5)
     total = weight.sum((1, 2)).clamp(min=1e-6)
     error = ((w * residual**2).sum((1, 2, 3)) / total).clamp(max=4.0).sqrt()

@@ -1,9 +1,8 @@
 """S_re-proj: the learned 2D projection of a 3D body onto the clip (supplement A.4).
 
-Design choice: the camera is a perspective one, fitted in closed form to the detections with trust
-that a small network gives each of them; the network also estimates the camera's distance. What is
-left between projection and a trusted detection is closed by a learned share, so that a good
-detection is never made worse.
+Design choice: a perspective camera is fitted in closed form to the detections. A small network
+gives each detection its weight in that fit, estimates the camera's distance, and moves each
+projected joint a learned share of the way to its detection, so that good detections are kept.
 """
 
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.pose3d.geometry import (
+    body_height,
+    chunks,
     confidence_of,
     fill_missing,
     fit_image_scale,
@@ -22,19 +22,29 @@ from finephys.pose3d.geometry import (
     window_tensors,
 )
 from finephys.pose3d.windows import BodyWindows, DetectedWindows
-from finephys.skeleton import JOINTS, limb_lengths
+from finephys.skeleton import JOINTS
 from finephys.types import Float
 from finephys.weights.checkpoints import checkpoint_path, load_module
 
-CHUNK = 64
-"""Windows projected at once."""
-
 _J = len(JOINTS)
+
+_LEAST_HEIGHT = 0.1
+"""Metres: a lifted body smaller than this is treated as this tall."""
+
+_MOST_INVERSE_DISTANCE = 0.3
+"""1/metre: no camera is nearer than 3.3 m. Design choice: training's cameras are 2.5 body heights
+away or more, and the bound keeps every joint in front of the camera."""
+
+_LOG_WEIGHT = (-6.0, 3.0)
+"""Bounds of the logarithm of a detection's weight in the camera fit."""
+
+_NEAREST_DEPTH = 0.2
+"""Least depth of a joint over that of the pelvis."""
 
 
 @dataclass(frozen=True)
 class Projected:
-    """What the network makes of a batch.
+    """The network's output for a batch.
 
     Attributes:
         xy: (N, F, J, 2) pixels, S_re-proj.
@@ -50,7 +60,11 @@ class Projected:
 
 
 class ProjectionNetwork(nn.Module):
-    """Trust in each detection, distance of the camera, share of the residual to close."""
+    """Weight of each detection, distance of the camera, share of each residual to close.
+
+    Names of layers are keys of the shipped weights: `trust` gives the weights, `follow` the inertia
+    of a frame's translation.
+    """
 
     _inputs = 8
 
@@ -87,15 +101,19 @@ class ProjectionNetwork(nn.Module):
         evidence = perspective_evidence(points, filled, confidence, scale, offset, center)
         unit = scale * height[:, None, None, None]
         hidden = self._hidden(points, filled, confidence, scale, offset, height)
+        # 0.05: a window without detections still has a mean.
         window = weighted_mean(hidden, 0.05 + confidence, (1, 2))[:, 0, 0]
-        distance = 0.3 * torch.sigmoid(self.distance(torch.cat([window, evidence], -1))[:, 0] - 2.0)
-        weight = confidence * torch.exp(self.trust(hidden)[..., 0].clamp(-6, 3))
-        camera = self._camera(points, filled, weight, scale, offset, center, distance)
+        # Minus 2: an untrained network begins with a camera about 28 m away.
+        logit = self.distance(torch.cat([window, evidence], -1))[:, 0] - 2.0
+        distance = _MOST_INVERSE_DISTANCE * torch.sigmoid(logit)
+        weight = confidence * torch.exp(self.trust(hidden)[..., 0].clamp(*_LOG_WEIGHT))
+        camera = self._camera(points, filled, weight, center, distance)
         residual = (filled - camera) / unit
-        rough = residual.norm(dim=-1, keepdim=True)
-        # The second look sees how far the fitted camera is from each detection.
-        inputs = torch.cat([rough, residual, confidence[..., None]], -1).clamp(-1, 1)
+        error = residual.norm(dim=-1, keepdim=True)
+        # A second pass through `mix` sees how far the fitted camera is from each detection.
+        inputs = torch.cat([error, residual, confidence[..., None]], -1).clamp(-1, 1)
         second = self.mix(self.embed_residual(inputs) + self.joint_code)
+        # A joint without a detection (confidence 0) stays where the camera projects it.
         share = torch.sigmoid(self.share(torch.cat([hidden, second], -1))) * confidence[..., None]
         return Projected(camera + share * residual * unit, camera, distance, scale)
 
@@ -127,8 +145,6 @@ class ProjectionNetwork(nn.Module):
         points: Tensor,
         xy: Tensor,
         weight: Tensor,
-        scale: Tensor,
-        offset: Tensor,
         center: Tensor,
         distance: Tensor,
     ) -> Tensor:
@@ -138,22 +154,24 @@ class ProjectionNetwork(nn.Module):
         translation in pixels; it follows the detections of its frame as far as there are any and
         the root path of S_pp otherwise.
         """
-        nearer = 1 / (1 + distance[:, None, None, None] * points[..., 2:]).clamp(min=0.2)
+        depth = (1 + distance[:, None, None, None] * points[..., 2:]).clamp(min=_NEAREST_DEPTH)
         flat = points[..., :2]
-        pixels = (xy - center) / nearer  # of a parallel projection
-        strong = weight * nearer[..., 0] ** 2
-        for _ in range(2):
-            scale, offset = fit_image_scale(flat, pixels, strong)
+        pixels = (xy - center) * depth  # where a parallel projection would put the detection
+        # The residual in pixels of the image is that of `pixels` over the depth: weights go with
+        # its square.
+        weight = weight / depth[..., 0] ** 2
+        scale, offset = fit_image_scale(flat, pixels, weight)
         base = scale * flat + offset
-        follow = torch.exp(self.follow)
-        total = strong.sum(2, keepdim=True)
-        shift = (strong[..., None] * (pixels - base)).sum(2, keepdim=True)
-        shift = shift / (total + follow)[..., None]
-        return center + (base + shift) * nearer
+        # Each frame's translation is shrunk towards 0 as if by one more joint of weight exp(follow)
+        # that lies where the window's fit puts it.
+        total = weight.sum(2, keepdim=True)
+        shift = (weight[..., None] * (pixels - base)).sum(2, keepdim=True)
+        shift = shift / (total + torch.exp(self.follow))[..., None]
+        return center + (base + shift) / depth
 
 
 class Projection:
-    """S_re-proj: lays a 3D body over the clip it came from."""
+    """S_re-proj: projects a 3D body onto the clip it was lifted from."""
 
     def __init__(self, network: ProjectionNetwork) -> None:
         self._network = network.eval()
@@ -175,20 +193,19 @@ class Projection:
         """Project bodies onto the images of their windows.
 
         Args:
-            windows: 2D joints that the bodies were made of.
+            windows: 2D joints that the bodies were lifted from.
             body: fused S_dd and S_pp.
-            follow: close the learned share of what is left between camera and detections; False
-                shows what the body alone says, by the fitted camera.
+            follow: move joints the learned share of the way to their detections; False returns the
+                fitted camera's projection of the body alone.
 
         Returns:
             (N, F, J, 2) pixels. A window without any detection is drawn at its image's centre, as
             tall as four fifths of the image's height.
         """
-        xy, score, _ = window_tensors(windows, str(self._device))
+        xy, score = window_tensors(windows, self._device)
         center = torch.tensor(windows.size, dtype=torch.float32, device=self._device) / 2
         out = np.empty(windows.xy.shape, np.float32)
-        for begin in range(0, len(xy), CHUNK):
-            part = slice(begin, begin + CHUNK)
+        for part in chunks(len(xy)):
             with torch.inference_mode():
                 points, height = placed_points(
                     torch.from_numpy(body.xyz[part]).to(self._device),
@@ -206,12 +223,11 @@ def placed_points(body: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
     """Points with the root path in x and y (N, F, J, 3), and body heights (N,), metres."""
     points = body.clone()
     points[..., :2] += root[:, :, None, :2]
-    total = torch.from_numpy(limb_lengths(body.cpu().numpy()).sum(-1)).to(body).median(1).values
-    return points, (total / float(LIMB_LENGTHS_PER_HEIGHT.sum())).clamp(min=0.1)
+    return points, body_height(body).clamp(min=_LEAST_HEIGHT)
 
 
 def _unseen(points: Tensor, height: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels of a body of which no detection says where it is."""
+    """Pixels of a body without any detection: centred, four fifths of the image tall."""
     center = torch.tensor(size, dtype=points.dtype, device=points.device) / 2
     flat = points[..., :2] - points[..., :2].mean((1, 2), keepdim=True)
     return center + flat * (0.8 * size[1] / height)[:, None, None, None]

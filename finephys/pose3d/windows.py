@@ -89,14 +89,13 @@ class BodyWindows:
 
 @dataclass(frozen=True)
 class MotionWindows:
-    """A batch of what PhysNet says; one item of it is a Motion, whose fields these are.
+    """A batch of PhysNet's output; one item of it is a Motion, whose fields these are.
 
     Attributes:
         forward: see Motion.
         backward: see Motion.
         combined: see Motion.
         arrays: MOTION_ARRAYS by name, each float32 with N in front.
-        mass_matrix: float32 (N, F, 3J, 3J) or None.
         dynamics: name of the dynamics used.
     """
 
@@ -104,7 +103,6 @@ class MotionWindows:
     backward: BodyWindows
     combined: BodyWindows
     arrays: dict[str, Float]
-    mass_matrix: Float | None
     dynamics: str
 
     def item(self, index: int) -> Motion:
@@ -113,7 +111,6 @@ class MotionWindows:
             forward=self.forward.item(index, f"{self.dynamics}, forward"),
             backward=self.backward.item(index, f"{self.dynamics}, backward"),
             combined=self.combined.item(index, self.dynamics),
-            mass_matrix=None if self.mass_matrix is None else self.mass_matrix[index],
             dynamics=self.dynamics,
             **{name: values[index] for name, values in self.arrays.items()},
         )

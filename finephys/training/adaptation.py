@@ -4,8 +4,9 @@ The objective is Stable Diffusion's own: the mean squared error of the predicted
 steps drawn evenly (betas from 0.00085 to 0.012 over 1,000 steps). Text encoder, autoencoder and the
 2D U-Net's own weights stay frozen.
 
-Departure: the paper tunes PhysNet and the projection along with the U-Net; here the skeleton drawn
-is the truth, disturbed as detections are, and those two stay as stages 2 and 3 leave them.
+Design choice: the paper fine-tunes PhysNet and the projection along with the U-Net; here skeletons
+are true ones, degraded as detections are, and PhysNet and projection stay as stages 2 and 3 leave
+them.
 """
 
 import logging
@@ -15,91 +16,55 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from finephys.config import TIERS, GeneratorConfig
-from finephys.errors import RequestError
-from finephys.generator.adaptation import (
+from finephys.data.clips import RenderedClips
+from finephys.generator.diffusion import plain_config
+from finephys.generator.lora import (
     load_base,
     load_trained,
     recompute_activations,
     save_trained,
     trained_parameters,
 )
-from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.sampling import TIME_STEPS, draw_noise, make_scheduler, signal_and_noise
 from finephys.generator.text import tokenize
-from finephys.training.clips import ClipBatch, read_clips
 from finephys.training.generator import GeneratorTraining, Prepared, prepare
-from finephys.training.loop import LoopSettings, train
+from finephys.training.loop import LoopSettings, Step, Task, train
 
 logger = logging.getLogger(__name__)
 
 ENCODER_LOOP = LoopSettings(
     steps=8000, learning_rate=5e-4, weight_decay=0.01, average_decay=0.0, save_seconds=600
 )
-"""Stage 1. Adam's rate and decay are the supplement's; the length is a design choice."""
+"""Stage 1, on Stable Diffusion as published. Rate 5e-4 and decay 1e-2 are the supplement's (A.1).
+Design choice: AdamW, with decoupled decay, for Adam; 100 steps of warm-up and a cosine to 2 %; the
+number of steps."""
 
 ADAPTATION_LOOP = LoopSettings(
     steps=8000, learning_rate=5e-4, weight_decay=0.01, average_decay=0.0, save_seconds=600
 )
-"""Stage 4: 8,000 steps, rate 5e-4, decay 1e-2 (supplement A.1 and A.4)."""
+"""Stage 4: 8,000 steps, rate 5e-4, decay 1e-2 (supplement A.1 and A.4). Design choice: AdamW, with
+decoupled decay, for Adam; 100 steps of warm-up and a cosine to 2 %."""
 
 ADAPTATION_CLIPS = 1024
-"""Rendered clips. Design choice: 17 GB at 512 x 512; FineGym's own may not be passed on."""
+"""Rendered clips, 30 GB on disk at 512 x 512. Design choice: FineGym's own may not be passed on."""
 
 SHARD_STEPS = 64
 """Steps that draw from one file of clips before the next is read. Design choice: a file of 128
 clips takes 2 GB of memory, all of them would take 17."""
 
 PLAN = GeneratorTraining(stills=16, clips=1)
-"""What is dropped and disturbed, as for the tiny tier. Design choice: one clip, or as many single
-frames as a clip has, a step; more take several processes."""
-
-
-class ClipFiles:
-    """Rendered clips on disk, one file of them in memory at a time.
-
-    Args:
-        folder: written by `finephys.data.rendered.render_dataset`.
-        seed: of the order in which files are read.
-
-    Raises:
-        RequestError: when the folder holds no file.
-    """
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._files = sorted(folder.glob("clips_*.npz"))
-        self._seed = seed
-        self._open: tuple[Path, ClipBatch] | None = None
-        if not self._files:
-            raise RequestError(f"{folder} holds no rendered clips; render some first.")
-
-    def draw(
-        self, step: int, rng: np.random.Generator, plan: GeneratorTraining, still: bool
-    ) -> ClipBatch:
-        """Clips of one step, or single frames of them; the same step has the same ones."""
-        order = np.random.default_rng((self._seed, 7, step // SHARD_STEPS))
-        path = self._files[int(order.integers(len(self._files)))]
-        if self._open is None or self._open[0] != path:
-            self._open = (path, read_clips(path, layers=False))
-        held = self._open[1]
-        wanted = plan.stills if still else plan.clips
-        rows = rng.integers(0, len(held.frames), wanted)
-        frames = rng.integers(0, held.frames.shape[1], (wanted, 1))
-        picked = (rows[:, None], frames) if still else (rows,)
-        prompts = [held.prompts[int(row)] for row in rows]
-        return ClipBatch(
-            held.frames[picked], held.figure[picked], None, held.canvas[picked], prompts
-        )
+"""What is dropped and degraded, as for the tiny tier. Design choice: one clip, or as many single
+frames as a clip has, a step of a process; `accelerate launch` adds processes."""
 
 
 class TrainedParts(nn.Module):
-    """What is trained of a network, as a model of its own: state, gradients and nothing frozen.
+    """The trained parameters of a network as a model of their own, without the frozen ones.
 
     Args:
         network: of `load_base`.
@@ -114,12 +79,12 @@ class TrainedParts(nn.Module):
         self.weights = nn.ParameterList(parameters[name].requires_grad_(True) for name in names)
         self._tokenizer = tokenizer
         self._scheduler = make_scheduler(network.config, "ddim")
-        self._frozen = (network,)  # in a tuple: no submodule, so that no state holds the base
+        self._network = (network,)  # in a tuple it is no submodule: no state holds the base
 
     @property
     def network(self) -> VideoNetwork:
-        """The network whose parts these are."""
-        return self._frozen[0]
+        """The whole network."""
+        return self._network[0]
 
     def train(self, mode: bool = True) -> "TrainedParts":
         """Also turn LoRA's dropout on or off."""
@@ -135,20 +100,20 @@ class TrainedParts(nn.Module):
         """
         network, config = self.network, self.network.config
         count, length = batch.frames.shape[:2]
-        device = self.weights[0].device
+        device = batch.frames.device
         with torch.no_grad():
-            flat = network.autoencoder.encode(batch.frames.flatten(0, 1).to(device))
+            flat = network.autoencoder.encode(batch.frames.flatten(0, 1))
             clean = flat.reshape(count, length, *flat.shape[1:]).transpose(1, 2).float()
             ids, mask = tokenize(self._tokenizer, batch.prompts, config.text_length)
             text = network.encode_text(ids.to(device), mask.to(device))
         time = torch.randint(TIME_STEPS, (count,), generator=random).to(device)
         noise = draw_noise(config, tuple(clean.shape), random).to(device)
         signal_share, noise_share = signal_and_noise(self._scheduler, time, clean.ndim)
-        guidance = network.encode_skeleton([level.to(device) for level in batch.heatmaps], text)
+        guidance = network.encode_skeleton(batch.heatmaps, text)
         still = network.without_motion() if length == 1 else nullcontext()
         with still:
-            made = network(signal_share * clean + noise_share * noise, time, text, guidance)
-        error = functional.mse_loss(made.float(), noise)
+            predicted = network(signal_share * clean + noise_share * noise, time, text, guidance)
+        error = functional.mse_loss(predicted.float(), noise)
         return {"total": error, "still" if length == 1 else "clip": error.detach()}
 
 
@@ -179,7 +144,7 @@ def train_adaptation(
         data: folder of rendered clips at the size of the sd15 tier.
         settings: of the loop.
         encoder: checkpoint of stage 1.
-        should_stop: asked before each step; True ends the run after saving.
+        should_stop: called before each step; True ends the run after saving.
 
     Returns:
         The last step reached.
@@ -192,23 +157,21 @@ def _train(
     out: Path,
     data: Path,
     settings: LoopSettings,
-    start: Path | None,
+    encoder: Path | None,
     should_stop: Callable[[], bool],
 ) -> int:
     config: GeneratorConfig = TIERS["sd15"]
     plain = plain_config(config)
-    source = ClipFiles(data, settings.seed)
+    source = RenderedClips(data, layers=False, keep=1)
     torch.manual_seed(settings.seed)
     network, tokenizer, base = load_base(config, torch.float32)
-    if start is not None:
-        load_trained(network, start, plain, base)
-    accelerator = Accelerator()
-    network.to(accelerator.device)
+    if encoder is not None:
+        load_trained(network, encoder, plain, base)
     recompute_activations(network.unet)
     names = [
         name
         for name in trained_parameters(network)
-        if start is not None or name.startswith("skeleton_encoder.")
+        if encoder is not None or name.startswith("skeleton_encoder.")
     ]
     parts = TrainedParts(network, tokenizer, names)
     logger.info(
@@ -217,18 +180,23 @@ def _train(
         len(names),
     )
 
-    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
-        # Each process of a launch draws its own clips.
-        number = step * accelerator.num_processes + accelerator.process_index
-        rng = np.random.default_rng((settings.seed, number))
-        random = torch.Generator().manual_seed(settings.seed * 1_000_003 + number)
-        torch.manual_seed(settings.seed * 1_000_003 + number)  # LoRA's dropout has no other source
-        drawn = source.draw(step, rng, PLAN, still=start is None)
-        losses: dict[str, Tensor] = model(prepare(drawn, config.heatmap_levels, PLAN, rng), random)
-        return losses
+    def draw(step: Step) -> Prepared:
+        rng = np.random.default_rng((settings.seed, step.draw))
+        order = np.random.default_rng((settings.seed, 7, step.number // SHARD_STEPS))
+        file = int(order.integers(source.files))
+        drawn = (
+            source.stills(rng, PLAN.stills, file)
+            if encoder is None
+            else source.clips(rng, PLAN.clips, file)
+        )
+        return prepare(drawn, config.heatmap_levels, PLAN, rng)
 
-    def on_save(_: nn.Module, step: int) -> None:
-        save_trained(network, out, plain, base)
+    def losses(model: TrainedParts, batch: Prepared, step: Step) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = model(batch, torch.Generator().manual_seed(step.seed))
+        return found
+
+    def save(model: TrainedParts, step: int) -> None:
+        save_trained(model.network, out, plain, base)
         logger.info("saved step %d to %s", step, out)
 
-    return train(parts, loss_of_step, settings, run, on_save, should_stop)
+    return train(Task(parts, draw, losses, save, frozen=(network,)), settings, run, should_stop)

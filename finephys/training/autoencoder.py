@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from finephys.config import TINY_GENERATOR, GeneratorConfig
-from finephys.generator.autoencoder import SmallAutoencoder, make_autoencoder
-from finephys.training.clips import ClipBatch, RenderedClips
-from finephys.training.loop import LoopSettings, inner_matrices, train
+from finephys.data.clips import ClipBatch, RenderedClips
+from finephys.generator.autoencoder import Autoencoder, SmallAutoencoder, make_autoencoder
+from finephys.training.loop import LoopSettings, Step, Task, inner_matrices, train
 from finephys.weights.checkpoints import save_module
 
 logger = logging.getLogger(__name__)
@@ -19,16 +19,17 @@ logger = logging.getLogger(__name__)
 AUTOENCODER_LOOP = LoopSettings(
     steps=6000, learning_rate=2e-3, save_seconds=240, bfloat16=True, log_every=50
 )
-"""Two CPU cores with AMX take 0.17 s a step; the shipped weights' history stands in their card."""
+"""Two CPU cores with AMX take 0.17 s a step; the shipped weights' history is in their card."""
 
 STILLS = 16
-"""Frames a step; each is seen with its figure or without."""
+"""Frames a step; each is shown with its figure or without."""
 
 NOISE = 0.1
-"""Standard deviation of the noise on latents of variance 1, so that the decoder takes what a
-denoiser makes."""
+"""Standard deviation of the noise on latents of variance 1, so that the decoder tolerates a
+denoiser's errors."""
 
-_EDGES = 0.5  # weight of the error in how neighbouring pixels differ
+_EDGE_WEIGHT = 0.5
+"""Weight of the error in the differences of neighbouring pixels."""
 
 
 def train_autoencoder(
@@ -44,10 +45,10 @@ def train_autoencoder(
     Args:
         run: folder of the optimiser's state and the log.
         out: checkpoint that gets the averaged weights at each save.
-        data: folder of rendered clips; new shards are taken up as they appear.
+        data: folder of rendered clips; new files are read as they appear.
         settings: of the loop.
         config: sizes.
-        should_stop: asked before each step; True ends the run after saving.
+        should_stop: called before each step; True ends the run after saving.
 
     Returns:
         The last step reached.
@@ -57,22 +58,25 @@ def train_autoencoder(
     model = make_autoencoder(config)
     assert isinstance(model, SmallAutoencoder)  # noqa: S101 -- for the type checker
 
-    def loss_of_step(network: nn.Module, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((settings.seed, step))
-        frames = pictures(source.stills(rng, STILLS), rng)
+    def draw(step: Step) -> Tensor:
+        rng = np.random.default_rng((settings.seed, step.draw))
+        return pictures(source.stills(rng, STILLS), rng)
+
+    def losses(network: Autoencoder, frames: Tensor, _: Step) -> dict[str, Tensor]:
         return autoencoder_losses(network, frames)
 
-    def on_save(network: nn.Module, step: int) -> None:
+    def save(network: Autoencoder, step: int) -> None:
         save_module(network, out, autoencoder_config(config))
         logger.info("saved step %d to %s", step, out)
         source.refresh()
 
     matrices = inner_matrices(model, {model.enter[0], model.leave[-1]})
-    return train(model, loss_of_step, settings, run, on_save, should_stop, matrices)
+    task = Task(model, draw, losses, save, matrices=matrices)
+    return train(task, settings, run, should_stop)
 
 
 def autoencoder_config(config: GeneratorConfig) -> dict[str, object]:
-    """What the checkpoint says of its model."""
+    """JSON values that rebuild the model, for its checkpoint."""
     return {
         "autoencoder": config.autoencoder,
         "channels": list(config.autoencoder_channels),
@@ -83,7 +87,7 @@ def autoencoder_config(config: GeneratorConfig) -> dict[str, object]:
 def pictures(batch: ClipBatch, rng: np.random.Generator) -> Tensor:
     """Frames (N, 3, S, S) in [-1, 1], half of them without their figure, mirrored at random."""
     frames = batch.frames[:, 0].copy()
-    assert batch.behind is not None  # noqa: S101 -- RenderedClips reads it
+    assert batch.behind is not None  # noqa: S101 -- for the type checker
     empty = rng.random(len(frames)) < 0.5
     frames[empty] = batch.behind[empty, 0]
     mirrored = rng.random(len(frames)) < 0.5
@@ -91,13 +95,13 @@ def pictures(batch: ClipBatch, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def autoencoder_losses(network: nn.Module, frames: Tensor) -> dict[str, Tensor]:
+def autoencoder_losses(network: Autoencoder, frames: Tensor) -> dict[str, Tensor]:
     """Mean absolute error of pixels and of the steps between neighbours, through noisy latents."""
-    latents = network.encode(frames)  # type: ignore[operator]
+    latents = network.encode(frames)
     noisy = latents + NOISE * torch.randn_like(latents)
-    error = network.decode(noisy).float() - frames  # type: ignore[operator]
+    error = network.decode(noisy).float() - frames
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     return {
-        "total": error.abs().mean() + _EDGES * edges,
+        "total": error.abs().mean() + _EDGE_WEIGHT * edges,
         "square": error.detach().square().mean(),
     }

@@ -1,11 +1,10 @@
 """Training of the video generator on rendered gymnasts (stage 0: tiny's base generator).
 
-Design choices, all found by looking at what the model drew:
-clean latents are predicted, not the noise; with a skeleton the U-Net learns what is behind the
-figure and the painter, in the same steps, the figure; without one the U-Net learns whole frames,
-where errors on the figure weigh more; single frames are trained first and in between, without
-motion modules, because they show sixteen times as many places; text and skeleton are dropped now
-and then.
+Design choices, all found by looking at generated clips: clean latents are predicted, not the noise;
+with a skeleton the U-Net learns what is behind the figure and the painter, in the same steps, the
+figure; without one the U-Net learns whole frames, where errors on the figure weigh more; single
+frames are trained first and in between, without motion modules, because they show sixteen times as
+many places; text and skeleton are dropped at random.
 """
 
 import logging
@@ -13,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from finephys.config import TINY_GENERATOR, GeneratorConfig
+from finephys.data.clips import ClipBatch, RenderedClips
+from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
 from finephys.generator.painter import Figure
@@ -37,8 +39,7 @@ from finephys.generator.sampling import (
 from finephys.generator.text import load_tokenizer, tokenize
 from finephys.guidance.heatmaps import heatmap_level
 from finephys.skeleton import MIRROR
-from finephys.training.clips import ClipBatch, RenderedClips
-from finephys.training.loop import LoopSettings, inner_matrices, train
+from finephys.training.loop import LoopSettings, Step, Task, inner_matrices, train
 from finephys.training.vocabulary import train_tokenizer
 from finephys.types import Bytes
 from finephys.weights.checkpoints import load_module, save_module
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 GENERATOR_LOOP = LoopSettings(steps=8000, learning_rate=2e-3, save_seconds=240, bfloat16=True)
-"""Of a new run; the shipped weights' own history stands in their model card."""
+"""For a new run; the shipped weights' history is in their model card."""
 
 TRAINING_CLIPS = 4096
 """Rendered clips that the shipped weights were trained on."""
@@ -64,18 +65,18 @@ class GeneratorTraining:
         stills: frames in a batch of single frames.
         clips: clips in a batch of clips.
         late: share of single frames drawn at late, noisy time steps alone. Design choice: only
-            there does the text say more than the noisy picture.
+            there does the text tell more than the noisy picture.
         drop_text: share of clips whose prompt is emptied.
         drop_both: share of clips that lose both.
         one_sentence: share of clips whose prompt is one of its sentences.
         drop_skeleton: share of clips whose skeleton is emptied.
         painted: frames, of as many clips, that the painter is trained on beside a batch of clips.
             Design choice: a run of 2,000 steps with frames of the batch's two clips alone unlearned
-            leotards, from 98 % of colours as the words say to 78 %. More clips are the likely
-            remedy; no long run with them was made yet.
-        style_weight: weight of a nat that a style says.
-        figure_weight: weight of a cell of the figure; one of the background has 1.
-        change_weight: weight of the error in how cells change from frame to frame.
+            leotards: 78 % of their colours matched the prompt, down from 98 %. More clips are the
+            likely remedy; no long run with them was made yet.
+        style_weight: weight of a nat of a style's Kullback-Leibler divergence.
+        figure_weight: weight of a latent cell of the figure; one of the background has 1.
+        change_weight: weight of the error in the change of cells from frame to frame.
         joint_noise: standard deviation of the joints' positions, share of the canvas.
         low_score: share of clips in which some joints have a low score.
     """
@@ -98,7 +99,15 @@ class GeneratorTraining:
 
 
 class Prepared(NamedTuple):
-    """A batch ready for the network; F = 1 for single frames."""
+    """A batch ready for the network; F = 1 for single frames.
+
+    Attributes:
+        frames: (B, F, 3, S, S) in [-1, 1].
+        figure: (B, F, 1, S, S), 1 on the body.
+        behind: as frames, without the body as far as that is known.
+        heatmaps: (B, F, L, h, h) in [0, 1] for each scale.
+        prompts: B texts.
+    """
 
     frames: Tensor
     figure: Tensor
@@ -107,25 +116,53 @@ class Prepared(NamedTuple):
     prompts: list[str]
 
 
+class PaintedFrames(NamedTuple):
+    """Frames for the painter to copy, each with another frame of its clip to read the style from.
+
+    Attributes:
+        frames: (B, 3, S, S) in [-1, 1].
+        figure: (B, 1, S, S), 1 on the body.
+        limbs: (B, L, h, h) in [0, 1], the finest heatmaps.
+        other_frames: (B, 3, S, S), of the same clips.
+        other_figure: (B, 1, S, S).
+        prompts: B texts.
+    """
+
+    frames: Tensor
+    figure: Tensor
+    limbs: Tensor
+    other_frames: Tensor
+    other_figure: Tensor
+    prompts: list[str]
+
+
+class GeneratorBatch(NamedTuple):
+    """What one step trains on.
+
+    Attributes:
+        clips: for the U-Net.
+        painted: for the painter; None in a step of single frames.
+    """
+
+    clips: Prepared
+    painted: PaintedFrames | None
+
+
 def prepare(
     batch: ClipBatch, cells: Sequence[int], plan: GeneratorTraining, rng: np.random.Generator
 ) -> Prepared:
-    """Mirror, disturb and drop at random, and draw the heatmaps.
+    """Mirror, degrade and drop at random, and draw the heatmaps.
 
     Args:
-        batch: as it lies in files.
+        batch: as it was read.
         cells: along one side of the heatmaps, for each scale.
         plan: how often.
         rng: source of all randomness.
-
-    Returns:
-        frames (B, F, 3, S, S) in [-1, 1], figure (B, F, 1, S, S) 1 on the body, the frames without
-        it as far as they are known, heatmaps per scale (B, F, L, h, h), and prompts.
     """
     frames = _signed(batch.frames)
     behind = frames if batch.behind is None else _signed(batch.behind)
     figure = torch.from_numpy(batch.figure)[:, :, None].float()
-    canvas, score = _disturbed(batch.canvas, plan, rng)
+    canvas, score = _degraded(batch.canvas, plan, rng)
     mirrored = torch.from_numpy(rng.random(len(frames)) < 0.5)
     frames[mirrored] = frames[mirrored].flip(-1)
     if batch.behind is not None:
@@ -134,12 +171,13 @@ def prepare(
     flipped = canvas[mirrored][:, :, list(MIRROR)]
     canvas[mirrored] = flipped * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
     score[mirrored] = score[mirrored][:, :, list(MIRROR)]
-    bare = rng.random(len(frames)) < plan.drop_both
-    score[torch.from_numpy(bare | (rng.random(len(frames)) < plan.drop_skeleton))] = 0
+    unconditional = rng.random(len(frames)) < plan.drop_both
+    dropped = unconditional | (rng.random(len(frames)) < plan.drop_skeleton)
+    score[torch.from_numpy(dropped)] = 0
     heatmaps = [heatmap_level(canvas, score, side) for side in cells]
     prompts = [
-        "" if nothing else _worded(prompt, plan, rng)
-        for prompt, nothing in zip(batch.prompts, bare, strict=True)
+        "" if empty else _shortened(prompt, plan, rng)
+        for prompt, empty in zip(batch.prompts, unconditional, strict=True)
     ]
     return Prepared(frames, figure, behind, heatmaps, prompts)
 
@@ -149,10 +187,10 @@ def _signed(frames: Bytes) -> Tensor:
     return torch.from_numpy(frames).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
-def _disturbed(
+def _degraded(
     canvas: npt.NDArray[np.float32], plan: GeneratorTraining, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Joints and scores as a detector or the projection would give them."""
+    """Joints (B, F, J, 2) and scores (B, F, J) with errors like a detector's."""
     noise = rng.normal(0, plan.joint_noise, canvas.shape)
     score = np.ones(canvas.shape[:-1], np.float32)
     poor = rng.random(len(canvas)) < plan.low_score
@@ -161,7 +199,7 @@ def _disturbed(
     return torch.from_numpy((canvas + noise).astype(np.float32)), torch.from_numpy(score)
 
 
-def _worded(prompt: str, plan: GeneratorTraining, rng: np.random.Generator) -> str:
+def _shortened(prompt: str, plan: GeneratorTraining, rng: np.random.Generator) -> str:
     """The prompt, one of its sentences alone, or nothing."""
     draw = rng.random()
     if draw < plan.drop_text:
@@ -173,7 +211,7 @@ def _worded(prompt: str, plan: GeneratorTraining, rng: np.random.Generator) -> s
 
 
 def draw_times(count: int, random: torch.Generator, late: float = 0.0) -> Tensor:
-    """Time steps (count,), uniform in [0, 999] as those of the sampler; a share `late` from 800 on.
+    """Draw time steps (count,), uniform in [0, 999]; a share `late` of them from 800 on.
 
     Design choice: with three quarters late the text was learned first, but pictures stayed blurred,
     because the sampler's last steps were hardly trained.
@@ -195,8 +233,7 @@ def generator_losses(
     """Weighted squared error of the clean latents, and of their changes in time."""
     config = network.config
     length = batch.frames.shape[1]
-    device = next(network.parameters()).device
-    batch = _on(batch, device)
+    device = batch.frames.device
     clean, weight = _targets(network, batch, plan)
     time = draw_times(len(clean), random, plan.late if length == 1 else 0.0).to(device)
     noise = draw_noise(config, tuple(clean.shape), random).to(device)
@@ -216,56 +253,64 @@ def generator_losses(
     return losses
 
 
-def _on(batch: Prepared, device: torch.device) -> Prepared:
-    return Prepared(
-        batch.frames.to(device),
-        batch.figure.to(device),
-        batch.behind.to(device),
-        [level.to(device) for level in batch.heatmaps],
-        batch.prompts,
-    )
-
-
 @torch.no_grad()
 def _targets(
     network: VideoNetwork, batch: Prepared, plan: GeneratorTraining
 ) -> tuple[Tensor, Tensor]:
-    """Clean latents (B, C, F, h, w) and how much each cell weighs (B, 1, F, h, w).
+    """Clean latents (B, C, F, h, w) and the weight of each cell (B, 1, F, h, w).
 
-    A clip whose skeleton is seen by a network with a painter has no figure in its latents.
+    A clip with a skeleton has no figure in its latents when the network has a painter for it.
     """
     length = batch.frames.shape[1]
     painted = batch.heatmaps[0].amax((1, 2, 3, 4)) > 0
     if network.painter is None:
         painted = torch.zeros_like(painted)
-    apart = painted[:, None, None, None, None]
-    frames = torch.where(apart, batch.behind, batch.frames)
+    painted = painted[:, None, None, None, None]
+    frames = torch.where(painted, batch.behind, batch.frames)
     latents = network.autoencoder.encode(frames.flatten(0, 1)).float()
-    shown = functional.interpolate(
-        torch.where(apart, 0, batch.figure).flatten(0, 1), latents.shape[-2:], mode="area"
+    figure = functional.interpolate(
+        torch.where(painted, 0, batch.figure).flatten(0, 1), latents.shape[-2:], mode="area"
     )
-    weight = 1 + (plan.figure_weight - 1) * shown
+    weight = 1 + (plan.figure_weight - 1) * figure
     return _as_clips(latents, length), _as_clips(weight, length)
 
 
-def painter_losses(
-    network: VideoNetwork,
-    pairs: Prepared,
-    tokenizer: CLIPTokenizer,
-    plan: GeneratorTraining,
-    random: torch.Generator,
-) -> dict[str, Tensor]:
-    """How far the painter's figure is from the true one, on one of two frames of each clip.
-
-    Cross-entropy and Dice of the cover, mean absolute error of the colours on the true figure, and
-    what the styles say. A style is read from the other frame, so that it is of the whole clip.
+def painted_frames(pairs: Prepared, rng: np.random.Generator) -> PaintedFrames:
+    """One of the two frames of each clip whose skeleton is in it, and the other frame.
 
     Args:
-        network: its text encoder and painter are asked.
         pairs: F = 2; of the heatmaps the finest are read.
+        rng: draws which of the two frames is painted.
+    """
+    clips = torch.arange(len(pairs.prompts))
+    chosen = torch.from_numpy(rng.integers(0, 2, len(clips)))
+    # Dropped skeletons, and joints outside the picture, leave nothing to paint.
+    visible = pairs.heatmaps[0][clips, chosen].amax((1, 2, 3)) > 0
+    one, other = (clips[visible], chosen[visible]), (clips[visible], 1 - chosen[visible])
+    return PaintedFrames(
+        pairs.frames[one],
+        pairs.figure[one],
+        pairs.heatmaps[0][one],
+        pairs.frames[other],
+        pairs.figure[other],
+        [pairs.prompts[int(clip)] for clip in one[0]],
+    )
+
+
+def painter_losses(
+    network: VideoNetwork, batch: PaintedFrames, tokenizer: CLIPTokenizer, plan: GeneratorTraining
+) -> dict[str, Tensor]:
+    """Errors of the painter's figure against the true one.
+
+    Cross-entropy and Dice of the mask, mean absolute error of the colours on the true figure, and
+    the styles' Kullback-Leibler divergence. A style is read from another frame of the clip, so that
+    it describes the whole clip.
+
+    Args:
+        network: its text encoder and painter are trained.
+        batch: of `painted_frames`.
         tokenizer: of the prompts.
         plan: weights.
-        random: draws which of the two frames is painted.
 
     Returns:
         "paint" and "style"; nothing for a network without a painter.
@@ -273,31 +318,22 @@ def painter_losses(
     painter = network.painter
     if painter is None:
         return {}
-    device = next(painter.parameters()).device
-    pairs = _on(pairs, device)
-    ids, mask = tokenize(tokenizer, pairs.prompts, network.config.text_length)
-    text = network.encode_text(ids.to(device), mask.to(device)).whole
-    clips = torch.arange(len(text), device=device)
-    chosen = torch.randint(2, (len(text),), generator=random).to(device)
-    true, body, limbs = (
-        pictures[clips, chosen] for pictures in (pairs.frames, pairs.figure, pairs.heatmaps[0])
-    )
-    seen = limbs.amax((1, 2, 3)) > 0
-    if not seen.any():
-        return {"paint": text.new_zeros(()), "style": text.new_zeros(())}
-    true, body, limbs, text = true[seen], body[seen], limbs[seen], text[seen]
-    other = (clips[seen], 1 - chosen[seen])
-    style = painter.reader(pairs.frames[other], pairs.figure[other])
-    drawn = style.mean + (0.5 * style.spread).exp() * torch.randn_like(style.mean)
-    painted: Figure = painter(limbs, text, drawn)
-    cover = painted.cover.float()
-    share = cover.sigmoid()
-    entropy = functional.binary_cross_entropy_with_logits(cover, body)
+    body = batch.figure
+    if not batch.prompts:
+        return {"paint": body.new_zeros(()), "style": body.new_zeros(())}
+    ids, mask = tokenize(tokenizer, batch.prompts, network.config.text_length)
+    text = network.encode_text(ids.to(body.device), mask.to(body.device)).pooled
+    style = painter.reader(batch.other_frames, batch.other_figure)
+    sampled = style.mean + (0.5 * style.log_variance).exp() * torch.randn_like(style.mean)
+    painted: Figure = painter(batch.limbs, text, sampled)
+    logits = painted.alpha_logit.float()
+    share = logits.sigmoid()
+    entropy = functional.binary_cross_entropy_with_logits(logits, body)
     dice = 1 - (2 * (share * body).sum() + 1) / (share.sum() + body.sum() + 1)
-    colors = ((painted.colors.float() - true).abs() * body).sum() / (3 * body.sum() + 1)
+    colors = ((painted.colors.float() - batch.frames).abs() * body).sum() / (3 * body.sum() + 1)
     return {
         "paint": 2 * entropy + 0.3 * dice + colors,
-        "style": plan.style_weight * style.nats().mean(),
+        "style": plan.style_weight * style.kl_divergence().mean(),
     }
 
 
@@ -307,11 +343,39 @@ def _as_clips(cells: Tensor, length: int) -> Tensor:
 
 
 def hidden_matrices(network: VideoNetwork) -> list[nn.Parameter]:
-    """Weights of all convolutions and linear layers but the first and last: what Muon trains."""
-    edges = {network.unet.conv_in, network.unet.conv_out, *network.skeleton_encoder.readers}
+    """Weights of all convolutions and linear layers but the first and last ones, for Muon."""
+    outer = {network.unet.conv_in, network.unet.conv_out, *network.skeleton_encoder.readers}
     if network.painter is not None:
-        edges |= {network.painter.enter, network.painter.leave, network.painter.reader.out}
-    return inner_matrices(network, edges)
+        outer |= {network.painter.enter, network.painter.leave, network.painter.reader.out}
+    return inner_matrices(network, outer)
+
+
+def tokenizer_beside(out: Path, size: int, start: Path | None) -> CLIPTokenizer:
+    """The tokenizer in the folder of a checkpoint to write; made when it is not there.
+
+    Args:
+        out: the checkpoint.
+        size: tokens of a new tokenizer.
+        start: checkpoint that training starts from: its text encoder knows the tokens of the
+            tokenizer beside it, and no others.
+
+    Raises:
+        RequestError: when the folder holds another tokenizer than that beside `start`.
+    """
+    folder = out.parent / "tokenizer"
+    file = folder / "tokenizer.json"
+    known = start.parent / "tokenizer" if start else None
+    if known is not None and (known / file.name).is_file():
+        if not file.is_file():
+            copytree(known, folder, dirs_exist_ok=True)
+        elif file.read_bytes() != (known / file.name).read_bytes():
+            raise RequestError(
+                f"{folder} holds another tokenizer than {known}, which {start} was trained with; "
+                "choose another folder with --out FILE."
+            )
+    elif not file.is_file():
+        train_tokenizer(size).save_pretrained(folder)
+    return load_tokenizer(folder, "python -m finephys train generator")
 
 
 def train_generator(
@@ -319,61 +383,61 @@ def train_generator(
     out: Path,
     data: Path,
     settings: LoopSettings,
+    autoencoder: Path | None = None,
     plan: GeneratorTraining | None = None,
     config: GeneratorConfig = TINY_GENERATOR,
     should_stop: Callable[[], bool] = lambda: False,
-    autoencoder: Path | None = None,
 ) -> int:
     """Train the generator of a configuration, resuming what `run` holds.
 
     Args:
-        run: folder of the optimiser's state, the log and contact sheets.
+        run: folder of the optimiser's state and the log.
         out: checkpoint that gets the averaged weights at each save, with tokenizer/ beside it.
-        data: folder of rendered clips; new shards are taken up as they appear.
+        data: folder of rendered clips; new files are read as they appear.
         settings: of the loop.
+        autoencoder: checkpoint of `training.autoencoder`; None: that in `settings.start`, or an
+            untrained one.
         plan: what is drawn and how errors weigh.
         config: sizes.
-        should_stop: asked before each step; True ends the run after saving.
-        autoencoder: checkpoint of `training.autoencoder`; None: it comes with `settings.start` or
-            stays as it is made.
+        should_stop: called before each step; True ends the run after saving.
 
     Returns:
         The last step reached.
     """
     plan = plan or GeneratorTraining()
     source = RenderedClips(data)
-    vocabulary = out.parent / "tokenizer"
-    if not (vocabulary / "tokenizer.json").is_file():
-        train_tokenizer(config.text_vocabulary).save_pretrained(vocabulary)
-    tokenizer = load_tokenizer(vocabulary, "python -m finephys train generator")
+    tokenizer = tokenizer_beside(out, config.text_vocabulary, settings.start)
     torch.manual_seed(settings.seed)
     network = VideoNetwork(config, tokenizer.eos_token_id)
     if autoencoder is not None:
         load_module(network.autoencoder, autoencoder)
     scheduler = make_scheduler(config, "dpm++")
-    first_clips = 0 if settings.start else round(plan.still_share * settings.steps)
+    first_clips = round(plan.still_share * settings.steps)
 
-    def loss_of_step(model: nn.Module, step: int) -> dict[str, Tensor]:
-        assert isinstance(model, VideoNetwork)  # noqa: S101 -- one process, nothing wraps it
-        rng = np.random.default_rng((settings.seed, step))
-        random = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        still = step < first_clips or step % plan.still_every == 0
-        # A random style is drawn by torch's own generator.
-        torch.manual_seed(settings.seed * 1_000_003 + step)
-        drawn = source.stills(rng, plan.stills) if still else source.clips(rng, plan.clips)
-        prepared = prepare(drawn, config.heatmap_levels, plan, rng)
-        losses = generator_losses(model, scheduler, prepared, tokenizer, plan, random)
-        if not still:
-            pairs = prepare(source.pairs(rng, plan.painted), config.heatmap_levels[:1], plan, rng)
-            painted = painter_losses(model, pairs, tokenizer, plan, random)
-            losses["total"] = losses["total"] + sum(painted.values())
-            losses |= {name: loss.detach() for name, loss in painted.items()}
-        return losses
+    def draw(step: Step) -> GeneratorBatch:
+        rng = np.random.default_rng((settings.seed, step.draw))
+        # A run that continues another checkpoint has learned single frames already.
+        first = 0 if step.continued else first_clips
+        if step.number < first or step.number % plan.still_every == 0:
+            stills = source.stills(rng, plan.stills)
+            return GeneratorBatch(prepare(stills, config.heatmap_levels, plan, rng), None)
+        clips = prepare(source.clips(rng, plan.clips), config.heatmap_levels, plan, rng)
+        pairs = prepare(source.pairs(rng, plan.painted), config.heatmap_levels[:1], plan, rng)
+        return GeneratorBatch(clips, painted_frames(pairs, rng))
 
-    def on_save(model: nn.Module, step: int) -> None:
+    def losses(model: VideoNetwork, batch: GeneratorBatch, step: Step) -> dict[str, Tensor]:
+        random = torch.Generator().manual_seed(step.seed)
+        found = generator_losses(model, scheduler, batch.clips, tokenizer, plan, random)
+        if batch.painted is not None:
+            painted = painter_losses(model, batch.painted, tokenizer, plan)
+            found["total"] = found["total"] + sum(painted.values())
+            found |= {name: loss.detach() for name, loss in painted.items()}
+        return found
+
+    def save(model: VideoNetwork, step: int) -> None:
         save_module(model, out, plain_config(config))
         logger.info("saved step %d to %s", step, out)
         source.refresh()
 
-    matrices = hidden_matrices(network)
-    return train(network, loss_of_step, settings, run, on_save, should_stop, matrices)
+    task = Task(network, draw, losses, save, matrices=hidden_matrices(network))
+    return train(task, settings, run, should_stop)

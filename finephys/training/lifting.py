@@ -22,13 +22,14 @@ from finephys.pose3d.lifting.inputs import LiftingInputs, normalise
 from finephys.pose3d.lifting.lifter import PRIOR_OF_ACTION, lifting_config, metres_per_unit
 from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.skeleton import FRAMES, JOINT, JOINTS, PARENTS
-from finephys.training.loop import LoopSettings, train
+from finephys.training.loop import LoopSettings, Step, Task, train
 from finephys.training.poses import PoseData, tensors_of
 from finephys.types import Float, WorldMotion
 from finephys.weights.checkpoints import save_module
 
 LIFTING_LOOP = LoopSettings(steps=4500, learning_rate=1e-3, weight_decay=0.02)
-"""How the shipped weights were trained."""
+"""How the shipped weights were trained. Design choice: 4,500 steps of 64 windows, where the
+supplement trains for 10 epochs of its own data sets (A.3)."""
 
 BANK_SPANS = (0.5, 0.9, 1.5, 2.4)
 """Seconds of the windows that prompt pairs are made of."""
@@ -37,11 +38,11 @@ BANK_MOTIONS = 3
 """Motions of each class that fill the bank."""
 
 _SMALLEST_BODY = 0.1
-"""Metres: windows whose seen joints lie closer together than this teach nothing."""
+"""Metres: windows whose detected joints lie closer together than this are not trained on."""
 
 
 def lifting_target(batch: dict[str, Tensor], inputs: LiftingInputs) -> Tensor:
-    """Truth in the lifter's own units: (N, F, J, 3) body sizes about the window's centre."""
+    """The truth in the lifter's units: (N, F, J, 3) body sizes about the window's centre."""
     unit = (batch["pixels_per_metre"] / inputs.size)[:, None, None, None]
     pelvis = batch["true_xy"][:, :, 0] - inputs.center[:, None]
     pelvis = functional.pad(pelvis / inputs.size[:, None, None], (0, 1))
@@ -70,8 +71,8 @@ def lifting_losses(
 class TrainingWindows:
     """Draws windows of captured and simulated motions.
 
-    The first motions of each class fill the bank of prompts and are not drawn from, since a query's
-    own motion is never in the bank when the weights are used.
+    The first motions of each class fill the bank of prompts and are not drawn: at inference a
+    query's own motion is never in the bank.
     """
 
     def __init__(self, data: PoseData, settings: WindowSettings) -> None:
@@ -85,20 +86,21 @@ class TrainingWindows:
         missing = [action.id for action in ACTIONS if kinds.get(action.id, 0) <= BANK_MOTIONS]
         if missing:
             raise WeightsError(
-                f"the library holds too few motions of class {missing[0]}; simulate more than "
-                f"{BANK_MOTIONS} of each of the 35."
+                f"the library holds too few motions of class {missing[0]}; make it again with "
+                f"--per-class {BANK_MOTIONS + 1} or more."
             )
         self.sampler = WindowSampler(data.captured, drawn, settings)
 
     def draw(self, count: int, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Batch of `count` windows."""
-        return tensors_of(self.sampler.draw(count, rng))
+        """Batch of `count` windows; "label" is the class that the lifter is given."""
+        batch = tensors_of(self.sampler.draw(count, rng))
+        return batch | {"label": drop_action_labels(batch["action"], rng)}
 
 
-def told_actions(action: Tensor, rng: np.random.Generator) -> Tensor:
-    """Classes as the lifter is told them: half of the known ones, 0 for the others."""
-    told = torch.from_numpy(rng.random(len(action)) < 0.5)
-    return torch.where(told, action, torch.zeros_like(action))
+def drop_action_labels(action: Tensor, rng: np.random.Generator) -> Tensor:
+    """Classes (N,) of which half, at random, are replaced by 0, "unknown"."""
+    kept = torch.from_numpy(rng.random(len(action)) < 0.5)
+    return torch.where(kept, action, torch.zeros_like(action))
 
 
 def set_buffers(network: LiftingNetwork, windows: TrainingWindows) -> None:
@@ -124,11 +126,17 @@ def set_buffers(network: LiftingNetwork, windows: TrainingWindows) -> None:
     network.priors[0] = torch.from_numpy(standing())
 
 
+def flight_middle(motion: WorldMotion) -> float:
+    """Seconds into a motion of the middle of its flight, or of the motion when it has none."""
+    frames = np.flatnonzero(motion.flight)
+    length = (len(motion.joints) - 1) / motion.fps
+    return float(frames.mean() / motion.fps if len(frames) else length / 2)
+
+
 def bank_windows(motion: WorldMotion) -> list[Float]:
     """Windows (F, J, 3) of a motion about the middle of its flight, one for each of BANK_SPANS."""
     length = (len(motion.joints) - 1) / motion.fps
-    frames = np.flatnonzero(motion.flight)
-    middle = frames.mean() / motion.fps if len(frames) else length / 2
+    middle = flight_middle(motion)
     out = []
     for span in BANK_SPANS:
         span = min(span, length)
@@ -140,9 +148,8 @@ def bank_windows(motion: WorldMotion) -> list[Float]:
 
 def showcase(motion: WorldMotion) -> PoseBatch:
     """Two seconds about the middle of a motion's flight, seen from the front and side."""
-    frames = np.flatnonzero(motion.flight)
     length = (len(motion.joints) - 1) / motion.fps
-    middle = frames.mean() / motion.fps if len(frames) else length / 2
+    middle = flight_middle(motion)
     dt = min(2.0, length) / (FRAMES - 1)
     begin = float(np.clip(middle - dt * FRAMES / 2, 0, length - dt * (FRAMES - 1)))
     times: npt.NDArray[np.float64] = begin + dt * np.arange(FRAMES, dtype=np.float64)
@@ -175,6 +182,7 @@ def standing() -> Float:
         unit = np.asarray(direction[JOINTS[child]], np.float64)
         unit *= lengths[JOINTS[child]] / np.linalg.norm(unit)
         joints[:, child] = joints[:, PARENTS[child]] + unit
+    # 35 degrees from the front: the prior shows both sides and some depth.
     body: Float = seen_clean(joints, 0.1, np.deg2rad(90 - 35)).body[0, 0]
     return body
 
@@ -205,14 +213,15 @@ def train_lifting(
     network = LiftingNetwork(LiftingSize())
     set_buffers(network, windows)
 
-    def loss_of_step(model: torch.nn.Module, step: int) -> dict[str, Tensor]:
-        draw = np.random.default_rng([settings.seed, 2, step])
-        batch = windows.draw(batch_size, draw)
+    def draw(step: Step) -> dict[str, Tensor]:
+        return windows.draw(batch_size, np.random.default_rng([settings.seed, 2, step.draw]))
+
+    def losses(model: LiftingNetwork, batch: dict[str, Tensor], _: Step) -> dict[str, Tensor]:
         inputs = normalise(batch["xy"], batch["score"], batch["dt"])
-        pair = network.bank.find(inputs, told_actions(batch["action"], draw)) if prompted else None
+        pair = model.bank.find(inputs, batch["label"]) if prompted else None
         return lifting_losses(model(inputs, pair), batch, inputs)
 
-    def on_save(model: torch.nn.Module, step: int) -> None:
-        save_module(model, out, lifting_config(network) | {"step": step})
+    def save(model: LiftingNetwork, step: int) -> None:
+        save_module(model, out, lifting_config(model) | {"step": step})
 
-    return train(network, loss_of_step, settings, run, on_save)
+    return train(Task(network, draw, losses, save), settings, run)

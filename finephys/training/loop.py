@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -10,17 +11,29 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any, Generic, NamedTuple, TextIO, TypeVar, cast
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import send_to_device
 from pytorch_optimizer import Muon
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from finephys.errors import FinePhysError, RequestError
+from finephys.files import whole_file
 from finephys.generator.memory import has_bfloat16
 from finephys.weights.checkpoints import load_matching
 
 logger = logging.getLogger(__name__)
+
+STATE = "state.pt"
+"""File of a run's folder that it is resumed from."""
+
+Model = TypeVar("Model", bound=nn.Module)
+Batch = TypeVar("Batch")
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,12 +49,12 @@ class LoopSettings:
         weight_decay: Adam's decoupled decay.
         average_decay: decay of the moving average of the weights; 0 keeps the raw weights.
         clip_norm: largest gradient norm.
-        seed: of torch's generator on a fresh start.
+        seed: of all that is random.
         log_every: steps between log lines.
         save_seconds: wall time between saved states.
         bfloat16: multiply in it where the processor has units for that.
-        start: checkpoint whose weights a new run begins with, as far as names and shapes agree;
-            None: those the model comes with.
+        start: checkpoint that a new run takes its weights from, as far as names and shapes agree;
+            None: the model's own initial weights.
     """
 
     steps: int
@@ -59,13 +72,79 @@ class LoopSettings:
     start: Path | None = None
 
 
+class DivergedError(FinePhysError):
+    """The loss of a step is not finite."""
+
+
+class Step(NamedTuple):
+    """One step of one process.
+
+    Attributes:
+        number: optimiser steps made before it.
+        draw: number of its batch among those of all processes; seeds numpy.
+        seed: seeds torch. The loop seeds torch's global generator with it too, so that a resumed
+            run draws what an uninterrupted one would.
+        continued: whether the run began with another checkpoint's weights (LoopSettings.start).
+    """
+
+    number: int
+    draw: int
+    seed: int
+    continued: bool = False
+
+
+@dataclass(frozen=True)
+class Task(Generic[Model, Batch]):
+    """What a stage trains: the loop places all of it on the accelerator's device.
+
+    Attributes:
+        model: parameters with requires_grad are trained.
+        draw: returns the batch of a step on the CPU: tensors, or tuples, lists and dictionaries of
+            them.
+        losses: returns named losses of a batch that the loop moved to the model's device; "total"
+            is minimised.
+        save: called with the averaged model and the step each time a state is saved.
+        frozen: networks that `losses` reads and nothing trains.
+        matrices: parameters for Muon, hidden layers' weights; the others are for AdamW.
+    """
+
+    model: Model
+    draw: Callable[[Step], Batch]
+    losses: Callable[[Model, Batch, Step], dict[str, Tensor]]
+    save: Callable[[Model, int], None]
+    frozen: Sequence[nn.Module] = ()
+    matrices: Sequence[nn.Parameter] = ()
+
+
+class Objective(nn.Module, Generic[Model, Batch]):
+    """A model whose forward pass is its losses.
+
+    accelerate wraps this and not the model: a distributed wrapper then sees every use of the
+    parameters, whichever methods of the model the losses call.
+    """
+
+    def __init__(self, task: Task[Model, Batch]) -> None:
+        super().__init__()
+        self.model = task.model
+        self._losses = task.losses
+
+    def forward(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """Losses of one batch."""
+        return self._losses(self.model, batch, step)
+
+
 def _attention(device: torch.device) -> AbstractContextManager[object]:
-    """Attention without the CPU's fused kernel, which goes backwards forty times as slowly."""
+    """Attention without the CPU's fused kernel, whose backward pass is forty times as slow."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
-def share_of_rate(step: int, settings: LoopSettings) -> float:
-    """Share of the peak rate at a step in [0, settings.steps]: warm-up, then cosine."""
+def lr_multiplier(step: int, settings: LoopSettings) -> float:
+    """Share of the peak rate at a step in [0, settings.steps].
+
+    Design choice: linear warm-up times a cosine over the whole run; the supplement names an initial
+    rate and no schedule. torch's and transformers' schedules begin their cosine after the warm-up,
+    so that they would resume an interrupted run at another rate.
+    """
     warm = min(1.0, (step + 1) / max(settings.warmup, 1))
     progress = min(step / max(settings.steps, 1), 1.0)
     cosine = 0.5 + 0.5 * math.cos(math.pi * progress)
@@ -73,12 +152,17 @@ def share_of_rate(step: int, settings: LoopSettings) -> float:
     return warm * (floor + (1 - floor) * cosine)
 
 
-def inner_matrices(model: nn.Module, edges: AbstractSet[nn.Module]) -> list[nn.Parameter]:
-    """Trainable weights of convolutions and linear layers but those in `edges`: Muon's."""
+def inner_matrices(model: nn.Module, outer: AbstractSet[nn.Module]) -> list[nn.Parameter]:
+    """Trainable weights of the convolutions and linear layers not in `outer`, for Muon.
+
+    Args:
+        model: the network.
+        outer: its first and last layers, which Muon would train badly.
+    """
     return [
         parameter
         for module in model.modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and module not in edges
+        if isinstance(module, nn.Conv2d | nn.Linear) and module not in outer
         for name, parameter in module.named_parameters(recurse=False)
         if name == "weight" and parameter.requires_grad
     ]
@@ -91,8 +175,8 @@ def make_optimizer(
 
     Design choice: Muon (Jordan et al. 2024, momentum made orthogonal by Newton-Schulz) where most
     of a network is hidden convolutions and linear layers: on the video generator it reached in 150
-    steps what AdamW had not in 270 (PyPI's `pytorch-optimizer`, for torch's own takes no
-    convolution).
+    steps what AdamW had not in 270 (PyPI's `pytorch-optimizer`, since torch's own takes no
+    convolution). Design choice: AdamW, with decoupled decay, where the supplement says Adam.
     """
     chosen = {id(parameter) for parameter in matrices}
     others = [
@@ -108,121 +192,194 @@ def make_optimizer(
     return Muon([{**group, "weight_decay": decay} for group in (by_adam, by_muon)])
 
 
-def train(
-    model: nn.Module,
-    loss_of_step: Callable[[nn.Module, int], dict[str, torch.Tensor]],
-    settings: LoopSettings,
-    run_folder: Path,
-    on_save: Callable[[nn.Module, int], None],
-    should_stop: Callable[[], bool] = lambda: False,
-    matrices: Sequence[nn.Parameter] = (),
-) -> int:
-    """Train `model` until `settings.steps`, resuming from `run_folder` when it holds a state.
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of a model's parameters and floating-point buffers.
 
     Args:
-        model: parameters with requires_grad are trained.
-        loss_of_step: draws the batch of a step and returns named losses; "total" is minimised.
+        model: copied as it is now.
+        decay: share that the average keeps of itself at each update.
+    """
+
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
+        if not averaged[0].is_floating_point():  # class ids and counters have no average
+            torch._foreach_copy_(averaged, current)
+            return
+        # Early on an average of the whole run: the initial weights would otherwise dominate it.
+        step = int(count) + 1
+        mean = get_ema_multi_avg_fn(min(decay, step / (step + 10)))  # type: ignore[no-untyped-call]
+        mean(averaged, current, count)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+
+
+def check_start(start: Path | None, run_folder: Path) -> None:
+    """Raise RequestError when a run to resume is there and weights to start from are given too."""
+    if start is not None and (run_folder / STATE).is_file():
+        raise RequestError(
+            f"--start {start} cannot be used: {run_folder} already holds a run; leave --start out "
+            "to resume it, or name another folder with --run FOLDER to begin a new one."
+        )
+
+
+def _read_state(run_folder: Path) -> dict[str, Any] | None:
+    """The saved state of a run, None for a new one."""
+    path = run_folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RequestError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to train from the "
+            "beginning."
+        ) from error
+    return state
+
+
+def _restore(state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load a state and return its step."""
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step: int = state["step"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise RequestError(
+            f"the saved run does not fit this model ({str(error).splitlines()[0]}); name another "
+            "folder with --run FOLDER to begin a new one."
+        ) from error
+    return step
+
+
+class _Log:
+    """Rows of log.jsonl: the mean of each loss over the steps that had it."""
+
+    def __init__(self, file: TextIO | None, every: int) -> None:
+        self._file = file
+        self._every = every
+        self._began = time.monotonic()
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, step: int, rate: float, losses: dict[str, Tensor]) -> None:
+        """Take the losses of a step; write a row after every `every` steps."""
+        for name, value in losses.items():
+            self._values.setdefault(name, []).append(value.item())
+        if step % self._every or self._file is None:
+            return
+        row = {name: fmean(values) for name, values in self._values.items()}
+        row |= {"step": step, "seconds": time.monotonic() - self._began, "rate": rate}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        logger.info("%s", row)
+        self._values = {}
+
+
+def train(
+    task: Task[Model, Batch],
+    settings: LoopSettings,
+    run_folder: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train until `settings.steps`, resuming from `run_folder` when it holds a state.
+
+    Under `accelerate launch` each process draws its own batches; the first one logs and saves.
+
+    Args:
+        task: what to train.
         settings: see LoopSettings.
-        run_folder: state.pt (for resuming) and log.jsonl are kept here; a row of the log has the
-            mean of each loss over the steps that had it.
-        on_save: called with the averaged model and the step each time a state is saved.
-        should_stop: asked before each step; True ends the run after saving.
-        matrices: parameters for Muon, hidden layers' weights; the others are for AdamW.
+        run_folder: STATE and log.jsonl are kept here.
+        should_stop: called before each step; True ends the run after saving.
 
     Returns:
         The last step reached.
 
     Raises:
-        FloatingPointError: when the loss is not finite; nothing is saved after it.
+        DivergedError: when the loss is not finite; nothing is saved after it.
+        RequestError: when `settings.start` is given and `run_folder` holds a state, or the state
+            does not fit the model.
         WeightsError: when the checkpoint to start from has nothing in common with the model.
     """
+    check_start(settings.start, run_folder)
     run_folder.mkdir(parents=True, exist_ok=True)
     mixed = settings.bfloat16 and has_bfloat16("cuda" if torch.cuda.is_available() else "cpu")
-    accelerator = Accelerator(mixed_precision="bf16" if mixed else "no")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if mixed else "no",
+        # Single frames use no motion modules; several processes would wait for their gradients.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    model = task.model
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(model, settings, matrices)
+    optimizer = make_optimizer(model, settings, task.matrices)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    state_path = run_folder / "state.pt"
-    if state_path.is_file():
-        state = torch.load(state_path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first_step: int = state["step"]
-        average = state["average"]
-        logger.info("resumed %s at step %d", run_folder, first_step)
-    else:
-        torch.manual_seed(settings.seed)
-        if settings.start is not None:
-            fresh = load_matching(model, settings.start)
-            logger.info("%s did not fill: %s", settings.start, ", ".join(fresh) or "nothing")
-        first_step = 0
-        average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    raw = accelerator.unwrap_model(wrapped)
-    average = {name: tensor.to(accelerator.device) for name, tensor in average.items()}
+    state = _read_state(run_folder)
+    start = str(settings.start) if settings.start else None
+    step = 0
+    if state is not None:
+        step, start = _restore(state, model, optimizer), state.get("start")
+        logger.info("resumed %s at step %d", run_folder, step)
+        if step >= settings.steps:
+            logger.warning("its %d steps are made; --steps beyond them trains on", settings.steps)
+    elif settings.start is not None:
+        unfilled = load_matching(model, settings.start)
+        logger.info("%s did not fill: %s", settings.start, ", ".join(unfilled) or "nothing")
 
-    def save(step: int) -> None:
+    for network in task.frozen:
+        network.to(accelerator.device)
+    objective, optimizer = accelerator.prepare(Objective(task), optimizer)
+    average = moving_average(model, settings.average_decay) if settings.average_decay else None
+    if average is not None and state is not None and state.get("average") is not None:
+        average.module.load_state_dict(state["average"])
+        average.n_averaged.fill_(step)
+    del state  # as large as model, optimiser and average together
+
+    def save() -> None:
         if not accelerator.is_main_process:
             return
-        partial = state_path.with_suffix(".partial")
-        torch.save(
-            {
-                "model": raw.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average,
-                "step": step,
-            },
-            partial,
-        )
-        partial.replace(state_path)
-        kept = {name: tensor.clone() for name, tensor in raw.state_dict().items()}
-        if settings.average_decay > 0:
-            raw.load_state_dict(average)
-        on_save(raw, step)
-        raw.load_state_dict(kept)
-        raw.train()
+        with whole_file(run_folder / STATE) as partial:
+            torch.save(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "average": average.module.state_dict() if average else None,
+                    "step": step,
+                    "start": start,
+                },
+                partial,
+            )
+        task.save(cast(Model, average.module) if average else model, step)
 
-    raw.train()
-    began = last_save = time.monotonic()
-    seen: dict[str, list[float]] = {}
-    step = first_step
-    with (run_folder / "log.jsonl").open("a") as log:
+    model.train()
+    last_save = time.monotonic()
+    log_path = run_folder / "log.jsonl"
+    with log_path.open("a") if accelerator.is_main_process else nullcontext() as file:
+        log = _Log(file, settings.log_every)
         while step < settings.steps and not should_stop():
-            share = share_of_rate(step, settings)
+            rate = lr_multiplier(step, settings)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * share
-            # Around both ways: what is recomputed on the way back must take the same kernel.
+                group["lr"] = peak * rate
+            draw = step * accelerator.num_processes + accelerator.process_index
+            this = Step(step, draw, settings.seed * 1_000_003 + draw, start is not None)
+            torch.manual_seed(this.seed)
+            batch = send_to_device(task.draw(this), accelerator.device)
+            # Around both passes: gradient checkpointing must recompute with the same kernel.
             with _attention(accelerator.device):
-                with accelerator.autocast():
-                    losses = loss_of_step(wrapped, step)
+                losses = objective(batch, this)
                 total = losses["total"]
                 if not torch.isfinite(total):
-                    raise FloatingPointError(
-                        f"loss is {total.item()} at step {step}; lower the learning rate and "
-                        "resume."
+                    raise DivergedError(
+                        f"training diverged: the loss is {total.item()} at step {step}; the same "
+                        "command resumes from the last saved state, and a lower learning rate in "
+                        "the stage's LoopSettings makes it less likely."
                     )
                 optimizer.zero_grad(set_to_none=True)
                 accelerator.backward(total)
             accelerator.clip_grad_norm_(parameters, settings.clip_norm)
             optimizer.step()
             step += 1
-            decay = min(settings.average_decay, step / (step + 10))
-            for name, tensor in raw.state_dict().items():
-                if tensor.is_floating_point():
-                    average[name].lerp_(tensor, 1 - decay)
-                else:
-                    average[name].copy_(tensor)
-            for name, value in losses.items():
-                seen.setdefault(name, []).append(value.item())
-            if step % settings.log_every == 0:
-                row = {name: fmean(values) for name, values in seen.items()}
-                row |= {"step": step, "seconds": time.monotonic() - began, "rate": share}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                logger.info("%s", row)
-                seen = {}
+            if average is not None:
+                average.update_parameters(model)
+            log.add(step, rate, losses)
             if time.monotonic() - last_save > settings.save_seconds:
-                save(step)
+                save()
                 last_save = time.monotonic()
-    save(step)
+    save()
     return step

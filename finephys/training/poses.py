@@ -1,8 +1,7 @@
 """Data of the pose stages' training: captured and simulated motions, what is held out.
 
 Design choice: where the paper takes Human3.6M and AMASS (supplement A.3), shipped weights take CMU
-motion capture and our own simulated gymnastics, seen by random cameras through a detector that
-errs.
+motion capture and our own simulated gymnastics, seen by random cameras and degraded detections.
 """
 
 from collections.abc import Sequence
@@ -46,14 +45,14 @@ class PoseData:
 
 
 def load_pose_data(capture: Path, library: Path) -> PoseData:
-    """Motions that shipped weights may train on, without those held out.
+    """Motions whose licence lets weights be shipped, without those held out.
 
     Args:
         capture: folder of motion capture, see `motion.capture.read_capture`.
         library: simulated motions, see `motion.library.load_library`.
 
     Raises:
-        RequestError: when one of the two is not there.
+        RequestError: when one of the two is missing.
     """
     captured = [
         with_certain_flight(motion)
@@ -64,9 +63,10 @@ def load_pose_data(capture: Path, library: Path) -> PoseData:
 
 
 def with_certain_flight(motion: WorldMotion) -> WorldMotion:
-    """A captured motion whose flight is kept only where its centre of mass falls freely.
+    """A captured motion that is marked airborne only where its centre of mass falls freely.
 
-    A capture marks flight by height alone, which is wrong for a person who climbs or hangs.
+    A capture marks flight by height alone, which is wrong for a person who climbs or hangs. Design
+    choice: within 4 m/s^2 of free fall, since captured accelerations are noisy.
     """
     center = (motion.joints * center_of_mass_weights()[:, None]).sum(1)
     fall = np.gradient(np.gradient(center[:, 2], 1 / motion.fps), 1 / motion.fps)
@@ -74,9 +74,10 @@ def with_certain_flight(motion: WorldMotion) -> WorldMotion:
 
 
 def tensors_of(batch: PoseBatch) -> dict[str, Tensor]:
-    """The arrays of a batch as tensors, by name."""
-    return {
+    """The arrays of a batch as tensors by name, and "center", the image's centre (2,) in pixels."""
+    tensors = {
         name: torch.from_numpy(value)
         for name, value in vars(batch).items()
         if isinstance(value, np.ndarray)
     }
+    return tensors | {"center": torch.tensor(batch.size, dtype=torch.float32) / 2}

@@ -1,19 +1,21 @@
 """The stages of training, declared once: what trains, on what, from what, and by which function.
 
-Source: supplement A.1; the tiny tier trains the same parts on data that can be had by anyone.
+Source: supplement A.1; the tiny tier trains the same parts on data that anyone can get.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from finephys.errors import RequestError
+from finephys.marks import Kind
+from finephys.preflight import Input, Output, check_files
 from finephys.weights.checkpoints import checkpoints_root
 
 if TYPE_CHECKING:
-    from finephys.training.loop import LoopSettings
     from finephys.training.poses import PoseData
 
 logger = logging.getLogger(__name__)
@@ -24,27 +26,19 @@ DEFAULT_LIBRARY = Path("runs/simulation/library.npz")
 
 @dataclass(frozen=True)
 class StageOptions:
-    """Where a stage reads and writes, and how far it goes.
+    """Where a stage reads and writes.
 
     Attributes:
-        run: folder of the resumable state and log.
-        out: the checkpoint to write; what the stage starts from is read beside it.
+        run: folder of the resumable state and log; rendered clips are kept beside it.
+        out: the checkpoint to write.
         capture: folder of motion capture, None when it was not given.
-        start: checkpoint whose weights a new run begins with, None: it begins from nothing.
-        steps: optimiser steps in all, None: the stage's own.
         library: simulated motions.
     """
 
     run: Path
     out: Path
     capture: Path | None
-    start: Path | None = None
-    steps: int | None = None
     library: Path = DEFAULT_LIBRARY
-
-    def beside(self, name: str) -> Path:
-        """Another stage's checkpoint."""
-        return self.out.with_name(f"{name}.safetensors")
 
 
 @dataclass(frozen=True)
@@ -52,14 +46,19 @@ class Stage:
     """One entry of the table.
 
     Attributes:
-        name: how it is asked for.
+        name: the command's argument.
         step: number of the paper's training step (supplement A.1); 0 for what the paper took ready.
         trains: exact module names.
-        starts_from: checkpoints that must be there; their modules are frozen.
+        starts_from: checkpoints that must be there, beside the one to write or else in the tier's
+            folder; their modules are frozen.
         data: what it is trained on.
         losses: names as they stand in the log.
-        function: trains from nothing or goes on with an interrupted run.
-        tier: whose checkpoint it writes.
+        read: loads or renders the data.
+        train: "module:function" of run folder, checkpoint to write, data, LoopSettings, and one
+            path for each of `starts_from`. Named, not imported: the command line reads this table
+            and must start without torch.
+        loop: "module:constant", its LoopSettings.
+        tier: the tier of its checkpoint.
         checkpoint: its name; empty: the stage's own.
     """
 
@@ -69,104 +68,66 @@ class Stage:
     starts_from: tuple[str, ...]
     data: str
     losses: tuple[str, ...]
-    function: Callable[[StageOptions], None]
+    read: Callable[[StageOptions], Any]
+    train: str
+    loop: str
     tier: str = "tiny"
     checkpoint: str = ""
 
 
-def _capture(asked: StageOptions) -> Path:
-    if asked.capture is None:
+def _capture(options: StageOptions) -> Path:
+    if options.capture is None:
         raise RequestError(
             "this stage trains on motion capture; name its folder with --capture FOLDER."
         )
-    return asked.capture
+    return options.capture
 
 
-def _pose_data(asked: StageOptions) -> "PoseData":
+def read_poses(options: StageOptions) -> "PoseData":
+    """Captured and simulated motions."""
     from finephys.training.poses import load_pose_data
 
-    return load_pose_data(_capture(asked), asked.library)
+    return load_pose_data(_capture(options), options.library)
 
 
-def _loop(settings: "LoopSettings", asked: StageOptions) -> "LoopSettings":
-    return replace(settings, start=asked.start, steps=asked.steps or settings.steps)
+def render_clips(options: StageOptions, folder: str, count: int, seed: int, size: int) -> Path:
+    """Render clips of captured and simulated motions beside the runs, once.
 
+    Args:
+        options: the stage's.
+        folder: name of the clips' folder.
+        count: clips in all.
+        seed: of motions, cameras and looks.
+        size: side of the frames in pixels.
 
-def _lifting(asked: StageOptions) -> None:
-    from finephys.training.lifting import LIFTING_LOOP, train_lifting
-
-    train_lifting(asked.run, asked.out, _pose_data(asked), _loop(LIFTING_LOOP, asked))
-
-
-def _physnet(asked: StageOptions) -> None:
-    from finephys.training.physics import PHYSNET_LOOP, train_physnet
-
-    lifting = asked.beside("lifting")
-    train_physnet(asked.run, asked.out, _pose_data(asked), _loop(PHYSNET_LOOP, asked), lifting)
-
-
-def _projection(asked: StageOptions) -> None:
-    from finephys.training.physics import PROJECTION_LOOP, train_projection
-
-    lifting, physnet = asked.beside("lifting"), asked.beside("physnet")
-    train_projection(
-        asked.run, asked.out, _pose_data(asked), _loop(PROJECTION_LOOP, asked), lifting, physnet
-    )
-
-
-def _filmed(asked: StageOptions, name: str, count: int, seed: int, size: int) -> Path:
-    """Rendered clips of captured and simulated motions, made beside the runs once."""
+    Returns:
+        The folder.
+    """
     from finephys.data.rendered import capture_captions, render_dataset
 
-    folder = asked.run.parent / name
-    data = _pose_data(asked)
+    out = options.run.parent / folder
+    data = read_poses(options)
     motions = [*data.captured, *data.simulated]
-    captions = capture_captions(_capture(asked), motions)
-    logger.info("rendering %d clips into %s", count, folder)
-    render_dataset(motions, count, seed, folder, 2, size, captions)
-    return folder
+    captions = capture_captions(_capture(options), motions)
+    logger.info("rendering %d clips into %s", count, out)
+    render_dataset(motions, count, seed, out, 2, size, captions)
+    return out
 
 
-def _tiny_clips(asked: StageOptions) -> Path:
+def tiny_clips(options: StageOptions) -> Path:
+    """Rendered clips of the tiny tier."""
     from finephys.config import TINY_GENERATOR
     from finephys.training.generator import TRAINING_CLIPS
 
-    return _filmed(asked, "tiny-rendered", TRAINING_CLIPS, 13, TINY_GENERATOR.size)
+    return render_clips(options, "tiny-rendered", TRAINING_CLIPS, 13, TINY_GENERATOR.size)
 
 
-def _autoencoder(asked: StageOptions) -> None:
-    from finephys.training.autoencoder import AUTOENCODER_LOOP, train_autoencoder
-
-    train_autoencoder(asked.run, asked.out, _tiny_clips(asked), _loop(AUTOENCODER_LOOP, asked))
-
-
-def _generator(asked: StageOptions) -> None:
-    from finephys.training.generator import GENERATOR_LOOP, train_generator
-
-    settings = _loop(GENERATOR_LOOP, asked)
-    autoencoder = asked.beside("autoencoder")
-    train_generator(asked.run, asked.out, _tiny_clips(asked), settings, autoencoder=autoencoder)
-
-
-def _sd15_clips(asked: StageOptions) -> Path:
+def sd15_clips(options: StageOptions) -> Path:
+    """Rendered clips of the sd15 tier."""
     from finephys.config import TIERS
     from finephys.training.adaptation import ADAPTATION_CLIPS
 
-    return _filmed(asked, "sd15-rendered", ADAPTATION_CLIPS, 3, TIERS["sd15"].size)
-
-
-def _encoder(asked: StageOptions) -> None:
-    from finephys.training.adaptation import ENCODER_LOOP, train_encoder
-
-    train_encoder(asked.run, asked.out, _sd15_clips(asked), _loop(ENCODER_LOOP, asked))
-
-
-def _adaptation(asked: StageOptions) -> None:
-    from finephys.training.adaptation import ADAPTATION_LOOP, train_adaptation
-
-    encoder = asked.beside("sd15-encoder")
-    settings = _loop(ADAPTATION_LOOP, asked)
-    train_adaptation(asked.run, asked.out, _sd15_clips(asked), settings, encoder)
+    return render_clips(options, "sd15-rendered", ADAPTATION_CLIPS, 3, TIERS["sd15"].size)
 
 
 _POSE_DATA = "CMU motion capture and simulated gymnastics, random cameras, detection noise"
@@ -181,7 +142,9 @@ STAGES: dict[str, Stage] = {
             starts_from=(),
             data="single frames of renders, with and without their figure",
             losses=("square",),
-            function=_autoencoder,
+            read=tiny_clips,
+            train="finephys.training.autoencoder:train_autoencoder",
+            loop="finephys.training.autoencoder:AUTOENCODER_LOOP",
         ),
         Stage(
             name="generator",
@@ -195,21 +158,25 @@ STAGES: dict[str, Stage] = {
             starts_from=("autoencoder",),
             data="renders of CMU motion capture and simulated gymnastics",
             losses=("still", "clip", "change", "paint", "style"),
-            function=_generator,
+            read=tiny_clips,
+            train="finephys.training.generator:train_generator",
+            loop="finephys.training.generator:GENERATOR_LOOP",
         ),
         Stage(
             name="lifting",
             step=2,
-            trains=("lifting.network.LiftingNetwork",),
+            trains=("pose3d.lifting.network.LiftingNetwork",),
             starts_from=(),
             data=_POSE_DATA,
             losses=("position", "pose", "velocity"),
-            function=_lifting,
+            read=read_poses,
+            train="finephys.training.lifting:train_lifting",
+            loop="finephys.training.lifting:LIFTING_LOOP",
         ),
         Stage(
             name="physnet",
             step=2,
-            trains=("physics.network.PhysNetwork",),
+            trains=("pose3d.physics.network.PhysNetwork",),
             starts_from=("lifting",),
             data=_POSE_DATA,
             losses=(
@@ -221,20 +188,24 @@ STAGES: dict[str, Stage] = {
                 "center",
                 "spin",
                 "rigid",
-                "doubt",
+                "nll",
                 "flight",
                 "distance",
             ),
-            function=_physnet,
+            read=read_poses,
+            train="finephys.training.physics:train_physnet",
+            loop="finephys.training.physics:PHYSNET_LOOP",
         ),
         Stage(
             name="projection",
             step=3,
-            trains=("projection.ProjectionNetwork",),
+            trains=("pose3d.projection.ProjectionNetwork",),
             starts_from=("lifting", "physnet"),
             data=_POSE_DATA,
             losses=("xy", "camera", "distance"),
-            function=_projection,
+            read=read_poses,
+            train="finephys.training.physics:train_projection",
+            loop="finephys.training.physics:PROJECTION_LOOP",
         ),
         Stage(
             name="sd15-encoder",
@@ -243,7 +214,9 @@ STAGES: dict[str, Stage] = {
             starts_from=(),
             data="single frames of renders, where the paper takes HumanArt",
             losses=("still",),
-            function=_encoder,
+            read=sd15_clips,
+            train="finephys.training.adaptation:train_encoder",
+            loop="finephys.training.adaptation:ENCODER_LOOP",
             tier="sd15",
         ),
         Stage(
@@ -257,13 +230,31 @@ STAGES: dict[str, Stage] = {
             starts_from=("sd15-encoder",),
             data="renders of CMU motion capture and simulated gymnastics",
             losses=("clip",),
-            function=_adaptation,
+            read=sd15_clips,
+            train="finephys.training.adaptation:train_adaptation",
+            loop="finephys.training.adaptation:ADAPTATION_LOOP",
             tier="sd15",
             checkpoint="generator",
         ),
     )
 }
 """Stages by name."""
+
+
+def _checkpoint(stage: Stage, needed: str, out: Path) -> Path:
+    """The checkpoint of another stage that a stage starts from."""
+    own = checkpoints_root() / stage.tier
+    for folder in (out.parent, own):
+        path = folder / f"{needed}.safetensors"
+        if path.is_file():
+            logger.info("stage %s starts from %s", stage.name, path)
+            return path
+    command = f"python -m finephys train {needed}"
+    raise RequestError(
+        f"stage {stage.name} starts from {needed}.safetensors, which is neither in {out.parent} "
+        f"nor in {own}; run `{command}` first.",
+        command,
+    )
 
 
 def train_stage(
@@ -273,6 +264,8 @@ def train_stage(
     capture: Path | None = None,
     start: Path | None = None,
     steps: int | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Train one stage, resuming an interrupted run.
 
@@ -281,36 +274,44 @@ def train_stage(
         run: folder of the resumable state and log; None: runs/NAME.
         out: the checkpoint to write; None: its tier's own.
         capture: folder of motion capture, for the stages that need it.
-        start: checkpoint whose weights a new run begins with, of the tiny tier's stages.
-        steps: optimiser steps in all, also of a run that goes on; None: the stage's own.
+        start: checkpoint that a new run takes its weights from, for the tiny tier's stages.
+        steps: optimiser steps in all, also of a resumed run; None: the stage's own.
+        overwrite: replace `out` even if it is not a checkpoint.
 
     Raises:
-        RequestError: when the stage does not exist or something it starts from is missing.
+        RequestError: when the stage does not exist, something it starts from is missing, or `run`
+            holds a run that `start` would not apply to.
         WeightsError: when `start` does not fit.
     """
+    from finephys.training.loop import check_start
+
     if name not in STAGES:
         raise RequestError(f"stage {name!r} does not exist; choose one of {', '.join(STAGES)}.")
     stage = STAGES[name]
-    asked = StageOptions(
+    options = StageOptions(
         run=run or Path("runs") / name,
         out=out or checkpoints_root() / stage.tier / f"{stage.checkpoint or name}.safetensors",
         capture=capture,
-        start=start,
-        steps=steps,
     )
     if steps is not None and steps < 1:
         raise RequestError(f"--steps is {steps}; give 1 or more, or leave it out.")
     if start is not None and stage.tier != "tiny":
         raise RequestError(
-            f"stage {name} begins with the public weights and goes on from {asked.run}; leave "
-            "--start out."
+            f"stage {name} starts from the public weights and resumes the run in {options.run}; "
+            "leave --start out."
         )
     if start is not None and not start.is_file():
         raise RequestError(f"{start} does not exist; --start takes a .safetensors file.")
-    for needed in stage.starts_from:
-        if not asked.beside(needed).is_file():
-            raise RequestError(
-                f"stage {name} starts from {asked.beside(needed)}, which is missing; run "
-                f"`python -m finephys train {needed}` first."
-            )
-    stage.function(asked)
+    needed = [_checkpoint(stage, each, options.out) for each in stage.starts_from]
+    inputs = [Input(f"the {path.stem} checkpoint", path) for path in needed]
+    if start is not None:
+        inputs.append(Input("--start", start))
+    outputs = [Output("--out", options.out, Kind.CHECKPOINT)]
+    for own in ("state.pt", "log.jsonl"):
+        outputs.append(Output("--run", options.run / own, Kind.CHECKPOINT, known=True))
+    check_files(inputs, outputs, overwrite=overwrite)
+    check_start(start, options.run)
+    settings = resolve_name(stage.loop)
+    settings = replace(settings, start=start, steps=steps or settings.steps)
+    data = stage.read(options)
+    resolve_name(stage.train)(options.run, options.out, data, settings, *needed)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
         return out
     out["since"] = {**value["since"], update.stage.value: seconds}
     if update.stage is Stage.CLIP and isinstance(content, VideoClip):
-        out["clip"] = _pictures(content, WIDEST)
+        shown = content.frames[content.nearest(content.pose_times)]  # the frame under each pose
+        out["clip"] = _pictures(replace(content, frames=shown, frame_times=None), WIDEST)
         out["size"] = list(content.size)
         out["interval"] = (len(content.frames) - 1) / content.fps / (FRAMES - 1) or 0.1
     elif isinstance(content, Pose2D):

@@ -19,38 +19,32 @@ CONTROLS = {
 """Flag of the command line -> label of the control that does the same."""
 
 _FLAG = re.compile(r"--[a-z][a-z-]*")
-_COMMAND = re.compile(r"python -m finephys [a-z]+ [a-z0-9]+(?: --[a-z]+ [A-Z]+)?")
 _PATH = re.compile(r"(?<![\w/.:<])(?:/[^/\s'\"<>]+)+/([^/\s'\"<>]+)")
 
 
 def sentence(error: FinePhysError) -> str:
     """An error's sentence for the page.
 
-    Flags are replaced by the names of controls; of a server's path only the last part stays.
+    Flags are replaced by the names of controls, and of a server's path only the last part stays,
+    except in the commands that the error names.
     """
     if isinstance(error, NoPersonError):
         return (
             "No person was detected in these 16 frames; choose a clip in which one whole person "
             f"is seen, or tick “{PRIOR}”."
         )
-    command = command_of(error)
-    before, between, after = str(error).partition(command) if command else (str(error), "", "")
-    return _for_page(before) + between + _for_page(after)
+    if not error.commands:
+        return _for_page(str(error))
+    parts = re.split(f"({'|'.join(map(re.escape, error.commands))})", str(error))
+    return "".join(part if part in error.commands else _for_page(part) for part in parts)
 
 
 def sentence_html(error: FinePhysError) -> str:
-    """The same as HTML, with the command to run as code."""
-    text, command = html.escape(sentence(error)), html.escape(command_of(error) or "")
-    return text.replace(command, f"<code>{command}</code>", 1) if command else text
-
-
-def command_of(error: FinePhysError) -> str | None:
-    """The command an error tells its reader to run, if any."""
-    carried = getattr(error, "command", None)
-    if carried is not None:
-        return str(carried)
-    found = _COMMAND.search(str(error))
-    return found[0] if found else None
+    """Return the same as HTML, with the commands to run as code."""
+    text = html.escape(sentence(error))
+    for command in map(html.escape, error.commands):
+        text = text.replace(command, f"<code>{command}</code>", 1)
+    return text
 
 
 def _for_page(text: str) -> str:

@@ -1,6 +1,6 @@
 """Public weights that can be fetched: which repositories, which files, under which licence.
 
-No revision and no checksum is written here: `fetch` resolves them, shows them and locks them.
+Revisions and checksums are not listed here: `fetch` resolves, shows and locks them.
 """
 
 import re
@@ -23,12 +23,12 @@ _SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors")
 
 @dataclass(frozen=True)
 class Licence:
-    """What one must agree to before the first use.
+    """Licence to agree to before the first use.
 
     Attributes:
-        name: as the repository's card has it.
-        text: what it asks, in plain words.
-        where: repository of the Hub, or project, that holds the whole licence.
+        name: from the repository's card.
+        text: a summary in plain words.
+        where: repository of the Hub, or project, with the full licence.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Part:
     Attributes:
         name: its folder under the folder of all parts.
         title: for people.
-        repositories: the official one first, then copies that hold the same files.
+        repositories: the official one first, then copies with the same files.
         components: subfolders with a config and weights; "" is the repository itself.
-        plain: files that are wanted besides.
+        plain: other files; the first two are required.
         licence: to be agreed to.
     """
 
@@ -122,24 +122,24 @@ FETCHABLE = {
     "t2v-zero": SD15_PARTS[:1],
     "latte": (LATTE,),
 }
-"""Name on the command line -> what it brings."""
+"""Parts by their name on the command line."""
 
 
 def wanted_files(part: Part, names: set[str]) -> dict[str, str]:
-    """Files of a part out of those a repository has.
+    """Select a part's files from those of a repository.
 
-    Half-precision safetensors are taken where there are any, else the whole file, else its shards
-    with their index; pickled weights never.
+    Half-precision safetensors are preferred, then the single file, then its shards with their
+    index; pickled weights are never selected.
 
     Args:
-        part: what is wanted.
+        part: the part to fetch.
         names: every file of the repository.
 
     Returns:
         Name in the repository -> name under the part's folder.
 
     Raises:
-        LookupError: with the name of a file that is wanted and not there.
+        LookupError: a required file is missing; the text is its name.
     """
     chosen = {name: name for name in part.plain if name in names}
     for component in part.components:

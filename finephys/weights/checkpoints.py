@@ -1,15 +1,17 @@
-"""Weights on disk: safetensors with their configuration beside the tensors, loaded strictly.
+"""Checkpoints: safetensors with the model's configuration in the metadata, loaded strictly.
 
-A checkpoint holds what training made and nothing else; a missing, extra or misshapen tensor is an
-error, never a random layer.
+A missing or extra tensor, or one of another shape, is an error, never a random layer.
 """
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finephys.errors import WeightsError, WeightsMissingError
+from finephys.files import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -20,39 +22,48 @@ ROOT_VARIABLE = "FINEPHYS_CHECKPOINTS"
 
 
 def checkpoints_root() -> Path:
-    """Folder that holds one folder a tier."""
+    """Return the folder that holds one folder per tier."""
     configured = os.environ.get(ROOT_VARIABLE)
     return Path(configured) if configured else Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 def checkpoint_path(tier: str, name: str) -> Path:
-    """Path of one checkpoint of a tier, such as "lifting" of "tiny".
+    """Return the path of one checkpoint of a tier, such as "lifting" of "tiny".
 
     Raises:
-        WeightsMissingError: when it is not there; the text names the command that makes it.
+        WeightsMissingError: it is missing; the text names the command that restores it.
     """
     path = checkpoints_root() / tier / f"{name}.safetensors"
     if not path.is_file():
-        way = (
-            f"run: git checkout checkpoints/tiny, or python -m finephys train {name}"
-            if tier == "tiny"
-            else "the paper's are not public: train them with python -m finephys train sd15 "
-            "--capture FOLDER after python -m finephys fetch sd15, or choose --tier "
-            "sd15-controlnet, which needs no training"
+        if tier == "tiny":
+            commands = ("git checkout checkpoints/tiny", f"python -m finephys train {name}")
+            advice = f"run: {commands[0]}, or {commands[1]}"
+        else:
+            commands = (
+                "python -m finephys train sd15 --capture FOLDER",
+                "python -m finephys fetch sd15",
+            )
+            advice = (
+                f"the paper's are not public: train them with {commands[0]} after {commands[1]}, "
+                "or choose --tier sd15-controlnet, which needs no training"
+            )
+        if os.environ.get(ROOT_VARIABLE):
+            advice = f"{ROOT_VARIABLE} names another folder: correct or unset it, or {advice}"
+        raise WeightsMissingError(
+            f"The {tier} weights {_shown(path)} are missing; {advice}", *commands
         )
-        raise WeightsMissingError(f"The {tier} weights {_shown(path)} are missing; {way}")
     return path
 
 
 def _shown(path: Path) -> str:
-    """A checkpoint's name for people: without the machine's own folders."""
+    """Return a checkpoint's name for people: without this machine's folders."""
     return f"{path.parent.name}/{path.name}"
 
 
 def save_module(
     module: "nn.Module", path: Path, config: dict[str, Any], *, half: bool = True
 ) -> None:
-    """Write a module's parameters and buffers with its configuration, whole or not at all.
+    """Write a module's parameters and buffers with its configuration, atomically.
 
     Args:
         module: what to save.
@@ -68,15 +79,16 @@ def save_module(
 
 
 def save_tensors(tensors: dict[str, "torch.Tensor"], path: Path, config: dict[str, Any]) -> None:
-    """Write tensors with a configuration, whole or not at all.
+    """Write tensors with a configuration, atomically.
 
     Args:
         tensors: by name.
         path: a .safetensors file; its folder is made.
-        config: plain JSON values that rebuild what the tensors belong to.
+        config: plain JSON values that rebuild the model of the tensors.
 
     Raises:
         WeightsError: a tensor holds NaN or infinite values.
+        OutputError: the file cannot be written.
     """
     import torch
     from safetensors.torch import save_file
@@ -85,14 +97,16 @@ def save_tensors(tensors: dict[str, "torch.Tensor"], path: Path, config: dict[st
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor.float()).all():
             raise WeightsError(f"{name} holds NaN or infinite values; {path.name} was not written.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"config": json.dumps(config, sort_keys=True)})
-    partial.replace(path)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, metadata={"config": json.dumps(config, sort_keys=True)})
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Configuration that a checkpoint was saved with."""
+    """Read the configuration that a checkpoint was saved with, without its tensors.
+
+    Raises:
+        WeightsError: the file is damaged, or holds no configuration in JSON.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -102,16 +116,40 @@ def read_config(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{_shown(path)} cannot be read as safetensors ({error}); fetch or train it again."
         ) from error
-    if "config" not in metadata:
+    try:
+        config = json.loads(metadata["config"])
+    except (KeyError, ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
         raise WeightsError(
-            f"{_shown(path)} holds no configuration; it was not written by this project."
+            f"{_shown(path)} has no configuration in JSON; it is damaged or not of this project: "
+            "fetch or train it again."
         )
-    config: dict[str, Any] = json.loads(metadata["config"])
     return config
 
 
+@contextmanager
+def rebuilding(path: Path) -> Iterator[None]:
+    """Turn the failure to rebuild a model from a checkpoint's configuration into one sentence.
+
+    Args:
+        path: the checkpoint whose configuration is used inside.
+
+    Raises:
+        WeightsError: the configuration lacks a field, or has one of another type or value.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        first = (str(error).strip() or "no detail").splitlines()[0]
+        raise WeightsError(
+            f"{_shown(path)} has a configuration that does not fit this version of the model "
+            f"({type(error).__name__}: {first}); fetch or train it again."
+        ) from error
+
+
 def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
-    """Every tensor of a checkpoint by name; WeightsError when the file is damaged."""
+    """Read every tensor of a checkpoint by name; WeightsError if the file is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -126,10 +164,10 @@ def read_tensors(path: Path) -> dict[str, "torch.Tensor"]:
 
 
 def load_module(module: "nn.Module", path: Path) -> None:
-    """Fill a module from a checkpoint, strictly and in the module's own dtype.
+    """Load a checkpoint into a module, strictly and in the module's own dtype.
 
     Raises:
-        WeightsError: when the file is damaged or a tensor is missing, extra or of another shape.
+        WeightsError: the file is damaged, or a tensor is missing, extra or of another shape.
     """
     tensors = read_tensors(path)
     try:
@@ -143,13 +181,13 @@ def load_module(module: "nn.Module", path: Path) -> None:
 
 
 def load_matching(module: "nn.Module", path: Path) -> list[str]:
-    """Begin a training with another configuration's checkpoint: take what fits by name and shape.
+    """Start training from another configuration's checkpoint: load what fits by name and shape.
 
     Returns:
-        Names of the module's tensors that the checkpoint did not fill.
+        Names of the module's tensors that were not loaded.
 
     Raises:
-        WeightsError: when the file is damaged or fits nowhere.
+        WeightsError: the file is damaged, or none of its tensors fits.
     """
     tensors = read_tensors(path)
     own = module.state_dict()
@@ -161,7 +199,7 @@ def load_matching(module: "nn.Module", path: Path) -> list[str]:
     if not taken:
         raise WeightsError(
             f"{_shown(path)} has no tensor in common with this model; start from another file, or "
-            "from nothing by leaving it out."
+            "leave it out to start from random weights."
         )
     module.load_state_dict(taken, strict=False)
     return sorted(own.keys() - taken.keys())

@@ -1,7 +1,7 @@
-"""`python -m finephys fetch NAME`: public weights, shown, agreed to, brought, locked.
+"""`python -m finephys fetch NAME`: list public weights, ask for agreement, download and lock them.
 
-Resumable at any byte; nothing is used before it is locked, and `fetch_lock.verify` proves every
-later load against the lock.
+A download can be resumed at any byte. Only locked weights are used, and `lock.verify` checks them
+at every load.
 """
 
 import logging
@@ -20,7 +20,7 @@ from finephys.weights.sources import Listing, Source, SourceError
 logger = logging.getLogger(__name__)
 
 SPARE = 256 * 1024**2
-"""Bytes that must stay free on the disk. Design choice."""
+"""Design choice: bytes that stay free on the disk."""
 
 
 class FetchError(FinePhysError):
@@ -29,11 +29,11 @@ class FetchError(FinePhysError):
 
 @dataclass(frozen=True)
 class Planned:
-    """A part and where it will come from.
+    """A part and its source.
 
     Attributes:
-        part: what.
-        listing: the repository at its revision.
+        part: the part to fetch.
+        listing: its repository at a revision.
         files: name in the repository -> name under the part's folder.
     """
 
@@ -55,23 +55,23 @@ def fetch(
     say: Callable[[str], None],
     update: bool = False,
 ) -> dict[str, LockedPart]:
-    """Bring every part of a name into a folder.
+    """Download every part of a name into a folder.
 
     Args:
         name: key of `FETCHABLE`.
-        folder: where the parts' folders and lock.json lie.
+        folder: gets the parts' folders and lock.json.
         source: the Hub, a mirror or a folder.
-        agree: shows a licence with a part's title and says whether the person agrees.
-        say: takes a line for the person.
-        update: take the newest revision also where another one is locked.
+        agree: shows a licence and a part's title; returns whether the person agrees.
+        say: prints a line for the person.
+        update: fetch the newest revision even if another one is locked.
 
     Returns:
         The locked parts.
 
     Raises:
-        RequestError: there is nothing of that name.
+        RequestError: there is no such name.
         FetchError: no repository could be listed, the disk is too small, a licence was declined, or
-            a file that arrived is not the one that was announced.
+            a downloaded file is not the one that was listed.
         WeightsError: a locked file has changed at its source.
     """
     if name not in FETCHABLE:
@@ -83,7 +83,7 @@ def fetch(
     for plan in plans:
         say(
             f"{plan.part.title}: {plan.listing.repository}, revision {plan.listing.revision}, "
-            f"{_gigabytes(plan.size)}, {_gigabytes(missing[plan.part.name])} to bring"
+            f"{_gigabytes(plan.size)}, {_gigabytes(missing[plan.part.name])} to download"
         )
     _check_disk(folder, sum(missing.values()))
     for plan in plans:
@@ -93,11 +93,11 @@ def fetch(
         if agreed is None:
             if not agree(licence, plan.part.title):
                 raise FetchError(
-                    f"The licence of {plan.part.title} was not agreed to; nothing of it was "
-                    "fetched."
+                    f"The licence of {plan.part.title} was declined, so it was not fetched; run "
+                    "the same command again to agree."
                 )
             agreed = time.time()
-        files = {kept: _bring(plan, file, kept, folder, source, None if update else earlier)
+        files = {kept: _download(plan, file, kept, folder, source, None if update else earlier)
                  for file, kept in plan.files.items()}  # fmt: skip
         locked[plan.part.name] = LockedPart(
             plan.listing.repository, plan.listing.revision, licence.name, agreed, files
@@ -110,7 +110,7 @@ def fetch(
 def _plan(
     part: Part, source: Source, earlier: LockedPart | None, say: Callable[[str], None]
 ) -> Planned:
-    """Choose the first repository that can be listed; a locked one stays, at its revision."""
+    """Choose the first repository that can be listed; a locked one is kept, at its revision."""
     candidates = (earlier.repository,) if earlier else part.repositories
     revision = earlier.revision if earlier and earlier.revision != "folder" else None
     failures = []
@@ -125,7 +125,7 @@ def _plan(
             failures.append(str(error))
             continue
         if failures:
-            say(f"note: {'; '.join(failures)}; taking {repository} instead.")
+            say(f"note: {'; '.join(failures)}; using {repository} instead.")
         return Planned(part, listing, files)
     raise FetchError(
         f"{part.title} cannot be found ({'; '.join(failures)}); check the connection, name a "
@@ -134,17 +134,17 @@ def _plan(
 
 
 def _licence(plan: Planned) -> Licence:
-    """The part's licence, under the name that its card has today."""
+    """Return the part's licence, under the name that its card gives now."""
     own = plan.part.licence
-    said = plan.listing.licence
-    if said and said != own.name:
-        logger.warning("the card of %s now says licence %s", plan.listing.repository, said)
-        return Licence(said, f"The card says {said!r}. {own.text}", plan.listing.repository)
+    current = plan.listing.licence
+    if current and current != own.name:
+        logger.warning("the card of %s now names licence %s", plan.listing.repository, current)
+        return Licence(current, f"The card names {current!r}. {own.text}", plan.listing.repository)
     return own
 
 
 def _missing(plan: Planned, folder: Path) -> int:
-    """Bytes that are still to be written."""
+    """Return how many bytes are still to be downloaded."""
     total = 0
     for file, kept in plan.files.items():
         path = folder / plan.part.name / kept
@@ -158,7 +158,7 @@ def _size(path: Path) -> int:
 
 
 def _partial(path: Path, listing: Listing) -> Path:
-    """Where a file grows; another revision grows elsewhere, so that two are never joined."""
+    """Return the path of a partial download; revisions have different ones, never to be mixed."""
     return path.with_name(f"{path.name}.{listing.revision[:12]}.partial")
 
 
@@ -172,34 +172,34 @@ def _check_disk(folder: Path, needed: int) -> None:
         )
 
 
-def _bring(
+def _download(
     plan: Planned, file: str, kept: str, folder: Path, source: Source, earlier: LockedPart | None
 ) -> LockedFile:
-    """Bring one file, or find it there already, and prove it."""
-    announced = plan.listing.files[file]
+    """Download one file unless it is already there, and verify it."""
+    listed = plan.listing.files[file]
     wanted = earlier.files.get(kept) if earlier else None
-    if wanted and announced.sha256 and announced.sha256 != wanted.sha256:
+    if wanted and listed.sha256 and listed.sha256 != wanted.sha256:
         raise WeightsError(
             f"{plan.listing.repository}/{file} is no longer the file that was locked at revision "
-            f"{plan.listing.revision[:12]}; it was not taken. If you trust the new one, fetch with "
-            "--update."
+            f"{plan.listing.revision[:12]}, so it was not downloaded. If you trust the new one, "
+            "fetch with --update."
         )
     path = folder / plan.part.name / kept
-    expected = wanted.sha256 if wanted else announced.sha256
-    if path.is_file() and path.stat().st_size == announced.size:
+    expected = wanted.sha256 if wanted else listed.sha256
+    if path.is_file() and path.stat().st_size == listed.size:
         found = sha256(path)
         if expected == found:
-            return LockedFile(announced.size, found)
+            return LockedFile(listed.size, found)
     partial = _partial(path, plan.listing)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    source.bring(plan.listing, file, partial)
+    source.download(plan.listing, file, partial)
     size, found = partial.stat().st_size, sha256(partial)
-    if size != announced.size or (expected is not None and found != expected):
+    if size != listed.size or (expected is not None and found != expected):
         partial.unlink()
         raise FetchError(
-            f"{plan.listing.repository}/{file} arrived as {size} bytes with SHA-256 {found[:12]}, "
-            f"but {announced.size} bytes with {(expected or 'any')[:12]} were announced; it was "
-            "thrown away. Try again, or another mirror."
+            f"{plan.listing.repository}/{file} has {size} bytes with SHA-256 {found[:12]}, but "
+            f"{listed.size} bytes with {(expected or 'any')[:12]} were listed; it was deleted. Try "
+            "again, or another mirror."
         )
     partial.replace(path)
     return LockedFile(size, found)

@@ -1,7 +1,7 @@
-"""The lock beside fetched weights: what was fetched, and proof at every later load.
+"""The lock file beside fetched weights, and their verification at every load.
 
-`lock.json` holds, by part: repository, revision, licence and when it was agreed to, and for each
-file its size and SHA-256 as they were when it was fetched.
+`lock.json` holds, by part: repository, revision, licence and when it was agreed to, and the size
+and SHA-256 of each file when it was fetched.
 """
 
 import json
@@ -33,10 +33,10 @@ class LockedPart:
     """One part as it was fetched.
 
     Attributes:
-        repository: where it came from.
+        repository: where it was fetched from.
         revision: commit of that repository, or "folder" for an offline mirror without one.
         licence: name of the licence that was agreed to.
-        agreed: when, seconds since 1970.
+        agreed: when, in seconds since 1970.
         files: by path under the part's folder.
     """
 
@@ -48,11 +48,11 @@ class LockedPart:
 
 
 SHARED = {"animatediff": "sd15", "t2v-zero": "sd15"}
-"""Systems whose parts lie with those of another, so that Stable Diffusion is fetched once."""
+"""Systems that share another's folder, so that Stable Diffusion is fetched once."""
 
 
 def weights_folder(name: str) -> Path:
-    """Where fetched weights lie: FINEPHYS_WEIGHTS, or under HF_HOME, or beside the checkpoints."""
+    """Return the folder of fetched weights: FINEPHYS_WEIGHTS, or in HF_HOME, or the checkpoints."""
     name = SHARED.get(name, name)
     if given := os.environ.get(FOLDER_VARIABLE):
         return Path(given)
@@ -61,7 +61,7 @@ def weights_folder(name: str) -> Path:
 
 
 def read_lock(folder: Path) -> dict[str, LockedPart]:
-    """Every locked part of a folder; empty when nothing was fetched into it.
+    """Read every locked part of a folder; empty when nothing was fetched into it.
 
     Raises:
         WeightsError: the lock is damaged.
@@ -87,57 +87,77 @@ def read_lock(folder: Path) -> dict[str, LockedPart]:
 
 
 def fetched_lock(name: str, weights: str, command: str) -> Path:
-    """The lock of weights that `name` needs, a key of `FETCHABLE`.
+    """Return the lock of fetched weights, checking that every file is there.
+
+    Args:
+        name: of the generator that needs them.
+        weights: key of `FETCHABLE`.
+        command: fetches them.
 
     Raises:
-        WeightsMissingError: they were not fetched, or not wholly.
+        WeightsMissingError: they are not, or incompletely, downloaded.
+        WeightsError: the lock is damaged.
     """
     folder = weights_folder(weights)
-    missing = {part.name for part in FETCHABLE[weights]} - read_lock(folder).keys()
-    if missing:
-        raise WeightsMissingError(
-            f"The weights of {name} are missing, or were not wholly fetched "
-            f"({', '.join(sorted(missing))}); run: {command} (fetched elsewhere with "
-            f"--dir? set {FOLDER_VARIABLE} to that folder)"
+    locked = read_lock(folder)
+    missing = []
+    for part in FETCHABLE[weights]:
+        files = (
+            [f"{part.name}/{file}" for file in locked[part.name].files]
+            if part.name in locked
+            else []
         )
+        gone = [file for file in files if not (folder / file).is_file()]
+        missing += [part.name] if len(gone) == len(files) else gone
+    if missing:
+        raise _missing(f"The weights of {name}", f" ({', '.join(sorted(missing))})", command)
     return folder / LOCK
 
 
+def _missing(weights: str, parts: str, command: str) -> WeightsMissingError:
+    return WeightsMissingError(
+        f"{weights} are missing or incompletely downloaded{parts}; run: {command} (if they were "
+        f"fetched elsewhere with --dir, set {FOLDER_VARIABLE} to that folder)",
+        command,
+    )
+
+
 def write_lock(folder: Path, parts: dict[str, LockedPart]) -> None:
-    """Write the lock, whole or not at all."""
+    """Write the lock atomically."""
     plain = {name: asdict(part) for name, part in sorted(parts.items())}
     with whole_file(folder / LOCK) as partial:
         partial.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 def verify(folder: Path, names: tuple[str, ...], command: str) -> dict[str, LockedPart]:
-    """Compare weights with their lock, every byte.
+    """Compare every byte of fetched weights with their lock.
 
     Args:
-        folder: of all parts.
-        names: parts that are needed.
-        command: what brings them.
+        folder: holds all parts.
+        names: parts to verify.
+        command: fetches them.
+
+    Returns:
+        The locked parts by name.
 
     Raises:
-        WeightsMissingError: a part was never fetched, not wholly, or a file of it is gone.
+        WeightsMissingError: a part is not, or incompletely, downloaded, or a file is missing.
         WeightsError: a file is not the one that was fetched.
     """
     locked = read_lock(folder)
     for name in names:
         if name not in locked:
-            raise WeightsMissingError(
-                f"The weights of {name} are missing, or were not wholly fetched; run: {command} "
-                f"(fetched elsewhere with --dir? set {FOLDER_VARIABLE} to that folder)"
-            )
+            raise _missing(f"The weights of {name}", "", command)
         for file, wanted in locked[name].files.items():
             path = folder / name / file
             if not path.is_file():
-                raise WeightsMissingError(f"{name}/{file} is gone; run: {command}")
+                raise WeightsMissingError(f"{name}/{file} is missing; run: {command}", command)
             size = path.stat().st_size
             if size != wanted.size or sha256(path) != wanted.sha256:
                 raise WeightsError(
                     f"{name}/{file} is not what was fetched from {locked[name].repository} at "
                     f"revision {locked[name].revision[:12]} ({size} bytes, {wanted.size} locked, "
-                    f"or another SHA-256); remove that file and run: {command}"
+                    f"or another SHA-256); remove that file and run: {command}",
+                    command,
                 )
     return {name: locked[name] for name in names}

@@ -1,4 +1,4 @@
-"""Where weights come from: the Hugging Face Hub or a mirror of it, or a folder laid out like it."""
+"""Sources of weights: the Hugging Face Hub, a mirror of it, or a folder with its layout."""
 
 import os
 import re
@@ -13,7 +13,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class SourceError(FinePhysError):
-    """Weights could not be listed or brought."""
+    """Weights could not be listed or downloaded."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RemoteFile:
 
     Attributes:
         size: bytes.
-        sha256: in hexadecimal; None where the Hub does not say (small files).
+        sha256: in hexadecimal; None where the Hub lists none (small files).
     """
 
     size: int
@@ -36,7 +36,7 @@ class Listing:
     Attributes:
         repository: its id.
         revision: 40 hexadecimal digits, or "folder" where there is none.
-        licence: what its card says; empty when it says nothing.
+        licence: named by its card; empty when it names none.
         files: by path.
     """
 
@@ -47,20 +47,20 @@ class Listing:
 
 
 class Source(Protocol):
-    """Anything that lists a repository and brings its files."""
+    """Lists a repository and downloads its files."""
 
     def listing(self, repository: str, revision: str | None) -> Listing:
         """List a repository at a revision, or at its newest; SourceError when it cannot."""
 
-    def bring(self, listing: Listing, file: str, partial: Path) -> None:
-        """Write a file to `partial`, going on where an earlier attempt ended."""
+    def download(self, listing: Listing, file: str, partial: Path) -> None:
+        """Write a file to `partial`, resuming an earlier attempt."""
 
 
 class Hub:
     """The Hub, or the mirror that HF_ENDPOINT names; files in HF_HOME's cache are not downloaded.
 
-    Design choice: partial files are kept and continued here, since the Hub's own client drops what
-    an interrupted process had.
+    Design choice: partial files are kept and resumed here, since the Hub's own client discards
+    those of an interrupted process.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Hub:
         }
         return Listing(repository, found.sha, str((card and card.get("license")) or ""), files)
 
-    def bring(self, listing: Listing, file: str, partial: Path) -> None:
+    def download(self, listing: Listing, file: str, partial: Path) -> None:
         """See `Source`."""
         import httpx2
         from huggingface_hub import hf_hub_url, try_to_load_from_cache
@@ -120,13 +120,13 @@ class Hub:
                 )
         except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
             raise SourceError(
-                f"{listing.repository}/{file} was interrupted: {_first_line(error)}. What arrived "
-                "is kept; the same command goes on."
+                f"{listing.repository}/{file} was interrupted: {_first_line(error)}. The part "
+                "that was downloaded is kept; run the same command to resume."
             ) from error
 
 
 class Folder:
-    """A folder laid out like the Hub: ORGANISATION/REPOSITORY/files, or a copy of the Hub's cache.
+    """A folder with the Hub's layout: ORGANISATION/REPOSITORY/files, or a copy of its cache.
 
     Args:
         root: the folder.
@@ -134,7 +134,9 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise SourceError(f"{root} is no folder; give one that holds ORGANISATION/REPOSITORY.")
+            raise SourceError(
+                f"{root} is not a directory; give one that holds ORGANISATION/REPOSITORY."
+            )
         self._root = root
 
     def _place(self, repository: str, revision: str | None) -> tuple[Path, str]:
@@ -146,9 +148,7 @@ class Folder:
         wanted = revision or (main.read_text("utf-8").strip() if main.is_file() else "")
         if wanted and (cache / "snapshots" / wanted).is_dir():
             return cache / "snapshots" / wanted, wanted
-        raise SourceError(
-            f"{repository}: {self._root} holds neither {repository} nor {cache.name}."
-        )
+        raise SourceError(f"{repository}: {self._root} has neither {repository} nor {cache.name}.")
 
     def listing(self, repository: str, revision: str | None) -> Listing:
         """See `Source`."""
@@ -160,7 +160,7 @@ class Folder:
         }
         return Listing(repository, found, "", files)
 
-    def bring(self, listing: Listing, file: str, partial: Path) -> None:
+    def download(self, listing: Listing, file: str, partial: Path) -> None:
         """See `Source`."""
         revision = None if listing.revision == "folder" else listing.revision
         shutil.copyfile(self._place(listing.repository, revision)[0] / file, partial)

@@ -1,1 +1,1 @@
-"""The runner's page: behind a password, apart from everything that raters are served."""
+"""The administrator's page: behind a password, apart from everything that raters are served."""

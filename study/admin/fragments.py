@@ -1,4 +1,4 @@
-"""Pieces of HTML of the runner's page; every text in them is escaped."""
+"""Pieces of HTML of the administrator's page; every text in them is escaped."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -68,6 +68,7 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
         "active": seen["active"],
         "stalled": seen["stalled"],
         "abandoned": seen["abandoned"],
+        "incomplete": seen["incomplete"],
         "done": seen["done"],
         "withdrawn": seen["withdrawn"],
         "answers": seen["answers"],
@@ -94,7 +95,7 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
             )
             for each in seen["raters"]
         ],
-        "Nobody has come yet.",
+        "No rater has come yet.",
     )
     sequences = table(
         ("sequence", "done", "active"),
@@ -106,15 +107,20 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
         [(each["reason"], each["pages"]) for each in seen["missing"]["unplayable"]],
         "Every video could be played so far.",
     )
-    last = str(snapshots["last"]) or "none yet"
+    people = table(
+        tuple(each.replace("_", " ") for each in seen["people"][0]) if seen["people"] else (),
+        [tuple(each.values()) for each in seen["people"]],
+        "No rater has come yet.",
+    )
+    last = _day(str(snapshots["last"])) or "none yet"
     trouble = str(snapshots["trouble"])
     every = float(str(snapshots["every_seconds"])) / 60
     place = str(snapshots["place"])
     window = (
-        f"They go to {place}; what comes in the {every:.0f} minutes between two of them is lost "
+        f"They go to {place}; answers given between two snapshots ({every:.0f} minutes) are lost "
         "with the disk."
         if place
-        else "They lie on this disk; if it is lost, so are they."
+        else "They are on this disk; if it is lost, so are they."
     )
     return (
         f"<h3>{escape(name)} is {escape(phase)}</h3>"
@@ -124,11 +130,14 @@ def board(seen: Mapping[str, Any], phase: str, snapshots: Mapping[str, object], 
         f"{note(trouble, 'bad') if trouble else ''}"
         f"<h4>Raters</h4>{raters}<h4>Places in the design</h4>{sequences}"
         f"<h4>Videos</h4>{unplayable}"
+        f"<h4>About the raters</h4>{people}"
+        f'<p><a class="st-button" href="codes/{escape(name)}" download>Completion codes as CSV</a> '
+        f'<a class="st-button" href="raters/{escape(name)}" download>Raters as CSV</a></p>'
     )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> str:
-    """A table that scrolls by itself on a phone, or a sentence when it has no rows."""
+    """A table that scrolls horizontally on a phone, or a sentence when it has no rows."""
     if not rows:
         return f'<p class="st-soft">{escape(empty)}</p>'
     heads = "".join(f"<th scope='col'>{escape(each)}</th>" for each in head)
@@ -142,7 +151,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> 
 
 
 def log(acts: Sequence[Mapping[str, Any]], broken: int | None) -> str:
-    """The audit log, and whether it is whole."""
+    """The audit log, and whether it is intact."""
     rows = [
         (
             act["id"],
@@ -154,12 +163,12 @@ def log(acts: Sequence[Mapping[str, Any]], broken: int | None) -> str:
         )
         for act in acts
     ]
-    whole = (
-        note("Every act follows from the ones before it: the log is whole.", "good")
+    verdict = (
+        note("Every act follows from the ones before it: the log is intact.", "good")
         if broken is None
         else note(f"The log was changed: act {broken} does not follow from the rest.", "bad")
     )
-    return whole + table(("", "when (UTC)", "who", "act", "detail", "hash"), rows, "No act yet.")
+    return verdict + table(("", "when", "who", "act", "detail", "hash"), rows, "No act yet.")
 
 
 def downloads(name: str, files: Sequence[str]) -> str:
@@ -192,7 +201,8 @@ def preview(number: str) -> str:
 
 
 def _day(time: str) -> str:
-    return time.replace("T", " ").partition("+")[0]
+    """An ISO time in UTC as people read it, with its zone: other times on the page are local."""
+    return f"{time.replace('T', ' ').partition('+')[0]} UTC" if time else ""
 
 
 def _silence(seconds: int) -> str:

@@ -1,7 +1,7 @@
-"""Who may use the runner's page: one password, few tries, sessions that live in memory.
+"""Access to the administrator's page: one password, few attempts, sessions in memory.
 
-Nothing behind the gate is told to a browser without a session: not a name, not a file, not which
-program draws the page.
+A browser without a session learns nothing of what is behind the gate: no name, no file, not even
+which program draws the page.
 """
 
 import copy
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 VARIABLE = "STUDY_ADMIN_PASSWORD"
 SHORTEST = 10
-"""Characters of a password; with the tries below, guessing one takes years."""
+"""Characters of a password; with the attempts below, guessing one takes years."""
 
-COOKIE = "study_runner"
+COOKIE = "study_admin"
 SESSION_SECONDS = 12 * 3600.0
 TRIES, TRIES_SECONDS = 5, 60.0
-"""Wrong passwords from one address within so many seconds; more are not looked at."""
+"""Wrong passwords from one address within so many seconds; further ones are not checked."""
 
 LARGEST_FORM = 4096
 READING = ("GET", "HEAD")
@@ -65,7 +65,7 @@ HEADERS = {
 
 
 def wanted_password() -> tuple[str, bool]:
-    """The runner's password, and whether it was made up now and must be shown once.
+    """The administrator's password, and whether it was generated now and must be shown once.
 
     Raises:
         StudyError: the one in the environment is too short.
@@ -76,21 +76,21 @@ def wanted_password() -> tuple[str, bool]:
     if len(given) < SHORTEST:
         raise StudyError(
             f"{VARIABLE} has {len(given)} characters; give {SHORTEST} or more, or none at all: "
-            "then one is made up and printed at the start."
+            "then one is generated and printed at the start."
         )
     return given, False
 
 
 class Gate:
-    """ASGI application: a login page, and behind it another application."""
+    """ASGI application: a login page in front of another application."""
 
     def __init__(
         self, password: str, inside: Asgi, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Close the gate.
+        """Initialise the gate.
 
         Args:
-            password: of the runner.
+            password: of the administrator.
             inside: what a logged-in browser reaches.
             clock: seconds that only increase.
         """
@@ -131,7 +131,7 @@ class Gate:
         wrong = self._recent(address)
         if len(wrong) >= TRIES:
             wait = int(TRIES_SECONDS - (self._clock() - wrong[0])) + 1
-            page = _login_page(f"Too many tries; wait {wait} seconds, then try again.", 429)
+            page = _login_page(f"Too many attempts; wait {wait} seconds, then try again.", 429)
             page.headers["retry-after"] = str(wait)
             return page
         if not same_origin(request):
@@ -140,7 +140,7 @@ class Gate:
         given = form.get("password", [""])[0]
         if not hmac.compare_digest(_sha256(given), self._password):
             self._wrong.setdefault(address, []).append(self._clock())
-            logger.warning("a wrong password for the runner's page came from %s", address)
+            logger.warning("a wrong password for the administrator's page came from %s", address)
             return _login_page("That is not the password; it is printed when the app starts.", 403)
         now = self._clock()
         for ended in [key for key, end in self._sessions.items() if end <= now]:
@@ -208,9 +208,9 @@ class Gate:
 
 
 def same_origin(request: Request) -> bool:
-    """Whether a browser says that the request comes from a page of this very server.
+    """Whether the request comes from a page of this server, by the browser's headers.
 
-    A request that says nothing of where it comes from is refused too.
+    A request without such headers is refused too.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
@@ -255,7 +255,7 @@ def _login_page(sentence: str, status: int) -> Response:
 def _refusal(status: int) -> Response:
     sentences = {
         401: "Log in first.",
-        403: "This must be sent from the runner's page itself.",
+        403: "This must be sent from the administrator's page itself.",
         404: "There is nothing here.",
     }
     return JSONResponse({"sentence": sentences[status]}, status, HEADERS)

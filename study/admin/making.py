@@ -9,13 +9,13 @@ import gradio as gr
 
 from study import acts
 from study.admin import fragments, uploads
-from study.admin.parts import QUICK, RUNNER, SLOW, island, told
+from study.admin.parts import ADMINISTRATOR, QUICK, SLOW, island, result_html
 from study.definition import Definition
 from study.errors import StudyError
 from study.faults import is_name
 from study.folder import Folder, need_phase, read_definition
 from study.reading import TEMPLATES, parse, template
-from study.sources import VIDEOS
+from study.sources import holds_clips, is_junk, manifests
 from study.summary import summary
 
 if TYPE_CHECKING:
@@ -27,25 +27,25 @@ NO_MANIFEST = "none: METHOD/ITEM.mp4, or a batch's own"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the rest of the page needs of the first tab: the name, and the event of making."""
+class MakeTab:
+    """Outputs of the first tab: the name, and the event of making."""
 
     name: gr.Textbox
     event: Any
 
 
 @dataclass(frozen=True)
-class Edited:
-    """What the rest of the page needs of the second tab."""
+class EditTab:
+    """Outputs of the second tab."""
 
     source: gr.Code
-    said: gr.HTML
+    message: gr.HTML
     view: gr.HTML
     events: tuple[Any, ...]
 
 
-def make(site: "Site") -> Made:
-    """Choose clips and wording; what is wrong with them is listed all at once."""
+def make(site: "Site") -> MakeTab:
+    """Choose clips and wording; all their faults are listed at once."""
     templates = sorted(path.stem for path in TEMPLATES.glob("*.yaml"))
     offered = offered_folders(site)
     with gr.Row():
@@ -80,13 +80,13 @@ def make(site: "Site") -> Made:
                     label="Manifest (CSV or JSON)",
                 )
     button = gr.Button("Make the study", variant="primary")
-    said = gr.HTML("", elem_id="st-made")
+    message = gr.HTML("", elem_id="st-made")
     upload = gr.Textbox("", visible=False)
 
     def sides(chosen: str) -> tuple[Any, Any]:
         return gr.Column(visible=chosen == UPLOADED), gr.Column(visible=chosen == SERVER)
 
-    def manifests(chosen: str | None) -> Any:  # noqa: ANN401
+    def offered_manifests(chosen: str | None) -> Any:  # noqa: ANN401
         root = offered_folders(site).get(chosen or "")
         return gr.Dropdown(_manifests(root), value=NO_MANIFEST)
 
@@ -99,33 +99,33 @@ def make(site: "Site") -> Made:
                 if root is None:
                     raise StudyError("choose a folder; the list is given at the start by --clips.")
                 table = root / manifest if manifest in {p.name for p in root.iterdir()} else None
-                acts.new(folder, definition, root, table, RUNNER)
+                acts.new(folder, definition, root, table, ADMINISTRATOR)
             else:
                 from_upload(site, folder, definition, upload)
             return fragments.note(f"Made. {summary(folder)}", "good")
 
-        return told(go)
+        return result_html(go)
 
     source.change(sides, [source], [from_here, from_server], **QUICK)
-    clips.change(manifests, [clips], [manifest], **QUICK)
+    clips.change(offered_manifests, [clips], [manifest], **QUICK)
     event = button.click(
         act,
         [name, wording, source, clips, manifest, upload],
-        [said],
+        [message],
         js="(...values) => [...values.slice(0, -1), window.studyUpload ?? '']",
-        show_progress_on=[said],
+        show_progress_on=[message],
         **SLOW,
     )
-    return Made(name, event)
+    return MakeTab(name, event)
 
 
-def edit(site: "Site", chosen: gr.Dropdown) -> Edited:
+def edit(site: "Site", chosen: gr.Dropdown) -> EditTab:
     """study.yaml in the page, its faults beside it, and the study as a rater sees it."""
     with gr.Row():
         save = gr.Button("Save", variant="primary", min_width=100)
         check = gr.Button("Check", min_width=100)
         look = gr.Button("Preview", min_width=100)
-    said = gr.HTML("", elem_id="st-checked")
+    message = gr.HTML("", elem_id="st-checked")
     view = gr.HTML("", elem_id="st-view")
     source = gr.Code(
         "", language="yaml", lines=24, max_lines=40, label="study.yaml", elem_id="st-yaml"
@@ -134,13 +134,13 @@ def edit(site: "Site", chosen: gr.Dropdown) -> Edited:
     def save_text(name: str, text: str) -> str:
         def go() -> str:
             folder = site.folder(name)
-            acts.edit(folder, text, RUNNER)
+            acts.edit(folder, text, ADMINISTRATOR)
             try:
                 return fragments.note(f"Saved. {summary(folder)}", "good")
             except StudyError as error:
                 return fragments.note(f"Saved, but it cannot open yet: {error}", "bad")
 
-        return told(go)
+        return result_html(go)
 
     def check_text(name: str, text: str) -> str:
         def go() -> str:
@@ -150,15 +150,15 @@ def edit(site: "Site", chosen: gr.Dropdown) -> Edited:
             more = " The text below has no fault but is not saved yet." if unsaved else ""
             return fragments.note(summary(folder) + more, "good")
 
-        return told(go)
+        return result_html(go)
 
     def preview(name: str) -> str:
-        return told(lambda: fragments.preview(site.previews.make(site.folder(name))))
+        return result_html(lambda: fragments.preview(site.previews.make(site.folder(name))))
 
-    event = save.click(save_text, [chosen, source], [said], show_progress_on=[said], **SLOW)
-    check.click(check_text, [chosen, source], [said], show_progress_on=[said], **SLOW)
-    look.click(preview, [chosen], [view], show_progress_on=[said], **SLOW)
-    return Edited(source, said, view, (event,))
+    event = save.click(save_text, [chosen, source], [message], show_progress_on=[message], **SLOW)
+    check.click(check_text, [chosen, source], [message], show_progress_on=[message], **SLOW)
+    look.click(preview, [chosen], [view], show_progress_on=[message], **SLOW)
+    return EditTab(source, message, view, (event,))
 
 
 def draft_folder(site: "Site", name: str) -> Folder:
@@ -192,43 +192,34 @@ def from_upload(site: "Site", folder: Folder, definition: Definition, upload: st
     if not upload:
         if not kept.is_dir():
             raise StudyError("no clips were chosen; choose a folder or a zip of them first.")
-        acts.new(folder, definition, kept, _manifest_in(kept), RUNNER)
+        acts.new(folder, definition, kept, _manifest_in(kept), ADMINISTRATOR)
         return
     sent = uploads.folder(site.studies, upload)
-    acts.new(folder, definition, sent, _manifest_in(sent), RUNNER)
+    acts.new(folder, definition, sent, _manifest_in(sent), ADMINISTRATOR)
     if kept.is_dir():
         shutil.rmtree(kept)
     shutil.copytree(sent, kept)
 
 
 def offered_folders(site: "Site") -> dict[str, Path]:
-    """Folders of clips on this machine: those given at the start, and what lies in them."""
+    """Folders of clips on this machine: those given at the start and their subfolders."""
     found: dict[str, Path] = {}
     for root in site.clips:
         for path in (root, *sorted(root.iterdir())):
-            if path.is_dir() and _holds_clips(path):
+            if path.is_dir() and not is_junk(path.name) and holds_clips(path):
                 name = root.name if path == root else f"{root.name}/{path.name}"
                 found[name] = path
     return found
 
 
-def _holds_clips(folder: Path) -> bool:
-    return any(path.suffix.lower() in VIDEOS for path in folder.glob("*/*"))
-
-
 def _manifests(root: Path | None) -> list[str]:
     """What can be chosen as the manifest of a folder."""
-    there = sorted(root.iterdir()) if root else []
-    return [NO_MANIFEST, *(path.name for path in there if _is_manifest(path))]
-
-
-def _is_manifest(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".json")
+    return [NO_MANIFEST, *(path.name for path in (manifests(root) if root else []))]
 
 
 def _manifest_in(folder: Path) -> Path | None:
     """The one table of an upload, if there is one."""
-    tables = [path for path in sorted(folder.iterdir()) if _is_manifest(path)]
+    tables = manifests(folder)
     if len(tables) > 1:
         raise StudyError(
             f"{', '.join(path.name for path in tables)} came with the clips; send one manifest."

@@ -1,4 +1,4 @@
-"""The runner's page: every tab, and how it is served. Gradio is imported here and in the tabs."""
+"""The administrator's page: all its tabs. Gradio is imported here and in the tabs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,19 +32,19 @@ LOOK: dict[str, Any] = {
     "css_paths": STATIC / "page.css",
     "head": '<meta name="viewport" content="width=device-width, initial-scale=1">',
 }
-"""How the page looks; nothing of it is fetched from elsewhere."""
+"""How the page looks; nothing is loaded from other hosts."""
 
 
 def application(site: "Site") -> Starlette:
-    """The page as an application that expects to be asked under the runner's address."""
-    from study.site import RUNNER
+    """The page as an application that expects requests under the administrator's address."""
+    from study.site import ADMIN
 
     blocks = build(site)
     app: Starlette = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     gr.mount_gradio_app(
         app,
         blocks,
-        RUNNER,
+        ADMIN,
         **LOOK,
         allowed_paths=[],
         max_file_size=1,  # nothing is sent through Gradio: clips have a route of their own
@@ -61,8 +61,11 @@ def application(site: "Site") -> Starlette:
 
 
 def phase_of(site: "Site", name: str) -> str:
-    """Where a study stands."""
-    return folders.read_milestones(site.folder(name)).phase
+    """Where a study stands; "damaged" when its files do not tell."""
+    try:
+        return folders.read_milestones(site.folder(name)).phase
+    except StudyError:
+        return "damaged"
 
 
 def build(site: "Site") -> gr.Blocks:
@@ -85,7 +88,7 @@ def build(site: "Site") -> gr.Blocks:
             with gr.Tab("Check and edit", id="edit"):
                 edited = making.edit(site, chosen)
             with gr.Tab("Plan", id="plan"):
-                results.plan()
+                results.plan(site, chosen)
             with gr.Tab("Run", id="run"):
                 run = running.build(site, chosen)
             with gr.Tab("Board", id="board"):
@@ -106,13 +109,17 @@ def build(site: "Site") -> gr.Blocks:
                 empty = fragments.note("There is no study yet: make one.")
                 return empty, {"name": ""}, "", *results.nothing()
             folder = site.folder(str(name))
-            done = folders.read_milestones(folder)
-            return (
-                fragments.milestones(folder.root.name, done),
-                {"name": folder.root.name},
-                fragments.hashes(done),
-                *results.standing(folder, done),
-            )
+            try:
+                done = folders.read_milestones(folder)
+                return (
+                    fragments.milestones(folder.root.name, done),
+                    {"name": folder.root.name},
+                    fragments.hashes(done),
+                    *results.standing(folder, done),
+                )
+            except StudyError as error:  # one damaged study must not hide the others
+                problem = fragments.problems(error)
+                return problem, {"name": folder.root.name}, "", *results.nothing()
 
         def text(name: str | None) -> str:
             if name not in site.names():
@@ -125,17 +132,17 @@ def build(site: "Site") -> gr.Blocks:
         shown = [steps, board, run.hashes, *found.standing, log]
         # By hand or by the page itself, never both: a second, later answer would overwrite what
         # was typed meanwhile.
-        said = [edited.said, edited.view, run.said, run.links, found.said]
+        messages = [edited.message, edited.view, run.message, run.links, found.message]
         chosen.input(where, [chosen], shown, **QUICK)
         chosen.input(text, [chosen], [edited.source], **QUICK)
-        chosen.input(lambda: ("",) * len(said), None, said, **QUICK)
+        chosen.input(lambda: ("",) * len(messages), None, messages, **QUICK)
         for event in (
             page.load(names, [chosen], [chosen], **QUICK),
             made.event.then(names, [made.name], [chosen], **QUICK),
         ):
             event.then(text, [chosen], [edited.source], **QUICK)
             event.then(where, [chosen], shown, **QUICK)
-            event.then(lambda: ("",) * len(said), None, said, **QUICK)
+            event.then(lambda: ("",) * len(messages), None, messages, **QUICK)
         for event in (*edited.events, *run.events, *found.events):
             event.then(where, [chosen], shown, **QUICK)
         page.queue(default_concurrency_limit=1, max_size=20)

@@ -11,18 +11,18 @@ from study.errors import StudyError
 
 logger = logging.getLogger(__name__)
 
-RUNNER = "runner's page"
-"""Who acts, as the audit log names everybody who knows the password."""
+ADMINISTRATOR = "administrator's page"
+"""Actor in the audit log for everyone who knows the password."""
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""Events that are answered at once."""
+"""Events that return at once."""
 
 SLOW: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
-"""Acts that take their time, one after another."""
+"""Acts that take a while, one after another."""
 
 
-def told(act: Callable[[], str]) -> str:
-    """What an act says, or what was wrong with it; the page keeps all that was typed."""
+def result_html(act: Callable[[], str]) -> str:
+    """The result of an act as HTML, or its error; the page keeps what was typed."""
     try:
         return act()
     except StudyError as error:
@@ -30,15 +30,15 @@ def told(act: Callable[[], str]) -> str:
     except ValueError as error:
         return fragments.note(str(error), "bad")
     except Exception:
-        logger.exception("an act of the runner failed")
-        return fragments.note("Something inside failed; the server's log says what.", "bad")
+        logger.exception("an administrator's act failed")
+        return fragments.note("Internal error; see the server's log.", "bad")
 
 
 def island(name: str, value: dict[str, str] | None, elem_id: str, **props: object) -> gr.HTML:
-    """A part of the page that page/admin.js draws.
+    """A part of the page drawn by page/admin.js.
 
     Args:
-        name: of its function there.
+        name: the function that draws it.
         value: what it is given, and again whenever that changes.
         elem_id: its id in the page.
         props: further values that stay.

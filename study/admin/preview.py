@@ -1,4 +1,4 @@
-"""A study as a rater sees it, for its runner: the rater's own page on a copy that nobody keeps."""
+"""A study as a rater sees it, for its administrator: the rater's own page on a throw-away copy."""
 
 import secrets
 import shutil
@@ -77,8 +77,8 @@ class Previews:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request of a preview's page."""
-        number = str(scope["path"]).removeprefix(str(scope["root_path"])).strip("/")
-        number = number.partition("/")[0]
+        below = str(scope["path"]).removeprefix(str(scope["root_path"]))
+        number = below.strip("/").partition("/")[0]
         _, router = self._shown.get(number, (None, Router()))
         await router(scope, receive, send)
 

@@ -1,5 +1,6 @@
 """Tabs before and after a study: the power planner, unblinding and the report, the audit log."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import gradio as gr
 
 from study import acts
 from study.admin import fragments
-from study.admin.parts import RUNNER, SLOW, told
+from study.admin.parts import ADMINISTRATOR, QUICK, SLOW, result_html
 from study.admin.running import need_typed
 from study.audit import acts as recorded
 from study.audit import first_broken
@@ -15,6 +16,7 @@ from study.blinding import read_map
 from study.errors import StudyError
 from study.folder import Folder, Milestones
 from study.outcome import RESULTS, result_files
+from study.planning import FIG16, size
 from study.store import Store
 
 if TYPE_CHECKING:
@@ -22,27 +24,29 @@ if TYPE_CHECKING:
 
 NO_METHOD = "none"
 
+_NUMBER = re.compile(r"[0-9]{1,6}")
+
 
 @dataclass(frozen=True)
-class Found:
-    """What the rest of the page needs of the results."""
+class ResultsTab:
+    """Outputs of the results tab."""
 
     standing: tuple[Any, ...]
-    said: gr.HTML
+    message: gr.HTML
     events: tuple[Any, ...]
 
 
-def plan() -> None:
-    """How small a difference a study of a size can find."""
+def plan(site: "Site", chosen: gr.Dropdown) -> None:
+    """How small a difference a study can find; begins with the chosen study's size."""
     gr.Markdown(
         "How small a difference of two methods' mean scores will a study find? "
         "Points of the 1 to 5 scale; Holm's first step over the family of comparisons."
     )
     with gr.Row():
-        raters = gr.Textbox("14, 20, 28", label="Numbers of raters")
-        clips = gr.Textbox("2, 4, 14", label="Clips of each method")
-        methods = gr.Number(7, precision=0, minimum=2, maximum=40, label="Methods")
-        dimensions = gr.Number(4, precision=0, minimum=1, maximum=20, label="Dimensions")
+        raters = gr.Textbox(_text(FIG16.raters), label="Numbers of raters")
+        clips = gr.Textbox(_text(FIG16.clips), label="Clips of each method")
+        methods = gr.Number(FIG16.methods, precision=0, minimum=2, label="Methods")
+        dimensions = gr.Number(FIG16.dimensions, precision=0, minimum=1, label="Dimensions")
     with gr.Row():
         power = gr.Slider(0.5, 0.99, 0.8, step=0.01, label="Power")
         clip = gr.Number(0.5, minimum=0, label="SD of clips")
@@ -52,8 +56,16 @@ def plan() -> None:
     shown = gr.HTML("", elem_id="st-plan", apply_default_css=False)
 
     def act(*values: Any) -> str:  # noqa: ANN401
-        return told(lambda: planned(*values))
+        return result_html(lambda: planned(*values))
 
+    def begin(name: str | None) -> tuple[Any, ...]:
+        try:
+            own = size(site.folder(name or ""))
+        except StudyError:  # no clips yet, or none chosen: the fields stay
+            return (gr.skip(),) * 4
+        return _text(own.raters), _text(own.clips), own.methods, own.dimensions
+
+    chosen.change(begin, [chosen], [raters, clips, methods, dimensions], **QUICK)
     inputs = [raters, clips, methods, dimensions, power, clip, rater_method, residual]
     button.click(act, inputs, [shown], show_progress_on=[shown], **SLOW)
 
@@ -71,12 +83,14 @@ def planned(
     """The planner's table.
 
     Raises:
-        StudyError: a list is no list of whole numbers.
+        StudyError: a list is not a list of whole numbers.
         ValueError: a number is out of range.
     """
     from study.analysis.power import Components
     from study.analysis.power import plan as find
 
+    if None in (methods, dimensions, clip, rater_method, residual):
+        raise StudyError("a field is empty; fill in every number.")
     table = find(
         _numbers("Numbers of raters", raters),
         _numbers("Clips of each method", clips),
@@ -96,9 +110,9 @@ def planned(
     return fragments.table(head, rows, "")
 
 
-def build(site: "Site", chosen: gr.Dropdown) -> Found:
-    """Unblinding, which is said and recorded, and what comes of it."""
-    said = gr.HTML("", elem_id="st-results-said")
+def build(site: "Site", chosen: gr.Dropdown) -> ResultsTab:
+    """Unblinding, which is announced and recorded, and the report."""
+    message = gr.HTML("", elem_id="st-results-said")
     with gr.Row():
         with gr.Column(min_width=280):
             gr.Markdown(
@@ -106,14 +120,14 @@ def build(site: "Site", chosen: gr.Dropdown) -> Found:
                 "time and cannot be undone."
             )
             typed = gr.Textbox(label="Type the study's name to unblind it", elem_id="st-unblind")
-            unblind = gr.Button("Say which method is which", variant="stop")
+            unblind = gr.Button("Reveal the methods", variant="stop")
         with gr.Column(min_width=280):
             gr.Markdown("### 2. Report\nAll results on one page, with every number as a file.")
             ours = gr.Dropdown(
                 [NO_METHOD],
                 value=NO_METHOD,
                 label="Your method",
-                info="compared with every other one",
+                info="compared with every other one; with none, every pair is compared",
                 interactive=True,
                 elem_id="st-ours",
             )
@@ -123,11 +137,11 @@ def build(site: "Site", chosen: gr.Dropdown) -> Found:
     def unblind_act(name: str, typed: str) -> str:
         def go() -> str:
             need_typed(name, typed, "unblind")
-            found = acts.unblind(site.folder(name), RUNNER)
+            found = acts.unblind(site.folder(name), ADMINISTRATOR)
             listed = ", ".join(found.methods)
             return fragments.note(f"The map is the one published. Methods: {listed}.", "good")
 
-        return told(go)
+        return result_html(go)
 
     def report_act(name: str, ours: str) -> str:
         def go() -> str:
@@ -139,13 +153,13 @@ def build(site: "Site", chosen: gr.Dropdown) -> Found:
             outcome.write_tables(folder, out)
             return fragments.note("The report is written.", "good")
 
-        return told(go)
+        return result_html(go)
 
     acted = (
-        unblind.click(unblind_act, [chosen, typed], [said], show_progress_on=[said], **SLOW),
-        report.click(report_act, [chosen, ours], [said], show_progress_on=[said], **SLOW),
+        unblind.click(unblind_act, [chosen, typed], [message], show_progress_on=[message], **SLOW),
+        report.click(report_act, [chosen, ours], [message], show_progress_on=[message], **SLOW),
     )
-    return Found((ours, files), said, acted)
+    return ResultsTab((ours, files), message, acted)
 
 
 def standing(folder: Folder, done: Milestones) -> tuple[Any, ...]:
@@ -173,20 +187,18 @@ def log(site: "Site", chosen: gr.Dropdown) -> gr.HTML:
             info="deletes who it was and every answer, also from the snapshots here",
             elem_id="st-rater",
         )
-        withdraw = gr.Button("Delete all that this rater gave", variant="stop", scale=0)
-    said = gr.HTML("", elem_id="st-withdrawn")
+        withdraw = gr.Button("Delete everything this rater gave", variant="stop", scale=0)
+    message = gr.HTML("", elem_id="st-withdrawn")
 
     def act(name: str, rater: str) -> tuple[str, Any]:
         def go() -> str:
-            receipt = acts.withdraw(site.folder(name), rater.strip(), RUNNER)
-            return fragments.note(
-                f"Receipt {receipt['number']}: {receipt['answers']} answers were deleted.", "good"
-            )
+            receipt = acts.withdraw(site.folder(name), rater.strip(), ADMINISTRATOR)
+            return fragments.note(str(receipt), "bad" if receipt.failed else "good")
 
-        sentence = told(go)
+        sentence = result_html(go)
         return sentence, log_of(site.folder(name)) if name in site.names() else ""
 
-    withdraw.click(act, [chosen, rater], [said, shown], show_progress_on=[said], **SLOW)
+    withdraw.click(act, [chosen, rater], [message, shown], show_progress_on=[message], **SLOW)
     return shown
 
 
@@ -196,8 +208,14 @@ def log_of(folder: Folder) -> str:
         return fragments.log(recorded(store), first_broken(store))
 
 
+def _text(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
+
+
 def _numbers(label: str, text: str) -> list[int]:
     parts = [part for part in text.replace(",", " ").split() if part]
-    if not parts or not all(part.isdecimal() for part in parts):
-        raise StudyError(f"{label} is {text!r}; give whole numbers such as 14, 20, 28.")
-    return [int(part) for part in parts[:20]]
+    if not 1 <= len(parts) <= 20 or not all(_NUMBER.fullmatch(part) for part in parts):
+        raise StudyError(
+            f"{label} is {text[:60]!r}; give up to 20 whole numbers such as 14, 20, 28."
+        )
+    return [int(part) for part in parts]

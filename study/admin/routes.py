@@ -1,4 +1,4 @@
-"""What the runner's page asks for beside itself: the board, uploads, previews, results."""
+"""Routes behind the gate, beside the page itself: board, uploads, previews, codes, results."""
 
 import asyncio
 import atexit
@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from study import board
+from study import board, codes, outcome
 from study.admin import fragments, uploads
 from study.admin.gate import Asgi, Message, Receive, Send
 from study.errors import StudyError
@@ -39,13 +39,15 @@ def inside(site: "Site") -> Asgi:
     """Everything behind the gate."""
     table: tuple[tuple[str, str, Act], ...] = (
         ("GET", "/board/{name}", _board),
+        ("GET", "/codes/{name}", _codes),
+        ("GET", "/raters/{name}", _raters),
         ("GET", "/results/{name}/{file:path}", _result),
         ("PUT", "/uploads/{upload}/zip", _upload_zip),
         ("PUT", "/uploads/{upload}/files/{file:path}", _upload),
     )
     return Router(
         [
-            *(Route(path, _said(site, act), methods=[method]) for method, path, act in table),
+            *(Route(path, _guarded(site, act), methods=[method]) for method, path, act in table),
             Mount("/preview", site.previews),
             Mount("/page", StaticFiles(directory=STATIC)),
             Mount("/", _Page(site)),
@@ -53,7 +55,7 @@ def inside(site: "Site") -> Asgi:
     )
 
 
-def _said(site: "Site", act: Act) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(site: "Site", act: Act) -> Callable[[Request], Awaitable[Response]]:
     """An act whose errors become one JSON sentence."""
 
     async def endpoint(request: Request) -> Response:
@@ -74,6 +76,23 @@ async def _board(site: "Site", request: Request) -> Response:
     seen = await study.read(partial(board.board, study.definition, study.store.clock))
     state = study.snapshots.state()
     return HTMLResponse(fragments.board(seen, study.phase(), state, folder.root.name))
+
+
+async def _codes(site: "Site", request: Request) -> Response:
+    folder = site.folder(request.path_params["name"])
+    given = await asyncio.to_thread(codes.read, folder)
+    return _sheet(f"{folder.root.name}-codes.csv", codes.as_csv(given))
+
+
+async def _raters(site: "Site", request: Request) -> Response:
+    folder = site.folder(request.path_params["name"])
+    sheet = await asyncio.to_thread(outcome.raters_csv, folder, unfinished=True)
+    return _sheet(f"{folder.root.name}-raters.csv", sheet)
+
+
+def _sheet(name: str, content: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=RESULT_TYPES[".csv"], headers=headers)
 
 
 async def _result(site: "Site", request: Request) -> Response:
@@ -103,7 +122,7 @@ async def _upload_zip(site: "Site", request: Request) -> Response:
 
 
 class _Page:
-    """ASGI application: the page itself, made when it is first asked for.
+    """ASGI application: the page itself, built at the first request.
 
     Design choice: importing Gradio takes seconds and 150 MB, which a server for raters alone need
     not spend. The page's own start and end run in a task of this server's loop.
@@ -123,7 +142,7 @@ class _Page:
                 self._task = asyncio.create_task(_live(app, started))
                 await started
                 self._app = app
-        # Gradio is told its whole address when it is mounted; starlette has cut it off.
+        # Gradio got its whole address when it was mounted; starlette has stripped it.
         root = scope.get("app_root_path", "")
         await self._app({**scope, "root_path": root}, receive, send)
 
@@ -141,13 +160,13 @@ def _build(site: "Site") -> Starlette:
 
 
 async def _live(app: Starlette, started: "asyncio.Future[None]") -> None:
-    """Keep the page's own tasks running; what keeps them from starting is said to `started`."""
+    """Keep the page's own tasks running; an error at the start goes to `started`."""
     try:
         async with app.router.lifespan_context(app):
             started.set_result(None)
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        logger.debug("the runner's page ends with its server")
+        logger.debug("the administrator's page ends with its server")
     except Exception as error:
         if started.done():
             raise

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 
-from study import acts, backup
+from study import acts, backup, codes
 from study.admin import fragments
-from study.admin.parts import QUICK, RUNNER, SLOW, told
+from study.admin.parts import ADMINISTRATOR, QUICK, SLOW, result_html
 from study.errors import StudyError
 from study.folder import read_definition, read_milestones
 
@@ -19,18 +19,18 @@ PROLIFIC = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID=
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the rest of the page needs of this tab."""
+class RunTab:
+    """Outputs of this tab."""
 
     hashes: gr.HTML
-    said: gr.HTML
+    message: gr.HTML
     links: gr.Textbox
     events: tuple[Any, ...]
 
 
-def build(site: "Site", chosen: gr.Dropdown) -> Run:
+def build(site: "Site", chosen: gr.Dropdown) -> RunTab:
     """Everything between the draft and the results."""
-    said = gr.HTML("", elem_id="st-run-said")
+    message = gr.HTML("", elem_id="st-run-said")
     with gr.Row():
         with gr.Column(min_width=280):
             gr.Markdown(
@@ -46,26 +46,33 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
                 "", lines=4, max_lines=12, label="Links", buttons=["copy"], elem_id="st-links"
             )
         with gr.Column(min_width=280):
-            gr.Markdown("### 3. Keep\nSnapshots are also taken by themselves, every ten minutes.")
+            gr.Markdown("### 3. Keep\nSnapshots are also taken automatically, every ten minutes.")
             keep = gr.Button("Back up now")
             gr.Markdown("### 4. Close\nNo answer comes in afterwards; this cannot be undone.")
             typed = gr.Textbox(label="Type the study's name to close it", elem_id="st-close-name")
             close = gr.Button("Close the study", variant="stop")
+            gr.Markdown(
+                "### 5. Check codes\nThe completion codes that raters hand in; the board has "
+                "the whole list."
+            )
+            wanted = gr.Textbox(label="Codes, one on a line", lines=3, elem_id="st-codes")
+            check = gr.Button("Check these codes")
+            checked = gr.HTML("", elem_id="st-codes-checked")
 
     def open_act(name: str) -> str:
         def go() -> str:
-            made = acts.open_for_raters(site.folder(name), RUNNER)
+            made = acts.open_for_raters(site.folder(name), ADMINISTRATOR)
             return fragments.note(f"{name} is open since {made.opened}.", "good")
 
-        return told(go)
+        return result_html(go)
 
     def close_act(name: str, typed: str) -> str:
         def go() -> str:
             need_typed(name, typed, "close")
-            made = acts.close(site.folder(name), RUNNER)
+            made = acts.close(site.folder(name), ADMINISTRATOR)
             return fragments.note(f"{name} is closed since {made.closed}.", "good")
 
-        return told(go)
+        return result_html(go)
 
     def backup_act(name: str) -> str:
         def go() -> str:
@@ -74,22 +81,25 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
             counts = ", ".join(f"{many} {rows}" for rows, many in made.rows.items())
             return fragments.note(f"{made.file}: {counts}; SHA-256 {made.sha256}", "good")
 
-        return told(go)
+        return result_html(go)
 
-    def invite_act(name: str, count: float, request: gr.Request) -> tuple[Any, str]:
+    def invite_act(name: str, count: float | None, request: gr.Request) -> tuple[Any, str]:
         made: list[str] = []
 
         def go() -> str:
             folder = site.folder(name)
             if read_milestones(folder).phase == "draft":
                 raise StudyError("the study is a draft; open it, then invite.")
+            if count is None:
+                raise StudyError("the number of links is empty; give 1 to 1000.")
             address = study_address(request, name)
             made.extend(
-                f"{address}?invite={code}" for code in acts.invite(folder, int(count), RUNNER)
+                f"{address}?invite={code}"
+                for code in acts.invite(folder, int(count), ADMINISTRATOR)
             )
             return fragments.note(f"{len(made)} links, one person each. Copy them now.", "good")
 
-        sentence = told(go)
+        sentence = result_html(go)
         return "\n".join(made) if made else gr.skip(), sentence
 
     def links_act(name: str, request: gr.Request) -> tuple[Any, str]:
@@ -108,17 +118,35 @@ def build(site: "Site", chosen: gr.Dropdown) -> Run:
             code = f" The completion code is {ways.completion_code}." if ways.prolific else ""
             return fragments.note(f"Links for anybody.{code}", "good")
 
-        sentence = told(go)
+        sentence = result_html(go)
         return "\n".join(found) if found else gr.skip(), sentence
 
+    def check_act(name: str, wanted: str) -> str:
+        def go() -> str:
+            lines = [line.strip() for line in wanted.splitlines() if line.strip()]
+            if not lines:
+                raise StudyError("no code was typed; put one on each line.")
+            given = codes.read(site.folder(name))
+            return "".join(
+                fragments.note(
+                    codes.verdict(given, line), "good" if codes.holders(given, line) else "bad"
+                )
+                for line in lines[:1000]
+            )
+
+        return result_html(go)
+
+    check.click(check_act, [chosen, wanted], [checked], **QUICK)
     acted = (
-        open_it.click(open_act, [chosen], [said], show_progress_on=[said], **SLOW),
-        close.click(close_act, [chosen, typed], [said], show_progress_on=[said], **SLOW),
-        keep.click(backup_act, [chosen], [said], show_progress_on=[said], **SLOW),
-        invite.click(invite_act, [chosen, count], [links, said], show_progress_on=[said], **SLOW),
+        open_it.click(open_act, [chosen], [message], show_progress_on=[message], **SLOW),
+        close.click(close_act, [chosen, typed], [message], show_progress_on=[message], **SLOW),
+        keep.click(backup_act, [chosen], [message], show_progress_on=[message], **SLOW),
+        invite.click(
+            invite_act, [chosen, count], [links, message], show_progress_on=[message], **SLOW
+        ),
     )
-    others.click(links_act, [chosen], [links, said], **QUICK)
-    return Run(hashes, said, links, acted)
+    others.click(links_act, [chosen], [links, message], **QUICK)
+    return RunTab(hashes, message, links, acted)
 
 
 def need_typed(name: str, typed: str, act: str) -> None:
@@ -132,9 +160,9 @@ def need_typed(name: str, typed: str, act: str) -> None:
 
 
 def study_address(request: gr.Request, name: str) -> str:
-    """Where raters reach a study, seen from the browser that the runner uses."""
-    from study.site import RATERS, RUNNER
+    """Where raters reach a study, seen from the browser that the administrator uses."""
+    from study.site import ADMIN, RATERS
 
     page = urlsplit(request.headers.get("referer") or request.headers.get("origin") or "")
-    root_path = page.path.partition(RUNNER)[0].rstrip("/")  # of a reverse proxy
+    root_path = page.path.partition(ADMIN)[0].rstrip("/")  # of a reverse proxy
     return f"{page.scheme}://{page.netloc}{root_path}{RATERS}/{name}/"

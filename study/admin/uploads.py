@@ -1,4 +1,4 @@
-"""Clips that the runner sends through the browser: every name, size and count is checked."""
+"""Clips uploaded by the administrator: every name, size and count is checked."""
 
 import re
 import secrets
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from study.errors import StudyError
+from study.files import replacing
 
 LARGEST_CLIP = 100_000_000
 LARGEST_UPLOAD = 2_000_000_000
@@ -19,7 +20,7 @@ DEEPEST = 4
 """Limits of one upload: bytes of a file, bytes of all, files, and folders in folders."""
 
 KEPT_SECONDS = 86_400.0
-"""Uploads that no study was made from are deleted after so long."""
+"""Age in seconds at which uploads that became no study are deleted."""
 
 TABLES = (".yaml", ".csv", ".json", ".jsonl")
 """Endings of files beside the clips: captions and manifests."""
@@ -32,18 +33,18 @@ _PART = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]{1,120}")
 
 
 class UploadError(StudyError):
-    """A file that is not taken; what came before it stays."""
+    """A file that is not accepted; files uploaded before it are kept."""
 
 
 def accepted() -> tuple[str, ...]:
     """Endings of files that a study may be made from, in small letters."""
-    from study.sources import VIDEOS  # brings a decoder, which raters never need
+    from study.sources import VIDEOS  # imports a decoder, which raters never need
 
     return (*VIDEOS, *TABLES)
 
 
 def folder(studies: Path, upload: str) -> Path:
-    """Where an upload lies; made when absent, readable by its owner alone.
+    """The folder of an upload; created when absent, readable by its owner alone.
 
     Args:
         studies: folder of all studies.
@@ -60,21 +61,21 @@ def folder(studies: Path, upload: str) -> Path:
 
 
 def sweep(studies: Path) -> None:
-    """Delete uploads that were left over."""
+    """Delete old uploads."""
     for old in (studies / FOLDER).glob("*"):
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(old)
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def inside(root: Path, name: str) -> Path:
-    """The place of an uploaded file, which is always below a folder.
+    """The path of an uploaded file, always below a folder.
 
     Args:
         root: of the upload.
-        name: METHOD/ITEM.mp4 or the like, as the browser or a zip says it.
+        name: METHOD/ITEM.mp4 or the like, as the browser or a zip names it.
 
     Raises:
-        UploadError: the name leads elsewhere, is odd, too deep, or no file of a study.
+        UploadError: the name leads elsewhere, is malformed, too deep, or of another type.
     """
     parts = name.split("/")
     odd = [part for part in parts if not _PART.fullmatch(part) or part.startswith(".")]
@@ -84,18 +85,18 @@ def inside(root: Path, name: str) -> Path:
             "the beginning of a name."
         )
     if PurePosixPath(name).suffix.lower() not in accepted():
-        raise UploadError(f"{name[:200]!r} is no file of a study; give {', '.join(accepted())}.")
+        raise UploadError(f"{name[:200]!r} is of no use to a study; give {', '.join(accepted())}.")
     return root.joinpath(*parts)
 
 
 async def store(root: Path, name: str, content: AsyncIterator[bytes]) -> int:
-    """Store one file as it comes.
+    """Store one file while it is received.
 
     Returns:
         Its bytes.
 
     Raises:
-        UploadError: the name or a limit; nothing of the file stays.
+        UploadError: the name or a limit; nothing of the file is kept.
     """
     path = inside(root, name)
     files, held = _held(root)
@@ -104,13 +105,13 @@ async def store(root: Path, name: str, content: AsyncIterator[bytes]) -> int:
 
 
 async def store_zip(root: Path, content: AsyncIterator[bytes]) -> int:
-    """Unpack a zip as soon as it is here; all of it or nothing.
+    """Receive a zip and unpack it atomically.
 
     Returns:
-        How many files it brought.
+        The number of files.
 
     Raises:
-        UploadError: it is no zip, or holds what `inside` refuses, links, or more than the limits.
+        UploadError: not a zip, or it holds what `inside` refuses, links, or too much.
     """
     import asyncio
 
@@ -125,13 +126,13 @@ async def store_zip(root: Path, content: AsyncIterator[bytes]) -> int:
 def unpack(archive: Path, root: Path) -> int:
     """Take the files of a zip.
 
-    What a zip says of its files' sizes is not believed: bytes are counted as they come.
+    The sizes in a zip's directory are not trusted: bytes are counted while unpacking.
 
     Returns:
         How many.
 
     Raises:
-        UploadError: as `store_zip`; nothing of it stays.
+        UploadError: as `store_zip`; nothing of it is kept.
     """
     partial = root.with_name(f"{root.name}.{secrets.token_hex(4)}.part")
     partial.mkdir(mode=0o700)
@@ -140,7 +141,7 @@ def unpack(archive: Path, root: Path) -> int:
             wanted = [info for info in packed.infolist() if not _is_litter(info)]
             files, held = _held(root)
             _need_room("the zip", files, len(wanted) - 1)
-            names = _without_top([info.filename for info in wanted])
+            names = _without_top([info.filename.replace("\\", "/") for info in wanted])
             room = LARGEST_UPLOAD - held
             for info, name in zip(wanted, names, strict=True):
                 room -= _unpack_one(packed, info, inside(partial, name), min(LARGEST_CLIP, room))
@@ -158,7 +159,9 @@ def unpack(archive: Path, root: Path) -> int:
 def _unpack_one(packed: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int) -> int:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise UploadError(f"{info.filename[:200]!r} in the zip is no plain file; pack files only.")
+        raise UploadError(
+            f"{info.filename[:200]!r} in the zip is not a regular file; pack only files."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with packed.open(info) as source, path.open("wb") as sink:
@@ -172,20 +175,16 @@ def _unpack_one(packed: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most
 
 async def _write(path: Path, content: AsyncIterator[bytes], most: int, name: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     count = 0
     try:
-        with partial.open("wb") as sink:
+        with replacing(path, 0o600) as sink:
             async for chunk in content:
                 count += len(chunk)
                 if count > most:
                     raise UploadError(_too_large(name, most))
                 sink.write(chunk)
-        partial.replace(path)
     except OSError as error:
         raise UploadError(f"{name[:200]!r} was not stored ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return count
 
 
@@ -208,9 +207,11 @@ def _too_large(name: str, most: int) -> str:
 
 
 def _is_litter(info: zipfile.ZipInfo) -> bool:
-    """Folders, and what macOS adds by itself."""
-    parts = info.filename.split("/")
-    return info.is_dir() or parts[0] == "__MACOSX" or parts[-1] in (".DS_Store", "Thumbs.db")
+    """Whether an entry is a directory or junk that an operating system added."""
+    from study.sources import is_junk  # imports a decoder, which raters never need
+
+    name = info.filename.replace("\\", "/")
+    return name.endswith("/") or any(is_junk(part) for part in name.split("/"))
 
 
 def _without_top(names: list[str]) -> list[str]:

@@ -41,7 +41,10 @@ def krippendorff_alpha(matrix: np.ndarray, level: str = "ordinal") -> float:
         raise NotComputableError("no clip was scored by two raters")
     if np.unique(paired[~np.isnan(paired)]).size < 2:
         raise NotComputableError("all scores are equal")
-    return float(krippendorff.alpha(values, level_of_measurement=level))
+    alpha = float(krippendorff.alpha(values, level_of_measurement=level))
+    if not np.isfinite(alpha):
+        raise NotComputableError("no disagreement can be expected by chance in these scores")
+    return alpha
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def intraclass(matrix: pd.DataFrame) -> Intraclass:
 
     Raises:
         NotComputableError: If fewer than two raters or two complete clips remain, fewer than five
-            scores, or the scores do not vary.
+            scores, the scores do not vary, or clips differ no more than by chance: the estimate and
+            its interval mean nothing then.
     """
     complete = matrix.dropna(axis="columns")
     raters, clips = complete.shape
@@ -95,6 +99,16 @@ def intraclass(matrix: pd.DataFrame) -> Intraclass:
         raise NotComputableError("all raters gave the same scores: agreement is perfect")
     if np.ptp(values.mean(0)) < 1e-12:
         raise NotComputableError("all clips have the same mean: there is nothing to agree on")
+    between, rest = _mean_squares(values)
+    if rest < 1e-9:
+        raise NotComputableError(
+            "the raters differ by constant shifts only, so that there is no residual to judge by"
+        )
+    if between <= rest * (1 + 1e-9):
+        raise NotComputableError(
+            "the clips' means differ no more than single scores do, so that no agreement shows "
+            f"(mean squares {between:.3g} between clips, {rest:.3g} residual)"
+        )
     with known_deprecations_ignored():
         import pingouin
 
@@ -105,15 +119,35 @@ def intraclass(matrix: pd.DataFrame) -> Intraclass:
             raters="rater",
             ratings="score",
         ).set_index("Type")
-    single, average = found.loc["ICC(A,1)"], found.loc["ICC(A,k)"]
+    single, single_low, single_high = _with_interval(found.loc["ICC(A,1)"])
+    average, average_low, average_high = _with_interval(found.loc["ICC(A,k)"])
     return Intraclass(
-        single=float(single["ICC"]),
-        single_low=float(single["CI95"][0]),
-        single_high=float(single["CI95"][1]),
-        average=float(average["ICC"]),
-        average_low=float(average["CI95"][0]),
-        average_high=float(average["CI95"][1]),
+        single=single,
+        single_low=single_low,
+        single_high=single_high,
+        average=average,
+        average_low=average_low,
+        average_high=average_high,
         raters=raters,
         clips=clips,
         left_out=matrix.shape[1] - clips,
     )
+
+
+def _mean_squares(values: np.ndarray) -> tuple[float, float]:
+    """Returns the mean squares between clips and of the residual of a two-way layout."""
+    raters, clips = values.shape
+    clip, rater = values.mean(0), values.mean(1, keepdims=True)
+    rest = values - clip - rater + values.mean()
+    between = raters * float(((clip - values.mean()) ** 2).sum()) / (clips - 1)
+    return between, float((rest**2).sum()) / ((raters - 1) * (clips - 1))
+
+
+def _with_interval(row: pd.Series) -> tuple[float, float, float]:
+    """Returns an estimate with its interval; NaN for an interval that is none."""
+    estimate, (low, high) = float(row["ICC"]), map(float, row["CI95"])
+    if not -1 <= estimate <= 1:  # also NaN
+        raise NotComputableError(f"the estimate, {estimate:.2f}, is outside its range of -1 to 1")
+    if not (low - 0.01 <= estimate <= high + 0.01 and high <= 1):  # rounded to two decimals
+        return estimate, np.nan, np.nan
+    return estimate, max(low, -1.0), high

@@ -70,6 +70,8 @@ def _effect(
         raise NotComputableError("nothing is left to explain once raters and clips are known")
     groups = part["rater"].astype("category").cat.codes.to_numpy()
     result = OLS(rest, left).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    if not result.bse[0] > 1e-8:  # also NaN
+        raise NotComputableError("all raters show the same effect to the digit: no interval")
     low, high = result.conf_int(1 - confidence)[0]
     return {
         "estimate": float(result.params[0]),

@@ -1,5 +1,6 @@
 """Do the methods differ, and does one chosen method beat each of the others?"""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,8 @@ def friedman(means: pd.DataFrame) -> Friedman:
             "Friedman's test needs two raters or more who scored every method, and there "
             + ("is one" if raters == 1 else "is none")
         )
-    values = complete.to_numpy(float)
+    # Means of the same whole numbers must tie exactly, whatever the rounding of the division.
+    values = np.round(complete.to_numpy(float), 10)
     if (values == values[:, :1]).all():
         raise NotComputableError("every rater gave all methods the same mean")
     statistic, p = stats.friedmanchisquare(*values.T)
@@ -146,12 +148,7 @@ def against_others(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Returns one method against every other in every dimension.
-
-    The pairs are raters: a rater's mean for `ours` less the rater's mean for the other. Holm's
-    adjustment is over the whole family, methods x dimensions. The interval of the difference is
-    from `mos.crossed_bootstrap`, so that new raters and new items count in it, while the test's
-    p value is for these clips only.
+    """Returns one method against every other in every dimension (see `compared`).
 
     Args:
         ratings: A checked ratings table; attention items and repetitions are left out.
@@ -160,22 +157,69 @@ def against_others(
         seed: Seed of the resampling.
         confidence: Of the interval, in (0, 1).
 
-    Returns:
-        A row for each other method and dimension: other, dimension, difference (mean over raters,
-        points), low, high, statistic, p, p_holm, effect, pairs, zeros, note. Where the test cannot
-        be computed p is 1 in the family, so that the others are not favoured, and note says why.
-
     Raises:
         NotComputableError: If `ours` has no scores or is alone.
     """
     scores = main_scores(ratings)
-    methods = list(dict.fromkeys(scores["method"]))
+    methods = _methods(scores)
     if ours not in methods:
         raise NotComputableError(
             f"no score was given to {ours!r}; the methods are {', '.join(methods) or 'none'}"
         )
     if len(methods) < 2:
         raise NotComputableError(f"there is no method to compare {ours!r} with")
+    pairs = [(ours, other) for other in methods if other != ours]
+    return compared(scores, pairs, resamples, seed, confidence)
+
+
+def every_pair(
+    ratings: pd.DataFrame, *, resamples: int = 2000, seed: int = 0, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Returns every method against every other in every dimension (see `compared`).
+
+    Args:
+        ratings: A checked ratings table; attention items and repetitions are left out.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        confidence: Of the interval, in (0, 1).
+
+    Raises:
+        NotComputableError: If there are fewer than two methods.
+    """
+    scores = main_scores(ratings)
+    methods = _methods(scores)
+    if len(methods) < 2:
+        raise NotComputableError(f"there are {len(methods)} methods; two or more can be compared")
+    pairs = list(itertools.combinations(methods, 2))
+    return compared(scores, pairs, resamples, seed, confidence)
+
+
+def compared(
+    scores: pd.DataFrame,
+    pairs: list[tuple[str, str]],
+    resamples: int,
+    seed: int,
+    confidence: float,
+) -> pd.DataFrame:
+    """Returns pairs of methods compared in every dimension.
+
+    The test's pairs are raters: a rater's mean for the one less the rater's mean for the other.
+    Holm's adjustment is over the whole family, pairs of methods x dimensions. The interval of the
+    difference is from `mos.crossed_bootstrap`, so that new raters and new items count in it, while
+    the test's p value is for these clips only.
+
+    Args:
+        scores: Rows of `table.main_scores`.
+        pairs: Methods to compare, the one and the other.
+        resamples: Bootstrap resamples.
+        seed: Seed of the resampling.
+        confidence: Of the interval, in (0, 1).
+
+    Returns:
+        A row for each pair and dimension: method, other, dimension, difference (mean over raters,
+        points), low, high, statistic, p, p_holm, effect, pairs, zeros, note. Where the test cannot
+        be computed p is 1 in the family, so that the others are not favoured, and note says why.
+    """
     rows = []
     for dimension in dict.fromkeys(scores["dimension"]):
         means = rater_means(scores, dimension)
@@ -184,17 +228,15 @@ def against_others(
             draws = crossed_bootstrap(part, resamples=resamples, seed=seed)
         except NotComputableError:
             draws = None
-        for other in methods:
-            if other == ours:
-                continue
-            row: dict[str, object] = {"other": other, "dimension": dimension}
-            if ours not in means or other not in means:
+        for one, other in pairs:
+            row: dict[str, object] = {"method": one, "other": other, "dimension": dimension}
+            if one not in means or other not in means:
                 differences = np.array([])
             else:
-                differences = (means[ours] - means[other]).dropna().to_numpy()
+                differences = (means[one] - means[other]).dropna().to_numpy()
             row["difference"] = float(differences.mean()) if differences.size else np.nan
             row["low"], row["high"] = (
-                bounds(draws[ours] - draws[other], confidence)
+                bounds(draws[one] - draws[other], confidence)
                 if draws is not None and differences.size
                 else (np.nan, np.nan)
             )
@@ -203,6 +245,10 @@ def against_others(
     table = pd.DataFrame(rows)
     table.insert(table.columns.get_loc("p") + 1, "p_holm", holm(table["p"].to_numpy(float)))
     return table
+
+
+def _methods(scores: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(scores["method"]))
 
 
 def _test(differences: np.ndarray) -> dict[str, object]:

@@ -59,13 +59,13 @@ def interval_chart(
         parts.append(
             f'<line class="mark" x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="0" y2="{bottom}"/>'
         )
-    said = []
+    spoken_parts = []
     for number, row in enumerate(rows):
         y = _ROW * number + _ROW / 2 + 2
         strong = " strong" if row.strong else ""
         parts.append(_label(row.label, y, strong))
         if np.isnan(row.value):
-            said.append(f"{row.label}: not computed")
+            spoken_parts.append(f"{row.label}: not computed")
             parts.append(f'<text class="none" x="{_LABELS}" y="{y + 4:.1f}">not computed</text>')
             continue
         for ends, style in ((row.inner, "inner"), (row.outer, "outer")):
@@ -81,8 +81,8 @@ def interval_chart(
         )
         drawn = [ends for ends in (row.outer, row.inner) if ends and not np.isnan(ends).any()]
         spoken = f" ({drawn[0][0]:.2f} to {drawn[0][1]:.2f})" if drawn else ""
-        said.append(f"{row.label}: {row.value:.2f}{spoken}")
-    return _svg(title, "; ".join(said), height, parts)
+        spoken_parts.append(f"{row.label}: {row.value:.2f}{spoken}")
+    return _svg(title, "; ".join(spoken_parts), height, parts)
 
 
 def share_chart(title: str, rows: list[tuple[str, list[int]]]) -> str:
@@ -92,7 +92,7 @@ def share_chart(title: str, rows: list[tuple[str, list[int]]]) -> str:
         title: Its name, also read aloud.
         rows: (method, counts of the scores 1 to 5), from top to bottom.
     """
-    parts, said = [], []
+    parts, spoken_parts = [], []
     width = _WIDTH - _LABELS
     for number, (label, counts) in enumerate(rows):
         y = _ROW * number + 2
@@ -113,10 +113,10 @@ def share_chart(title: str, rows: list[tuple[str, list[int]]]) -> str:
                     f'y="{y + _ROW / 2 + 3:.1f}">{share:.0%}</text>'
                 )
             left += share * width
-        said.append(
+        spoken_parts.append(
             f"{label}: " + ", ".join(f"{n} times {s}" for s, n in enumerate(counts, start=1))
         )
-    return _svg(title, "; ".join(said), _ROW * len(rows) + 6, parts)
+    return _svg(title, "; ".join(spoken_parts), _ROW * len(rows) + 6, parts)
 
 
 def rater_chart(title: str, raters: list[tuple[str, float, float, bool]], least: float) -> str:
@@ -158,7 +158,7 @@ def rater_chart(title: str, raters: list[tuple[str, float, float, bool]], least:
         f'<text class="tick" transform="translate(10 {(top + bottom) / 2}) rotate(-90)">'
         "mean score</text>"
     )
-    said = []
+    spoken_parts = []
     for name, correlation, mean, kept in raters:
         if np.isnan(correlation) or np.isnan(mean):
             continue
@@ -173,8 +173,8 @@ def rater_chart(title: str, raters: list[tuple[str, float, float, bool]], least:
                 f'<text class="{side}" x="{x(correlation) + shift:.1f}" y="{y(mean) + 4:.1f}">'
                 f"{escape(name)}</text>"
             )
-        said.append(f"{name}: {correlation:.2f}, {'kept' if kept else 'left out'}")
-    return _svg(title, "; ".join(said), bottom + 38, parts)
+        spoken_parts.append(f"{name}: {correlation:.2f}, {'kept' if kept else 'left out'}")
+    return _svg(title, "; ".join(spoken_parts), bottom + 38, parts)
 
 
 def axis_range(values: list[float], *, around_zero: bool = False) -> tuple[float, float]:

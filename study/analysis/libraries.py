@@ -1,4 +1,4 @@
-"""Two statistics libraries that still use what pandas 3.1 calls deprecated."""
+"""Warnings of two statistics libraries that use what pandas 3.1 deprecates."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How good is each method: mean opinion scores and two kinds of interval."""
+"""How good is each method: mean opinion scores with two kinds of interval."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.table import NotComputableError, main_scores
+
+EQUAL = 1e-9
+"""Points below which two means are the same number, whatever the rounding of the division."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
         confidence: In (0, 1).
 
     Raises:
-        NotComputableError: If there are fewer than two values.
+        NotComputableError: If there are fewer than two values, or all are equal: an interval of no
+            width would claim a certainty that so few values cannot give.
     """
     from scipy import stats
 
@@ -42,6 +46,8 @@ def t_interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
         raise NotComputableError(
             f"a t interval needs two values or more, and there {_are(values.size)}"
         )
+    if np.ptp(values) < EQUAL:
+        raise NotComputableError("all values are equal, so that nothing is known of their spread")
     mean = float(values.mean())
     half = float(stats.t.ppf((1 + confidence) / 2, values.size - 1)) * float(
         values.std(ddof=1) / np.sqrt(values.size)
@@ -159,10 +165,13 @@ def crossed_bootstrap(
 
 
 def bounds(draws: pd.Series, confidence: float = 0.95) -> tuple[float, float]:
-    """Returns the percentile interval of bootstrap draws; draws without a score are left out."""
+    """Returns the percentile interval of bootstrap draws; draws without a score are left out.
+
+    Equal draws give no interval, NaN: one of no width would claim certainty.
+    """
     kept = draws.to_numpy(float)
     kept = kept[~np.isnan(kept)]
-    if kept.size == 0:
+    if kept.size == 0 or np.ptp(kept) < EQUAL:
         return np.nan, np.nan
     low, high = np.quantile(kept, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -105,7 +105,8 @@ def method_scores(scores: pd.DataFrame, dimension: str) -> pd.DataFrame:
 
     Returns:
         A row for each method: method, score, low, high (points), clips. The interval is over
-        raters only: 1.96 times the root of the summed squared deviations over the clip count.
+        raters only: 1.96 times the root of the summed squared deviations over the clip count; NaN
+        where the raters agree to the digit.
 
     Raises:
         NotComputableError: As `recover`.
@@ -117,7 +118,9 @@ def method_scores(scores: pd.DataFrame, dimension: str) -> pd.DataFrame:
     table = clips.groupby("method", as_index=False).agg(
         score=("score", "mean"), variance=("variance", "sum"), clips=("score", "size")
     )
-    half = 1.96 * np.sqrt(table["variance"]) / table["clips"]
+    # Raters without any residual spread say nothing of how far others would differ.
+    spread = np.sqrt(table["variance"]).where(table["variance"] > _LEAST_VARIANCE)
+    half = 1.96 * spread / table["clips"]
     return table.assign(low=table["score"] - half, high=table["score"] + half)[
         ["method", "score", "low", "high", "clips"]
     ]

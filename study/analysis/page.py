@@ -109,7 +109,7 @@ def between(low: object, high: object, digits: int = 2) -> str:
 def table(
     caption: str, heads: list[str], rows: list[list[str]], *, text: int = 1, strong: str = ""
 ) -> str:
-    """Returns a table that scrolls by itself on a narrow page.
+    """Returns a table that scrolls horizontally on a narrow page.
 
     Args:
         caption: What it shows.

@@ -1,5 +1,6 @@
 """Pairwise choices: how often each method is preferred, and what the left side adds."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,20 +158,33 @@ def _fit(
         from statsmodels.genmod.families import Binomial
         from statsmodels.genmod.generalized_linear_model import GLM
     from scipy import stats
+    from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
     groups = raters.astype("category").cat.codes.to_numpy()
     count = int(raters.nunique())
     model = GLM(won, design, family=Binomial())
-    if count > design.shape[1]:
+    clustered = count > design.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PerfectSeparationWarning)
+        try:
+            result = (
+                model.fit(cov_type="cluster", cov_kwds={"groups": groups})
+                if clustered
+                else model.fit()
+            )
+        except PerfectSeparationWarning as warning:  # all choices are ties, for example
+            raise NotComputableError(
+                "the choices leave no spread to judge strengths by; the counts of wins say all "
+                "there is to say"
+            ) from warning
+    if clustered:
         notes.append("intervals are over raters")
-        result = model.fit(cov_type="cluster", cov_kwds={"groups": groups})
         quantile = float(stats.t.ppf(0.975, count - 1))
     else:
         notes.append(
             "intervals take all choices as independent: there are too few raters "
             f"({count}) for {design.shape[1]} parameters"
         )
-        result = model.fit()
         quantile = float(stats.norm.ppf(0.975))
     return np.asarray(result.params), np.asarray(result.cov_params()), quantile
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from study.analysis.headline import headline
 from study.analysis.info import StudyInfo
 from study.analysis.page import document
 from study.analysis.results import StudyResults, analyse
 from study.analysis.sections import sections
-from study.analysis.sections_methods import headline
 from study.analysis.table import write_table
+from study.files import write_atomically
 
 
 def report(
@@ -39,9 +40,9 @@ def report(
     for name, frame in results.tables.items():
         if len(frame):
             write_table(frame, tables / f"{name}.csv")
-    (out_folder / "results.json").write_text(results_json(results, study_info), encoding="utf-8")
+    write_atomically(out_folder / "results.json", results_json(results, study_info))
     page = out_folder / "report.html"
-    page.write_text(page_html(results, study_info), encoding="utf-8")
+    write_atomically(page, page_html(results, study_info))
     return page
 
 

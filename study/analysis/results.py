@@ -81,6 +81,7 @@ def analyse(ratings: pd.DataFrame, choices: pd.DataFrame, info: StudyInfo) -> St
     tables["score_counts"] = _score_counts(ratings)
     tables["found"] = _what_could_be_found(tables["mixed_components"], kept, panels)
     tables |= _pairs(choices, missing)
+    tables["people"] = pd.DataFrame([dict(row) for row in info.people])
     return StudyResults(_counts(ratings, choices, people), tables, _sentences(missing))
 
 
@@ -193,15 +194,15 @@ def _friedman(panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str
 def _comparisons(
     panel: pd.DataFrame, info: StudyInfo, missing: list[Gap], who: str
 ) -> pd.DataFrame:
-    if not info.ours:
-        missing.append(("Comparisons with one method", who, "none was named as ours"))
-        return _none()
+    sampling = {"resamples": info.resamples, "seed": info.seed}
     table, _ = _try(
-        "Comparisons with one method",
+        "Comparisons of methods",
         who,
         missing,
-        lambda: comparison.against_others(
-            panel, info.ours, resamples=info.resamples, seed=info.seed
+        lambda: (
+            comparison.against_others(panel, info.ours, **sampling)
+            if info.ours
+            else comparison.every_pair(panel, **sampling)
         ),
     )
     return table if table is not None else _none()

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from study.analysis import sections_methods, sections_raters
+from study.analysis import sections_methods, sections_people, sections_raters
 from study.analysis.info import Names, StudyInfo
 from study.analysis.page import paragraphs
 from study.analysis.results import StudyResults
@@ -16,6 +16,7 @@ _SECTIONS = (
     ("bias", "Did side or order matter?", sections_raters.bias),
     ("agreement", "Do the raters agree?", sections_raters.agreement_of_raters),
     ("raters", "Raters and screening", sections_raters.raters),
+    ("people", "Who the raters are", sections_people.people),
     ("power", "What a study of this size can find", sections_raters.power),
 )
 

@@ -20,47 +20,14 @@ from study.analysis.page import (
 from study.analysis.results import ALL, FEW, SCREENED, StudyResults
 
 
-def headline(results: StudyResults, info: StudyInfo) -> str:
-    """Returns the study's answer in two or three sentences, or why there is none."""
-    names = Names(info)
-    mos = results.tables["mos"]
-    if mos.empty:
-        return "There are no scores of methods in this study."
-    panel = _main_panel(mos)
-    rows = mos[mos["panel"] == panel]
-    said = [f"Scores of {'all raters' if panel == ALL else 'the raters who pass the screening'}:"]
-    winners: dict[str, list[str]] = {}
-    for dimension, part in rows.groupby("dimension", sort=False):
-        best = part[np.isclose(part["mos"], part["mos"].max())]
-        who = " and ".join(names.method(name) for name in best["method"])
-        verb = "have" if len(best) > 1 else "has"
-        place = f"{names.dimension(str(dimension))} ({number(part['mos'].max())})"
-        winners.setdefault(f"{who} {verb}", []).append(place)
-    said += [f"{who} the highest mean in {', '.join(where)};" for who, where in winners.items()]
-    text = " ".join(said).rstrip(";") + "."
-    tests = results.tables["comparisons"]
-    if tests.empty:
-        return text
-    tests = tests[tests["panel"] == panel]
-    if not (tests["pairs"] > 0).any():
-        return f"{text} Too few raters differ for any test."
-    sure = tests["p_holm"] < 0.05
-    better = int((sure & (tests["effect"] > 0)).sum())
-    worse = int((sure & (tests["effect"] < 0)).sum())
-    return (
-        f"{text} {names.method(info.ours)} against the others, {len(tests)} tests in one family: "
-        f"better in {better}, worse in {worse}, no difference shown in "
-        f"{len(tests) - better - worse} (Wilcoxon, Holm-adjusted p < .05; for these clips only)."
-    )
-
-
-def _main_panel(frame: pd.DataFrame) -> str:
+def main_panel(frame: pd.DataFrame) -> str:
+    """Returns whose scores are shown first: the screened ones, unless the screening keeps none."""
     return SCREENED if SCREENED in set(frame["panel"]) else ALL
 
 
 def _order(mos: pd.DataFrame) -> list[str]:
     """Returns methods by their mean over dimensions, best first."""
-    means = mos[mos["panel"] == _main_panel(mos)].groupby("method")["mos"].mean()
+    means = mos[mos["panel"] == main_panel(mos)].groupby("method")["mos"].mean()
     return list(means.sort_values(ascending=False, kind="stable").index)
 
 
@@ -69,7 +36,7 @@ def scores(results: StudyResults, info: StudyInfo, names: Names) -> str:
     mos = results.tables["mos"]
     if mos.empty:
         return ""
-    order, panel = _order(mos), _main_panel(mos)
+    order, panel = _order(mos), main_panel(mos)
     shown = mos[mos["panel"] == panel].set_index(["dimension", "method"])
     few = shown["note"].str.startswith("fewer").any()
     charts, shares = [], []
@@ -165,12 +132,39 @@ def comparison(results: StudyResults, info: StudyInfo, names: Names) -> str:
             + table("Friedman's test", heads, rows, text=2)
         )
     if not tests.empty:
-        parts.append(_tests(tests, info, names))
+        parts.append((_tests if info.ours else _every_pair)(tests, info, names))
     return "".join(parts)
 
 
+def _every_pair(tests: pd.DataFrame, info: StudyInfo, names: Names) -> str:
+    """Returns the tests of a report in which no method was named as one's own."""
+    heads, rows = rows_of(
+        tests,
+        {
+            "pair": lambda row: f"{names.method(row['method'])} less {names.method(row['other'])}",
+            "dimension": lambda row: names.dimension(row["dimension"]),
+            "raters": lambda row: row["panel"],
+            "difference": lambda row: number(row["difference"]),
+            "interval": lambda row: between(row["low"], row["high"]),
+            "p": lambda row: probability(row["p"] if row["pairs"] else np.nan),
+            "Holm": lambda row: probability(row["p_holm"] if row["pairs"] else np.nan),
+            "effect": lambda row: number(row["effect"]),
+            "raters who differ": lambda row: whole(row["pairs"]),
+            "note": lambda row: row["note"],
+        },
+    )
+    return (
+        "<h3>Every pair of methods</h3><p>No method was named as one's own, so that every method "
+        "is compared with every other: Wilcoxon's signed-rank test over raters, Holm's adjustment "
+        "over all pairs times all dimensions. Naming one method makes the family smaller and its "
+        "tests more powerful. The interval is a 95 % bootstrap over raters and items; effect is "
+        "the matched-pairs rank-biserial correlation.</p>"
+        + table("Every pair of methods", heads, rows, text=3)
+    )
+
+
 def _tests(tests: pd.DataFrame, info: StudyInfo, names: Names) -> str:
-    panel, ours = _main_panel(tests), names.method(info.ours)
+    panel, ours = main_panel(tests), names.method(info.ours)
     shown = tests[tests["panel"] == panel]
     ends = [*shown["low"], *shown["high"], *shown["difference"]]
     low, high = axis_range(ends, around_zero=True)

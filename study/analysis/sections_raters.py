@@ -86,7 +86,7 @@ def raters(results: StudyResults, info: StudyInfo, names: Names) -> str:
         chart = ""
     silent = people[people["correlation"].isna()]["rater"]
     undrawn = (
-        f"<p>Not drawn, for want of a correlation: {escape(', '.join(silent))}.</p>"
+        f"<p>Not drawn, because there is no correlation: {escape(', '.join(silent))}.</p>"
         if len(silent)
         else ""
     )

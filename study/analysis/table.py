@@ -1,12 +1,16 @@
 """The table every analysis reads: a row for each score, and one for each pairwise choice."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from study.files import write_atomically
+
 LOWEST, HIGHEST = 1, 5
+LAST_POSITION = 1_000_000
 SIDES = ("left", "right", "single")
 CHOICES = ("left", "right", "tie")
 
@@ -32,6 +36,8 @@ CHOICE_COLUMNS = {
     "choice": "left, right or tie",
     "position": "index of the page in the rater's order, from 0",
 }
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_TOO_LARGE = 1e300
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -59,7 +65,7 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
         table[column] = _text(table[column], column)
     table["score"] = _whole(table["score"], "score", LOWEST, HIGHEST)
     table["side"] = _one_of(table["side"], "side", SIDES)
-    table["position"] = _whole(table["position"], "position", 0, None)
+    table["position"] = _whole(table["position"], "position", 0, LAST_POSITION)
     table["seconds"] = _number_or_empty(table["seconds"], "seconds", 0.0, None)
     table["repeat"] = _boolean(table["repeat"], "repeat")
     table["gold"] = _number_or_empty(table["gold"], "gold", LOWEST, HIGHEST)
@@ -67,7 +73,7 @@ def check_ratings(frame: pd.DataFrame) -> pd.DataFrame:
     twice = table.duplicated(key)
     if twice.any():
         row = int(np.argmax(twice.to_numpy()))
-        what = ", ".join(f"{name} {table.at[row, name]!r}" for name in key)
+        what = ", ".join(f"{name} {_shown(table.at[row, name])}" for name in key)
         raise ValueError(
             f"Row {row + 1} of the ratings scores {what} a second time; a rater gives one score "
             "for each page, side and dimension. Keep the final one."
@@ -93,20 +99,20 @@ def check_choices(frame: pd.DataFrame) -> pd.DataFrame:
     for column in ("rater", "item", "left", "right", "dimension"):
         table[column] = _text(table[column], column)
     table["choice"] = _one_of(table["choice"], "choice", CHOICES)
-    table["position"] = _whole(table["position"], "position", 0, None)
+    table["position"] = _whole(table["position"], "position", 0, LAST_POSITION)
     same = (table["left"] == table["right"]).to_numpy()
     if same.any():
         row = int(np.argmax(same))
         raise ValueError(
-            f"Row {row + 1} of the choices shows {table.at[row, 'left']!r} against itself; "
+            f"Row {row + 1} of the choices shows {_shown(table.at[row, 'left'])} against itself; "
             "left and right must be two methods."
         )
     twice = table.duplicated(["rater", "position", "dimension"])
     if twice.any():
         row = int(np.argmax(twice.to_numpy()))
         raise ValueError(
-            f"Row {row + 1} of the choices answers page {table.at[row, 'position']} of rater "
-            f"{table.at[row, 'rater']!r} a second time; keep the final answer."
+            f"Row {row + 1} of the choices answers page {_shown(table.at[row, 'position'])} of "
+            f"rater {_shown(table.at[row, 'rater'])} a second time; keep the final answer."
         )
     return table
 
@@ -122,7 +128,7 @@ def empty_choices() -> pd.DataFrame:
 
 
 def without_attention(ratings: pd.DataFrame) -> pd.DataFrame:
-    """Returns the scores of pages that are no attention items.
+    """Returns the scores of pages that are not attention items.
 
     A page with an expected score in one dimension is an attention page in all of them.
     """
@@ -164,10 +170,10 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         ValueError: If the suffix is neither.
     """
     if path.suffix == ".csv":
-        path.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8")
+        write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
     elif path.suffix == ".json":
         rows = json.loads(table.to_json(orient="records", double_precision=15))
-        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_atomically(path, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
     else:
         raise ValueError(f"Cannot write {path.name!r}: the name must end in .csv or .json.")
 
@@ -184,7 +190,7 @@ def _read(path: Path) -> pd.DataFrame:
     if path.suffix == ".json":
         try:
             rows = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of 5000 digits
             raise ValueError(f"{path.name} is not a UTF-8 JSON file: {error}.") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ValueError(f"{path.name} must hold a list of objects, one for each row.")
@@ -214,9 +220,22 @@ def _refuse(values: pd.Series, bad: np.ndarray, column: str, accepted: str) -> N
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"Row {row + 1}, column {column}: {values.iloc[row]!r} is not accepted; it must be "
-            f"{accepted}. Rows with this fault: {int(bad.sum())}."
+            f"Row {row + 1}, column {column}: {_shown(values.iloc[row])} is not accepted; it must "
+            f"be {accepted}. Rows with this fault: {int(bad.sum())}."
         )
+
+
+def _shown(value: object) -> str:
+    """Returns a cell as a person reads it, without the type's name that numpy puts around it."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if _is_empty(plain):
+        return "an empty cell"
+    try:
+        text = f"{plain:.15g}" if isinstance(plain, float) else str(plain)
+    except ValueError:
+        return "a number of thousands of digits"
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return repr(text) if isinstance(plain, str) else text
 
 
 def _text(values: pd.Series, column: str) -> pd.Series:
@@ -233,12 +252,21 @@ def _one_of(values: pd.Series, column: str, accepted: tuple[str, ...]) -> pd.Ser
 
 
 def _numbers(values: pd.Series) -> np.ndarray:
-    """Returns the values as floats, NaN where a value is no finite number."""
-    truth = values.map(lambda value: isinstance(value, bool | np.bool_)).to_numpy(bool)
-    as_numbers = pd.to_numeric(values.astype(object), errors="coerce")
-    numbers: np.ndarray = as_numbers.to_numpy(float, copy=True)
-    numbers[truth | ~np.isfinite(numbers)] = np.nan
+    """Returns the values as floats, NaN where a value is not a finite number."""
+    numbers = np.array([_number(value) for value in values], float)
+    numbers[~np.isfinite(numbers)] = np.nan
     return numbers
+
+
+def _number(value: object) -> float:
+    """Returns one cell as a float; NaN for a truth value, a list or any other text."""
+    if isinstance(value, bool | np.bool_):
+        return np.nan
+    if isinstance(value, str):  # float() takes "1_000" and digits of every script too
+        return float(value) if _FLOAT.fullmatch(value.strip()) else np.nan
+    if isinstance(value, int):  # of any length; float() takes no more than 308 digits
+        return float(value) if abs(value) < _TOO_LARGE else np.nan
+    return float(value) if isinstance(value, float | np.number) else np.nan
 
 
 def _outside(numbers: np.ndarray, low: float, high: float | None) -> np.ndarray:
@@ -247,12 +275,11 @@ def _outside(numbers: np.ndarray, low: float, high: float | None) -> np.ndarray:
     return outside
 
 
-def _whole(values: pd.Series, column: str, low: int, high: int | None) -> pd.Series:
+def _whole(values: pd.Series, column: str, low: int, high: int) -> pd.Series:
     numbers = _numbers(values)
     bad = np.isnan(numbers) | _outside(numbers, low, high)
     bad |= np.where(bad, 0.0, numbers) % 1 != 0
-    limit = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
-    _refuse(values, bad, column, limit)
+    _refuse(values, bad, column, f"a whole number from {low} to {high}")
     return pd.Series(numbers.astype(int), index=values.index)
 
 

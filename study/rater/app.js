@@ -1,14 +1,24 @@
 // A rater's way: agree, answer, check the playback, score page after page, get the code.
-// Where a rater stands is known by the server alone, so a reload or another day goes on there.
+// Where a rater stands is known by the server alone, so a reload or another day continues there.
 
-import { ask as question, make } from "./elements.js";
-import { item } from "./item.js";
+import { dialog, fill, make } from "./elements.js";
 import * as outbox from "./outbox.js";
-import { Refused, ask, askUntilDone, memory } from "./server.js";
+import { showPage } from "./page.js";
+import { Refused, hurry, randomKey, requestUntilDone, storage } from "./server.js";
+import * as status from "./status.js";
 import * as steps from "./steps.js";
-import { words } from "./words.js";
+import { direction, wordsFor } from "./words.js";
 
 const PROLIFIC = ["PROLIFIC_PID", "STUDY_ID", "SESSION_ID"];
+
+const byId = (id) => document.getElementById(id);
+
+const chosenLanguage = () =>
+  storage.get("language") ?? new URLSearchParams(location.search).get("language")
+  ?? navigator.language ?? "en";
+
+let words = wordsFor(chosenLanguage()); // the study's language takes over once it is known
+let withdrawn = false; // nothing may take the place of the receipt
 
 // Who the link says this is.
 function link() {
@@ -21,60 +31,95 @@ function link() {
   return { source: "open", names: {} };
 }
 
-const chosenLanguage = () =>
-  memory.get("language") ?? new URLSearchParams(location.search).get("language")
-  ?? navigator.language;
-
-const part = (id) => document.getElementById(id);
-const keep = () => {};
-
-async function run() {
-  const wanted = chosenLanguage();
-  let study = await askUntilDone("GET", `study?language=${encodeURIComponent(wanted)}`, null, keep);
-  const near = study.languages.find((each) => wanted.split("-")[0] === each.split("-")[0]);
-  if (near && near !== study.language) study = await ask("GET", `study?language=${near}`);
-  const say = words(study.language);
-  dress(study, say);
-
-  const person = JSON.stringify(link().names);
-  if (person !== "{}" && memory.get("person") !== person) leave();
-  if (!memory.get("token")) {
-    if (study.phase !== "open") return steps.message(say.closed);
-    await steps.consent(study, say);
-    const entered = await ask("POST", "enter",
-      { ...link(), language: study.language, agreed: true });
-    memory.set("token", entered.token);
-    memory.set("person", person);
-  }
-  part("withdraw").hidden = false;
-  outbox.send();
-  return goThrough(study, say);
+// As requestUntilDone, for the way through the study, which ends with a withdrawal.
+async function ask(method, path, body, task) {
+  const reply = await requestUntilDone(method, path, body, task, () => withdrawn);
+  return withdrawn ? new Promise(() => {}) : reply;
 }
 
-async function goThrough(study, say) {
+async function run() {
+  status.setWords(words);
+  const study = await loadStudy(chosenLanguage());
+  words = wordsFor(study.language);
+  applyStudy(study);
+
+  const person = JSON.stringify(link().names);
+  // What an earlier person has waiting stays in the outbox and is sent in their name.
+  if (person !== "{}" && storage.get("person") !== person) forgetSession();
+  if (!storage.get("token")) {
+    if (study.phase !== "open") {
+      steps.message(words.refusals.closed);
+      return;
+    }
+    await steps.consent(study, words);
+    // Another tab may have entered meanwhile.
+    if (!storage.get("token")) await enter(study, person);
+  }
+  byId("withdraw").hidden = false;
+  outbox.send();
+  await goThrough(study);
+}
+
+async function loadStudy(language) {
+  const load = (wanted) =>
+    ask("GET", `study?language=${encodeURIComponent(wanted)}`, null, "study");
+  const study = await load(language);
+  const base = (code) => code.split("-")[0];
+  const near = study.languages.find((each) => base(each) === base(language));
+  return near && near !== study.language ? load(near) : study;
+}
+
+// Enters with a key that is kept until the reply came: a lost reply makes no second session.
+async function enter(study, person) {
+  const { source, names } = link();
+  const key = storage.get("visit") ?? randomKey();
+  storage.set("visit", key);
+  const entered = await ask("POST", "enter", {
+    source,
+    names: source === "open" ? { visit: key } : names,
+    language: study.language,
+    agreed: true,
+  }, "enter");
+  storage.set("token", entered.token);
+  storage.set("person", person);
+  storage.forget("visit");
+}
+
+async function goThrough(study) {
   for (;;) {
-    const state = await askUntilDone("GET", "session", null, keep);
-    if (state.stage !== "done" && !state.open) return steps.message(say.closed);
-    if (state.stage === "done") return end(study, say, state.completion);
+    const state = await ask("GET", "session", null, "session");
+    const complete = state.stage === "items" && state.position >= state.pages;
+    if (state.stage === "done") {
+      byId("progress").hidden = true;
+      steps.done(study, words, state);
+      return;
+    }
+    if (!state.open && !complete) {
+      byId("progress").hidden = true;
+      steps.message(words.refusals.closed);
+      return;
+    }
     if (state.stage === "questions") {
-      const answers = await steps.questions(study, say);
-      await askUntilDone("POST", "questions", { answers }, keep);
+      const answers = await steps.questions(study, words);
+      await ask("POST", "questions", { answers }, "questions");
     } else if (state.stage === "playback") {
-      await askUntilDone("POST", "playback", { outcome: await steps.playback(say) }, keep);
-    } else if (await pages(study, say, state)) {
-      const ended = await askUntilDone("POST", "finish", {}, keep);
-      return end(study, say, ended.completion);
+      const outcome = await steps.playback(words);
+      await ask("POST", "playback", { outcome }, "playback");
+    } else if (complete || await pages(study, state)) {
+      await ask("POST", "finish", {}, "finish");
     }
   }
 }
 
 // Page after page from where the rater stands; false when the server must be asked again.
-async function pages(study, say, { position, begun, pages: total }) {
-  if (!begun) await steps.instructions(study, say);
+async function pages(study, { position, begun, pages: total, skipped, most_skipped }) {
+  const skips = { skipped, most_skipped };
+  if (!begun) await steps.instructions(study, words);
   for (let at = position, furthest = position; at < total;) {
-    const page = await askUntilDone("GET", `pages/${at}?language=${study.language}`, null, keep);
-    advance(say, at, total);
-    const where = await item(page, study, say, at > 0 && at === furthest);
+    const page = await ask("GET", `pages/${at}?language=${study.language}`, null, "page");
+    showProgress(at, total);
+    const mayGoBack = at > 0 && at === furthest;
+    const where = await showPage(page, study, words, { mayGoBack, skips });
     if (where === "reload") return false;
     at += where === "back" ? -1 : 1;
     furthest = Math.max(furthest, at);
@@ -82,63 +127,103 @@ async function pages(study, say, { position, begun, pages: total }) {
   return true;
 }
 
-function end(study, say, completion) {
-  part("progress").hidden = true;
-  return steps.done(study, say, completion);
-}
-
-function advance(say, at, total) {
-  const [bar, text] = part("progress").children;
-  part("progress").hidden = false;
+function showProgress(at, total) {
+  const [bar, text] = byId("progress").children;
+  byId("progress").hidden = false;
   bar.value = at / total;
-  bar.setAttribute("aria-label", say.page(at + 1, total));
-  text.textContent = say.page(at + 1, total);
+  bar.setAttribute("aria-label", words.page(at + 1, total));
+  text.textContent = words.page(at + 1, total);
 }
 
-function dress(study, say) {
+// Puts the study's language, title and the buttons of the frame in place.
+function applyStudy(study) {
   document.documentElement.lang = study.language;
+  document.documentElement.dir = direction(study.language);
   document.title = study.title;
-  part("title").textContent = study.title;
-  const shown = new Intl.DisplayNames([study.language], { type: "language" });
-  part("languages").replaceChildren(...study.languages.length < 2 ? [] : study.languages.map(
-    (each) => make("button", {
+  byId("title").textContent = study.title;
+  const choices = study.languages.length < 2 ? [] : study.languages.map((each) =>
+    make("button", {
       type: "button", class: "quiet", lang: each, "aria-pressed": String(each === study.language),
-      onclick: () => { memory.set("language", each); location.reload(); },
-    }, new Intl.DisplayNames([each], { type: "language" }).of(each) ?? shown.of(each))));
-  const texts = { saving: say.saving, offline: say.offline, storage: say.storage };
-  let given = false; // "saved" is said of answers only
-  outbox.listen((state, answer) => {
-    given ||= state !== "saved" || Boolean(answer);
-    part("saved").textContent = texts[state] ?? (given ? say.saved : "");
-    part("saved").dataset.state = state;
+      onclick: () => {
+        storage.set("language", each);
+        location.reload();
+      },
+    }, languageName(each)));
+  fill(byId("languages"), ...choices);
+  status.setWords(words);
+  byId("withdraw").textContent = words.withdraw;
+  byId("withdraw").onclick = () => withdraw().catch(showFailure);
+}
+
+// A language's name in itself; its code where the browser knows no names.
+function languageName(code) {
+  try {
+    return new Intl.DisplayNames([code], { type: "language" }).of(code);
+  } catch {
+    return code;
+  }
+}
+
+async function withdraw() {
+  const question = dialog(words.withdraw, [make("p", {}, words.withdrawText)],
+    [["yes", words.withdrawYes, "danger"], ["", words.withdrawNo, "main"]]);
+  if (await question.closed !== "yes") return;
+  const failure = make("p", { role: "status" });
+  const progress = dialog(words.withdrawing, [make("p", {}, words.withdrawingText), failure],
+    [["", words.withdrawNo, ""]]);
+  let cancelled = false;
+  progress.closed.then(() => {
+    cancelled = true;
+    hurry();
   });
-  part("withdraw").textContent = say.withdraw;
-  part("withdraw").onclick = async () => {
-    const chosen = await question(say.withdraw, [make("p", {}, say.withdrawText)],
-      [["yes", say.withdrawYes, "danger"], ["", say.withdrawNo, "main"]]);
-    if (chosen !== "yes") return;
-    const receipt = await ask("POST", "withdraw", {});
-    leave();
-    part("progress").hidden = true;
-    part("withdraw").hidden = true;
-    steps.withdrawn(say, receipt);
-  };
-}
-
-// Nothing of the earlier person stays on this device.
-function leave() {
+  status.mirror(failure); // the line itself lies behind the dialog
+  let receipt = null;
+  try {
+    receipt = await requestUntilDone("POST", "withdraw", {}, "withdraw", () => cancelled);
+    if (!receipt) return;
+  } catch (error) {
+    // An earlier try deleted everything, and its reply was lost.
+    if (!(error instanceof Refused) || error.code !== "withdrawn") throw error;
+  } finally {
+    status.mirror(null);
+    progress.close("");
+  }
+  withdrawn = true;
   outbox.discard();
-  memory.forget("token");
-  memory.forget("person");
+  forgetSession();
+  byId("progress").hidden = true;
+  byId("withdraw").hidden = true;
+  steps.withdrawn(words, receipt);
 }
 
-function trouble(error) {
-  const say = words(chosenLanguage());
-  const again = [say.again, () => location.reload()];
-  if (error instanceof Refused && ["withdrawn", "no_session"].includes(error.code)) leave();
-  if (error instanceof Refused && error.code === "closed") steps.message(say.closed);
-  else steps.message(error instanceof Refused && error.message ? error.message : say.failed, again);
-  if (!(error instanceof Refused)) throw error;
+function forgetSession() {
+  for (const name of ["token", "person", "visit"]) storage.forget(name);
 }
 
-run().catch(trouble);
+// Shows what stopped the way through. Only what is refused for good or an error of the page itself
+// comes here: a lost connection is waited for where it is met.
+function showFailure(error) {
+  if (!(error instanceof Refused)) {
+    console.error(error);
+    steps.message(words.broken(error.message), [words.reload, () => location.reload()]);
+    return;
+  }
+  if (error.code === "withdrawn") outbox.discard();
+  if (["withdrawn", "no_session"].includes(error.code)) forgetSession();
+  const text = words.refusals[error.code] ?? error.message;
+  const final = ["closed", "full"].includes(error.code);
+  steps.message(text, final ? null : [words.reload, () => location.reload()]);
+}
+
+// The last resort for an error that no handler caught: it is shown, and the page stays as it is.
+// Extensions of the browser run in the page too; their errors are not the study's.
+function showUncaught(error) {
+  if (error && !/extension:/.test(String(error.stack))) status.setBroken(error.message);
+}
+window.addEventListener("unhandledrejection", (event) => showUncaught(event.reason));
+window.addEventListener("error", (event) => showUncaught(event.error));
+
+window.addEventListener("online", hurry);
+byId("retry").onclick = hurry;
+
+run().catch(showFailure);

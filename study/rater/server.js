@@ -1,8 +1,11 @@
-// Requests to the study's routes. The token of the session goes into a header, never into a cookie.
+// Requests to the study's server. The session's token goes into a header, never into a cookie.
+
+import * as status from "./status.js";
 
 const place = location.pathname;
+const REQUEST_LIMIT = 20000; // milliseconds
 
-export const memory = {
+export const storage = {
   // Private windows may refuse storage: the page then works until it is closed.
   values: new Map(),
   get(name) {
@@ -11,7 +14,12 @@ export const memory = {
   },
   set(name, text) {
     this.values.set(name, text);
-    try { localStorage.setItem(place + name, text); } catch { /* kept in the page alone */ }
+    try {
+      localStorage.setItem(place + name, text);
+    } catch {
+      // Full or refused. An older value left there would hide the one kept in the page.
+      try { localStorage.removeItem(place + name); } catch { /* nothing can be stored here */ }
+    }
   },
   forget(name) {
     this.values.delete(name);
@@ -19,6 +27,11 @@ export const memory = {
   },
 };
 
+export const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (n) => n.toString(16).padStart(2, "0"))
+    .join("");
+
+// A request that failed. `status` is the HTTP status, 0 when no reply came.
 export class Refused extends Error {
   constructor(status, code, sentence) {
     super(sentence);
@@ -27,57 +40,105 @@ export class Refused extends Error {
   }
 
   // Whether the same request may succeed later.
-  get passing() { return this.status === 0 || this.status === 429 || this.status >= 500; }
+  get temporary() { return this.status === 0 || this.status === 429 || this.status >= 500; }
+
+  // Why a temporary failure happened: "offline", "storage" or "server".
+  get cause() {
+    if (this.status === 0) return "offline";
+    return this.code === "storage" ? "storage" : "server";
+  }
 }
 
-export async function ask(method, path, body) {
+// Whether an error of fetch came from the network, not from a mistake in this page.
+export const fromNetwork = (error) => error instanceof TypeError || error.name === "AbortError";
+
+// A signal that aborts after some time; AbortSignal.timeout is missing in browsers still in use.
+export function timeLimit(milliseconds) {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  let timer = setTimeout(abort, milliseconds);
+  return {
+    signal: controller.signal,
+    abort,
+    restart(time = milliseconds) {
+      clearTimeout(timer);
+      timer = setTimeout(abort, time);
+    },
+    clear: () => clearTimeout(timer),
+  };
+}
+
+export async function request(method, path, body, token = storage.get("token")) {
   const headers = {};
-  const token = memory.get("token");
   if (token) headers.Authorization = `Bearer ${token}`;
   if (method === "POST") headers["Content-Type"] = "application/json";
-  let answer;
+  // Built outside of the try: a malformed request is an error of this page, not of the network.
+  const message = new Request(path, {
+    method, headers, body: method === "POST" ? JSON.stringify(body ?? {}) : undefined,
+  });
+  const limit = timeLimit(REQUEST_LIMIT);
+  let reply;
+  let text;
   try {
-    answer = await fetch(path, {
-      method,
-      headers,
-      body: method === "POST" ? JSON.stringify(body ?? {}) : undefined,
-      signal: AbortSignal.timeout(20000),
-    });
-  } catch {
+    reply = await fetch(message, { signal: limit.signal });
+    text = await reply.text();
+  } catch (error) {
+    if (!fromNetwork(error)) throw error;
     throw new Refused(0, "offline", "no connection");
+  } finally {
+    limit.clear();
   }
-  let data;
-  try {
-    data = await answer.json();
-  } catch {
-    // Cut off on the way, or a page of something between here and the study: not its answer.
-    throw new Refused(answer.ok ? 0 : Math.max(answer.status, 500), "offline", "no answer");
-  }
-  if (!answer.ok) throw new Refused(answer.status, data.code ?? "", data.sentence ?? "");
+  const data = parsed(text);
+  // Cut off on the way, or a page of something between here and the study: not its reply.
+  if (!data) throw new Refused(reply.ok ? 0 : Math.max(reply.status, 500), "", "no reply");
+  if (!reply.ok) throw new Refused(reply.status, data.code ?? "", data.sentence ?? "");
   return data;
 }
 
-// Ask again until it works or is refused for good; `told` hears of each try that failed.
-export async function askUntilDone(method, path, body, told) {
-  for (let wait = 500; ; wait = Math.min(wait * 2, 10000)) {
-    try {
-      return await ask(method, path, body);
-    } catch (error) {
-      if (!(error instanceof Refused) || !error.passing) throw error;
-      told(error);
-      await pause(wait);
-    }
+function parsed(text) {
+  try {
+    const data = JSON.parse(text);
+    return typeof data === "object" ? data : null;
+  } catch {
+    return null;
   }
 }
 
-// Waits, but no longer than until the connection is back.
+// Repeats a request until it succeeds or is refused for good; the status line says meanwhile that
+// `task` (a key of words.failed) is waiting. Resolves to null once `cancelled()` is true.
+export async function requestUntilDone(method, path, body, task, cancelled = () => false) {
+  const entry = status.begin(task);
+  try {
+    for (let wait = 500; !cancelled(); wait = Math.min(wait * 2, 10000)) {
+      try {
+        return await request(method, path, body);
+      } catch (error) {
+        if (!(error instanceof Refused) || !error.temporary) throw error;
+        entry.fail(error.cause);
+        if (!cancelled()) await pause(wait);
+      }
+    }
+    return null;
+  } finally {
+    entry.end();
+  }
+}
+
+const pausing = new Set();
+
+// Waits, but no longer than until `hurry` is called.
 export const pause = (milliseconds) =>
   new Promise((resolve) => {
-    const done = () => {
+    const wake = () => {
       clearTimeout(timer);
-      window.removeEventListener("online", done);
+      pausing.delete(wake);
       resolve();
     };
-    const timer = setTimeout(done, milliseconds);
-    window.addEventListener("online", done);
+    const timer = setTimeout(wake, milliseconds);
+    pausing.add(wake);
   });
+
+// Whatever waits to try again does so now.
+export function hurry() {
+  for (const wake of [...pausing]) wake();
+}

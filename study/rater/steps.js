@@ -1,37 +1,54 @@
 // The steps around the pages that are scored. Each shows itself and resolves when it is done.
 
-import { button, make, paragraphs, show } from "./elements.js";
+import { announce, button, freeze, make, paragraphs, show, whenReplaced } from "./elements.js";
 import { Videos } from "./videos.js";
 
 const NUMBER = 7; // what check.mp4 shows
+const SIZE = [240, 240]; // of check.mp4, in pixels
 
-export const consent = (study, say) =>
-  new Promise((resolve) => {
-    show(make("section", { class: "card" },
-      make("h1", {}, study.title), ...paragraphs(study.consent),
-      make("div", { class: "row" }, button(say.agree, resolve, "main"))));
+const card = (...children) => make("section", { class: "card" }, ...children);
+const row = (...children) => make("div", { class: "row" }, ...children);
+
+// Shows a step. `build(finish, fail)` returns its element; `finish(value)` ends it. It stays in
+// view while what it gave is on its way.
+const step = (build) =>
+  new Promise((resolve, reject) => {
+    const finish = (value) => {
+      freeze();
+      resolve(value);
+    };
+    show(build(finish, reject));
   });
 
-export const questions = (study, say) =>
-  new Promise((resolve) => {
-    const form = make("form", { class: "card" }, make("h1", {}, say.questions));
-    for (const question of study.questions) form.append(field(question, say));
-    form.append(make("div", { class: "row" },
-      make("button", { type: "submit", class: "main" }, say.next)));
+export const consent = (study, words) =>
+  step((finish) => card(
+    make("h1", {}, study.title), ...paragraphs(study.consent),
+    row(button(words.agree, () => finish(), "main"))));
+
+export const instructions = (study, words) =>
+  step((finish) => card(
+    make("h1", {}, words.how), ...paragraphs(study.instructions),
+    make("p", { class: "keys" }, words.keys), row(button(words.start, () => finish(), "main"))));
+
+export const questions = (study, words) =>
+  step((finish) => {
+    const form = make("form", { class: "card" }, make("h1", {}, words.questions),
+      ...study.questions.map((question) => field(question, words)),
+      row(make("button", { type: "submit", class: "main" }, words.next)));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const answers = {};
       for (const [name, value] of new FormData(form)) {
         if (value.trim()) answers[name] = value;
       }
-      resolve(answers);
+      finish(answers);
     });
-    show(form);
+    return form;
   });
 
-function field(question, say) {
+function field(question, words) {
   const title = [question.title, " ",
-    make("small", {}, question.required ? say.required : say.optional)];
+    make("small", {}, question.required ? words.required : words.optional)];
   if (question.kind === "text") {
     return make("label", { class: "field" }, make("span", {}, ...title),
       make("textarea", {
@@ -47,67 +64,105 @@ function field(question, say) {
 }
 
 // Two videos at once, as on the pages to come: some phones show the first one only.
-export const playback = (say) =>
-  new Promise((resolve) => {
-    const message = make("p", { role: "status" });
+export function playback(words) {
+  let videos;
+  const outcome = step((finish, fail) => {
+    const message = make("p", { class: "hint" });
+    const wrong = make("p", { role: "status" });
     const help = make("div", { hidden: true });
-    const start = button(say.play, () => videos.play().then(() => { start.hidden = true; }), "main");
-    start.hidden = true;
-    const videos = new Videos([say.left, say.right], [240, 240], () => {}, () => { start.hidden = false; });
-    const finish = (outcome) => {
+    const play = button(words.replay, () => videos.play());
+    const retry = button(words.retry, () => videos.retry());
+    const update = () => {
+      const { trouble, slow, ready, needsPress } = videos;
+      play.textContent = needsPress ? words.play : words.replay;
+      play.classList.toggle("main", needsPress);
+      play.hidden = Boolean(trouble);
+      retry.hidden = !trouble && !slow;
+      let text = needsPress ? words.checkPress : "";
+      if (trouble) text = words.checkTrouble;
+      else if (slow) text = words.checkSlow;
+      else if (!ready) text = words.loading;
+      if (message.textContent === text) return;
+      message.textContent = text;
+      if (ready || trouble) announce(text);
+    };
+    videos = new Videos(["left", "right"], SIZE, update);
+    const end = (value) => {
       videos.stop();
-      resolve(outcome);
+      finish(value);
     };
     const cannot = () => {
       help.hidden = false;
-      help.replaceChildren(...paragraphs(say.checkHelp), make("div", { class: "row" },
-        button(say.checkAgain, () => location.reload(), "main"),
-        button(say.checkGoOn, () => finish("cannot"))));
+      help.textContent = "";
+      help.append(...paragraphs(words.checkHelp),
+        row(button(words.checkAgain, () => location.reload(), "main"),
+          button(words.checkGoOn, () => end("cannot"))));
     };
     const choose = (number) => {
-      if (number === NUMBER) finish("ok");
-      else message.textContent = say.checkWrong;
+      if (number === NUMBER) end("ok");
+      else wrong.textContent = words.checkWrong;
     };
-    show(make("section", { class: "card" }, make("h1", {}, say.check),
-      make("p", {}, say.checkText),
-      make("div", { class: "pair small" }, ...videos.elements), start,
-      make("div", { class: "row" },
-        ...[2, 4, 7, 9].map((number) => button(String(number), () => choose(number), "number")),
-        button(say.checkCannot, cannot, "quiet")),
-      message, help));
-    videos.load(["rater/check.mp4", "rater/check.mp4"]).catch(cannot);
+    videos.load(["rater/check.mp4", "rater/check.mp4"]).catch(fail);
+    update();
+    return card(
+      make("h1", {}, words.check), make("p", {}, words.checkText),
+      make("div", { class: "pair small" }, ...videos.elements),
+      row(play, retry, message),
+      row(...[2, 4, 7, 9].map((number) =>
+        button(String(number), () => choose(number), "number")),
+      button(words.checkCannot, cannot, "quiet")),
+      wrong, help);
   });
+  whenReplaced(() => videos.stop());
+  return outcome;
+}
 
-export const instructions = (study, say) =>
-  new Promise((resolve) => {
-    show(make("section", { class: "card" }, make("h1", {}, say.how),
-      ...paragraphs(study.instructions), make("p", { class: "keys" }, say.keys),
-      make("div", { class: "row" }, button(say.start, resolve, "main"))));
-  });
-
-export function done(study, say, completion) {
-  const copy = button(say.copy, async () => {
-    await navigator.clipboard.writeText(completion.code);
-    copy.textContent = say.copied;
-  });
-  show(make("section", { class: "card" }, make("h1", {}, say.done), ...paragraphs(study.thanks),
-    make("p", {}, say.codeComes),
-    completion.code
-      ? make("p", { class: "code" }, `${say.code}: `, make("strong", {}, completion.code), " ",
-        navigator.clipboard ? copy : null)
-      : null,
+// `completion` holds the code; `enough` is false when too many pages have no scores for one.
+export function done(study, words, { completion, skipped = 0 }) {
+  const counted = completion.enough === false
+    ? words.notEnough(skipped, completion.most_skipped) : words.counted(skipped);
+  show(card(
+    make("h1", {}, words.done), ...paragraphs(study.thanks), make("p", {}, counted),
+    ...completion.code ? code(words.code, completion.code, words) : [],
     completion.link
-      ? make("p", {}, make("a", { class: "button main", href: completion.link }, say.toProlific))
+      ? make("p", {}, make("a", { class: "button main", href: completion.link }, words.toProlific))
       : null));
 }
 
-export function withdrawn(say, receipt) {
-  show(make("section", { class: "card" }, make("h1", {}, say.withdrawn),
-    make("p", {}, say.receipt(receipt.answers)),
-    make("p", { class: "code" }, make("strong", {}, receipt.receipt))));
+// A code with a button that copies it.
+function code(label, text, words) {
+  const shown = make("strong", {}, text);
+  const result = make("p", { class: "hint", role: "status" });
+  const copy = button(words.copy, async () => {
+    result.textContent = await copied(shown) ? words.copied : words.notCopied;
+  });
+  return [make("p", { class: "code" }, `${label}: `, shown, " ", copy), result];
+}
+
+// Copies an element's text; where the browser does not allow it, leaves the text selected.
+async function copied(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    return true;
+  } catch {
+    const selection = getSelection();
+    selection.removeAllRanges();
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    selection.addRange(range);
+    return document.execCommand("copy"); // the older way, also without https
+  }
+}
+
+// `receipt` is null when its reply was lost; what was to be deleted is deleted.
+export function withdrawn(words, receipt) {
+  show(card(
+    make("h1", {}, words.withdrawn),
+    make("p", {}, receipt ? words.receipt(receipt.answers) : words.receiptLost),
+    ...receipt ? code(words.receiptNumber, receipt.receipt, words) : []));
 }
 
 export function message(text, again) {
-  show(make("section", { class: "card" }, make("h1", { class: "plain" }, text),
-    again ? make("div", { class: "row" }, button(again[0], again[1], "main")) : null));
+  show(card(make("h1", { class: "plain" }, text),
+    again ? row(button(again[0], again[1], "main")) : null));
 }

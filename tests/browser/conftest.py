@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from rater_visits import server, visits  # noqa: F401  # fixtures
 
 ARGUMENTS = [
     "--no-sandbox",

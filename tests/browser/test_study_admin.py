@@ -1,4 +1,4 @@
-"""A study's whole life in the runner's page: made, edited, opened, rated, closed, unblinded."""
+"""A study's life in the administrator's page: made, edited, opened, rated, closed, unblinded."""
 
 import re
 import shutil
@@ -34,7 +34,7 @@ def site(tmp_path_factory) -> Iterator[SiteServer]:
 
 
 class Tabs:
-    """Pages of the runner and of raters; an error in one or a request elsewhere fails the test."""
+    """Pages of the administrator and raters; an error or a request elsewhere fails the test."""
 
     def __init__(self, browser: Browser, site: SiteServer) -> None:
         self.browser, self.site = browser, site
@@ -52,7 +52,7 @@ class Tabs:
         page.goto(address)
         return page
 
-    def runner(self, **options: object) -> Page:
+    def administrator(self, **options: object) -> Page:
         page = self.open(self.site.admin, **options)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
@@ -129,7 +129,7 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     """Each step's bug: it does nothing, forgets what was typed, or shows what must stay hidden."""
     clips = make_clips(tmp_path / "clips")
     folder = Folder(site.studies / NAME)
-    page = tabs.runner()
+    page = tabs.administrator()
 
     # Faulty clips: every fault is listed, nothing is made, the name stays.
     faulty = tmp_path / "faulty"
@@ -157,7 +157,7 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
 
     # A fault in the text is said, the text stays, the file is as it was.
     tab(page, "Check and edit")
-    expect(page.locator("#st-yaml")).to_contain_text("# A study, to be edited")
+    expect(page.locator("#st-yaml")).to_contain_text("# A study. Edit it until it opens")
     before = folder.definition.read_text("utf-8")
     write_yaml(page, before.replace("\nkind: pairs", "\nkind: both\nbad: ["))
     press(page, "Save")
@@ -208,8 +208,16 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
         expect(tile.locator("dd")).to_have_text(number, timeout=PATIENCE)
     text = page.content().lower()
     assert not [method for method in METHODS if method in text]
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Completion codes as CSV").click()
+    head, line = Path(download.value.path()).read_text().splitlines()
+    assert head == "rater,source,code,skipped"
 
     tab(page, "Run")
+    page.get_by_label("Codes, one on a line").fill(f"{line.split(',')[2]}\nAAAA-AAAA")
+    press(page, "Check these codes")
+    says(page, "#st-codes-checked", f"valid; rater {line.split(',')[0]}")
+    says(page, "#st-codes-checked", "AAAA-AAAA: not valid")
     press(page, "Back up now")
     says(page, "#st-run-said", "1 sessions")
     page.get_by_label("Type the study's name to close it").fill("turn")
@@ -223,11 +231,11 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     tab(page, "Results")
     press(page, "Write the report")
     says(page, "#st-results-said", "methods are hidden")
-    press(page, "Say which method is which")
+    press(page, "Reveal the methods")
     says(page, "#st-results-said", "type turns into the field to unblind it")
     assert read_milestones(folder).phase == "closed"
     page.get_by_label("Type the study's name to unblind it").fill(NAME)
-    press(page, "Say which method is which")
+    press(page, "Reveal the methods")
     says(page, "#st-results-said", "alphanet")
     press(page, "Write the report")
     says(page, "#st-results-said", "The report is written.")
@@ -242,18 +250,20 @@ def test_a_study_from_its_clips_to_its_report(tabs: Tabs, site: SiteServer, tmp_
     tab(page, "Log")
     for act in ("new", "edit", "open", "invite", "close", "unblind"):
         expect(page.locator("#st-log td").get_by_text(act, exact=True).first).to_be_visible()
-    says(page, "#st-log", "the log is whole")
+    says(page, "#st-log", "the log is intact")
     rater = page.locator("#st-board td").first.text_content()
     assert re.fullmatch("[0-9a-f]{16}", rater)
     page.get_by_label("Withdraw a rater").fill(rater)
-    press(page, "Delete all that this rater gave")
+    press(page, "Delete everything this rater gave")
     says(page, "#st-withdrawn", "Receipt")
     says(page, "#st-log", "withdraw")
 
 
 def test_a_grid_on_the_server_on_a_phone(tabs: Tabs, site: SiteServer) -> None:
     """A folder of the server is offered; on a phone nothing is wider than the screen."""
-    page = tabs.runner(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = tabs.administrator(
+        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
     page.locator("#st-name textarea").fill("grid")
     page.get_by_label("A folder on the server").check()
     expect(page.locator("#st-clips input")).to_have_value("clips/grid")
@@ -272,7 +282,7 @@ def test_a_grid_on_the_server_on_a_phone(tabs: Tabs, site: SiteServer) -> None:
 def test_the_board_asks_only_while_somebody_looks(tabs: Tabs, site: SiteServer) -> None:
     """A board that asks on behind other tabs costs the raters' server for nothing."""
     make_study(site.studies / "small")
-    page = tabs.runner()
+    page = tabs.administrator()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     tab(page, "Board")
@@ -296,7 +306,7 @@ def test_a_stranger_is_asked_for_the_password_and_nothing_else_is_shown(tabs: Ta
 
 
 def test_logging_out_ends_it(tabs: Tabs) -> None:
-    page = tabs.runner()
+    page = tabs.administrator()
     press(page, "Log out")
     expect(page).to_have_url(f"{tabs.site.admin}login")
     page.goto(tabs.site.admin)

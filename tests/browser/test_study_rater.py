@@ -1,176 +1,32 @@
-"""The rater's page in Chromium: by mouse, by keyboard, on a phone, with a connection that fails."""
+"""The raters' page in Chromium: by mouse, by keyboard, and with a server that crashes."""
 
-import os
 import re
-import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
-from study_folder import make_study
+from playwright.sync_api import expect
+from rater_visits import (
+    agree,
+    begin,
+    fill_questions,
+    first_page,
+    go_on,
+    group,
+    saved,
+    score,
+    score_all,
+    scoring,
+    start,
+    unlocked,
+)
 
 pytestmark = pytest.mark.browser
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-SERVE = "import sys; from study.serving import serve; serve(sys.argv[1], port=int(sys.argv[2]))"
-
-
-class Server:
-    """The study's own server in a process of its own, which a test may kill."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.log = root.parent / "server.log"
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(self.root), str(self.port)],
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONWARNINGS": "error"},
-            )
-        for _ in range(200):
-            if self.process.poll() is not None:
-                pytest.fail(self.log.read_text())
-            try:
-                with urllib.request.urlopen(self.url + "health", timeout=5):  # noqa: S310
-                    return
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.05)
-        pytest.fail("the study's server did not answer")
-
-    def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def rows(self, sql: str, *values: object) -> list[tuple]:
-        connection = sqlite3.connect(f"file:{self.root / 'study.sqlite'}?mode=ro", uri=True)
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
-
-    def newest(self) -> str:
-        return self.rows("select id from sessions order by rowid desc limit 1")[0][0]
-
-    def answers(self, session: str) -> list[tuple]:
-        return self.rows(
-            "select position, side, dimension, revision, score from answers"
-            " join assignments on assignments.id = assignment where session = ?"
-            " order by answers.id",
-            session,
-        )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Server]:
-    root = make_study(tmp_path_factory.mktemp("study") / "small").root
-    running = Server(root)
-    yield running
-    running.process.terminate()
-    running.process.wait(20)
-    assert "Traceback" not in running.log.read_text(), running.log.read_text()
-
-
-class Visits:
-    """Contexts of raters; a test fails when a page errs, is refused, or asks elsewhere."""
-
-    def __init__(self, browser: Browser, server: Server) -> None:
-        self.browser, self.server = browser, server
-        self.contexts: list[BrowserContext] = []
-        self.problems: list[str] = []
-        self.expected = re.compile("a^")
-
-    def open(self, query: str = "", **options: object) -> Page:
-        options = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, **options}
-        context = self.browser.new_context(**options)
-        context.set_default_timeout(15_000)
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
-        page.on("console", lambda said: self._heard(said.type, said.text))
-        page.on("request", lambda request: self._asked(request.url))
-        page.goto(self.server.url + query)
-        page.locator("main button").first.wait_for()
-        return page
-
-    def _heard(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and not self.expected.search(text):
-            self.problems.append(f"console: {text}")
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.server.url, "data:", f"blob:{self.server.url[:-1]}")):
-            self.problems.append(f"request elsewhere: {url}")
-
-    def close(self) -> None:
-        for context in self.contexts:
-            context.close()
-        assert not self.problems, self.problems
-
-
-@pytest.fixture
-def visits(browser: Browser, server: Server) -> Iterator[Visits]:
-    opened = Visits(browser, server)
-    yield opened
-    opened.close()
-
-
-def begin(page: Page) -> None:
-    page.get_by_role("button", name="I agree, begin").click()
-    page.get_by_label("well", exact=True).check()
-    page.get_by_role("button", name="Next").click()
-    page.get_by_role("button", name="7", exact=True).click()
-    page.get_by_role("button", name="Start").click()
-    unlocked(page)
-
-
-def unlocked(page: Page) -> None:
-    page.locator("fieldset.scale:not(:disabled)").first.wait_for()
-
-
-def group(page: Page, dimension: str, side: str):
-    return page.get_by_role("group", name=f"{dimension}: {side}")
-
-
-def score(page: Page, dimension: str, side: str, value: int) -> None:
-    group(page, dimension, side).locator(f"label:has(input[value='{value}'])").click()
-
-
-def score_all(page: Page, value: int = 3) -> None:
-    for dimension in ("Text", "Overall"):
-        for side in ("Left", "Right"):
-            score(page, dimension, side, value)
-
-
-def saved(page: Page) -> None:
-    expect(page.locator("#saved")).to_have_text("All answers are saved.")
-
-
-def go_on(page: Page) -> None:
-    before = page.locator("#progress span").text_content()
-    page.get_by_role("button", name="Next").click()
-    expect(page.locator("#progress span")).not_to_have_text(before)
 
 
 def test_the_whole_way_to_the_code(visits, server):
     page = visits.open()
     begin(page)
     session = server.newest()
+    server.let_score(session)
     for _ in range(8):
         unlocked(page)
         score_all(page)
@@ -241,9 +97,8 @@ def test_by_keyboard_alone(visits, server):
 
 def test_scores_open_only_after_both_videos_were_seen(visits):
     page = visits.open()
-    page.get_by_role("button", name="I agree, begin").click()
-    page.get_by_label("well", exact=True).check()
-    page.get_by_role("button", name="Next").click()
+    agree(page)
+    fill_questions(page)
     page.get_by_role("button", name="7", exact=True).click()
     page.get_by_role("button", name="Start").click()
     page.locator("fieldset.scale").first.wait_for()
@@ -259,21 +114,9 @@ def test_scores_open_only_after_both_videos_were_seen(visits):
     expect(page.locator("#spoken")).to_have_text("You can score now.")
 
 
-def test_both_videos_play_muted_inline_and_looping(visits):
-    # Bug: the second video stays blank on a phone (jsPsych #2328).
-    page = visits.open(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
-    begin(page)
-    found = page.evaluate(
-        "[...document.querySelectorAll('.pair video')].map((v) => [v.muted, v.loop, v.paused,"
-        " v.hasAttribute('playsinline'), v.videoWidth, v.currentTime > 0 || v.played.length > 0])"
-    )
-    assert found == [[True, True, False, True, 64, True]] * 2
-
-
 def test_a_reload_resumes_at_the_same_page_with_the_same_scores(visits, server):
     # Bug: no resume after a reload (jsPsych #3573).
-    page = visits.open()
-    begin(page)
+    page, _ = scoring(visits, server)
     score_all(page)
     go_on(page)
     unlocked(page)
@@ -289,8 +132,7 @@ def test_a_reload_resumes_at_the_same_page_with_the_same_scores(visits, server):
 
 def test_going_back_one_page_changes_the_score_that_counts(visits, server):
     # Bug: every click is an answer and the final one is unknown (potato #167).
-    page = visits.open()
-    begin(page)
+    page, session = scoring(visits, server)
     score_all(page, 2)
     go_on(page)
     unlocked(page)
@@ -302,7 +144,6 @@ def test_going_back_one_page_changes_the_score_that_counts(visits, server):
     score(page, "Overall", "Left", 5)
     saved(page)
     expect(page.locator(".stored")).to_have_count(4)
-    session = server.newest()
     assert server.answers(session)[-1] == (0, "left", "overall", 2, 5)
     assert len(server.answers(session)) == 5
 
@@ -310,9 +151,7 @@ def test_going_back_one_page_changes_the_score_that_counts(visits, server):
 def test_a_lost_connection_keeps_the_answers_and_sends_them_once(visits, server):
     # Bug: answers given without a connection are lost, or shown as saved.
     visits.expected = re.compile("ERR_INTERNET_DISCONNECTED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     score(page, "Text", "Left", 4)
     saved(page)
     page.context.set_offline(True)
@@ -331,9 +170,7 @@ def test_a_lost_connection_keeps_the_answers_and_sends_them_once(visits, server)
 
 def test_answers_kept_in_the_page_survive_closing_it(visits, server):
     visits.expected = re.compile("ERR_INTERNET_DISCONNECTED|ERR_FAILED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     page.route("**/answers", lambda route: route.abort())
     score(page, "Text", "Left", 4)
     expect(page.locator("#saved")).to_contain_text("kept on this device")
@@ -349,9 +186,7 @@ def test_answers_kept_in_the_page_survive_closing_it(visits, server):
 def test_a_lost_reply_does_not_double_an_answer(visits, server):
     # Bug: the server stored it, the reply was lost, the page sends it again as a new answer.
     visits.expected = re.compile("ERR_FAILED")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     lost: list[int] = []
 
     def lose(route) -> None:
@@ -370,9 +205,7 @@ def test_a_lost_reply_does_not_double_an_answer(visits, server):
 
 def test_a_full_disk_is_said_and_the_answer_comes_later(visits, server):
     visits.expected = re.compile("507")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     full = {"code": "storage", "sentence": "full"}
     tries: list[int] = []
 
@@ -393,9 +226,9 @@ def test_a_full_disk_is_said_and_the_answer_comes_later(visits, server):
 def test_a_crash_of_the_server_loses_nothing(visits, server):
     # 409: the new server does not know that the next videos were sent ahead; the page asks again.
     visits.expected = re.compile("ERR_CONNECTION_|ERR_EMPTY_RESPONSE|409")
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = first_page(visits, server)
+    start(page, server)
+    unlocked(page)
     score(page, "Text", "Left", 4)
     saved(page)
     server.kill()
@@ -414,9 +247,8 @@ def test_videos_that_do_not_play_have_a_way_out(visits, server):
     visits.expected = re.compile("ERR_FAILED|404")
     page = visits.open()
     page.route("**/media/**", lambda route: route.abort())
-    page.get_by_role("button", name="I agree, begin").click()
-    page.get_by_label("well", exact=True).check()
-    page.get_by_role("button", name="Next").click()
+    agree(page)
+    fill_questions(page)
     page.get_by_role("button", name="7", exact=True).click()
     page.get_by_role("button", name="Start").click()
     page.get_by_role("button", name="A video does not play?").click()
@@ -431,9 +263,8 @@ def test_videos_that_do_not_play_have_a_way_out(visits, server):
 
 def test_a_wrong_number_in_the_playback_check_is_told(visits):
     page = visits.open()
-    page.get_by_role("button", name="I agree, begin").click()
-    page.get_by_label("well", exact=True).check()
-    page.get_by_role("button", name="Next").click()
+    agree(page)
+    fill_questions(page)
     page.get_by_role("button", name="4", exact=True).click()
     expect(page.locator("main [role=status]")).to_contain_text("not the number")
     page.get_by_role("button", name="I see no video").click()
@@ -441,116 +272,9 @@ def test_a_wrong_number_in_the_playback_check_is_told(visits):
     page.get_by_role("button", name="Start").wait_for()
 
 
-def test_less_motion_means_nothing_plays_by_itself(visits):
-    page = visits.open(reduced_motion="reduce")
-    page.get_by_role("button", name="I agree, begin").click()
-    page.get_by_label("well", exact=True).check()
-    page.get_by_role("button", name="Next").click()
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.get_by_role("button", name="7", exact=True).click()
-    page.get_by_role("button", name="Start").click()
-    play = page.get_by_role("button", name="Play", exact=True)
-    play.wait_for()
-    page.wait_for_timeout(400)
-    assert page.evaluate("[...document.querySelectorAll('video')].every((v) => v.paused)")
-    play.click()
-    unlocked(page)
-
-
-@pytest.mark.parametrize("width", [320, 390, 640, 1280])
-def test_nothing_is_wider_than_the_screen(visits, width):
-    # 640 is a window of 1280 at a zoom of 200 %, 320 one at 400 %.
-    page = visits.open(viewport={"width": width, "height": 720})
-    for step in range(5):
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"step {step} is {wide} wide"
-        small = page.evaluate(
-            "[...document.querySelectorAll('main button:not(.quiet), .scores label, .option')]"
-            ".map((e) => e.getBoundingClientRect()).filter((r) => r.width && r.height)"
-            ".filter((r) => r.height < 40 || r.width < 40).length"
-        )
-        assert small == 0, f"step {step} has {small} targets too small for a thumb"
-        if step == 0:
-            page.get_by_role("button", name="I agree, begin").click()
-            page.locator("form").wait_for()
-        elif step == 1:
-            page.get_by_label("well", exact=True).check()
-            page.get_by_role("button", name="Next").click()
-            page.locator(".pair.small").wait_for()
-        elif step == 2:
-            page.get_by_role("button", name="7", exact=True).click()
-            page.get_by_role("button", name="Start").wait_for()
-        elif step == 3:
-            page.get_by_role("button", name="Start").click()
-            unlocked(page)
-
-
-def test_the_scale_in_use_is_never_under_the_videos(visits):
-    # Bug: videos that stay in view hide the scale that has the focus.
-    page = visits.open()
-    begin(page)
-    for _ in range(4):
-        page.keyboard.press("3")
-        page.wait_for_timeout(100)
-        overlap = page.evaluate(
-            "(() => { const s = document.querySelector('.stage').getBoundingClientRect();"
-            " const a = document.activeElement.getBoundingClientRect();"
-            " return [s.bottom - a.top, a.bottom - innerHeight]; })()"
-        )
-        assert max(overlap) <= 0, overlap
-
-
-def test_the_text_can_be_read_against_its_ground(visits):
-    # WCAG 2.2, 1.4.3: 4.5 to 1 in light and in dark.
-    for scheme in ("light", "dark"):
-        page = visits.open(color_scheme=scheme)
-        ratios = page.evaluate(
-            """() => {
-              const style = getComputedStyle(document.documentElement);
-              const light = (name) => {
-                const hex = style.getPropertyValue(name).trim()
-                  .replace(/^#(.)(.)(.)$/, '#$1$1$2$2$3$3');
-                const parts = [1, 3, 5].map((n) => parseInt(hex.slice(n, n + 2), 16) / 255)
-                  .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-                return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
-              };
-              const pairs = [['--text', '--ground'], ['--text', '--card'], ['--soft', '--ground'],
-                ['--soft', '--card'], ['--accent-text', '--accent'], ['--accent', '--accent-soft'],
-                ['--good', '--card'], ['--bad', '--ground']];
-              return pairs.map(([one, two]) => {
-                const [a, b] = [light(one), light(two)].sort((x, y) => y - x);
-                return [one, two, (a + 0.05) / (b + 0.05)];
-              });
-            }"""
-        )
-        for one, two, ratio in ratios:
-            assert ratio >= 4.5, f"{one} on {two} in {scheme}: {ratio:.2f}"
-
-
-def test_chinese_from_the_browser_and_by_choice(visits):
-    page = visits.open(locale="zh-CN")
-    expect(page.get_by_role("button", name="我同意，开始")).to_be_visible()
-    assert page.evaluate("document.documentElement.lang") == "zh"
-    page.get_by_role("button", name="English").click()
-    expect(page.get_by_role("button", name="I agree, begin")).to_be_visible()
-    page.reload()
-    expect(page.get_by_role("button", name="I agree, begin")).to_be_visible()
-
-
-def test_chinese_lines_are_joined_without_a_gap(visits):
-    # Bug: a line break of study.yaml is drawn as a blank between two Chinese signs.
-    page = visits.open(locale="zh-CN")
-    page.get_by_role("button", name="我同意，开始").click()
-    page.get_by_label("很了解").check()
-    page.get_by_role("button", name="下一页").click()
-    page.get_by_role("button", name="7", exact=True).click()
-    expect(page.locator("main p").first).to_have_text("请看完再打分。")
-
-
-def test_what_is_still_open_is_said_from_the_beginning(visits):
+def test_what_is_still_open_is_said_from_the_beginning(visits, server):
     # Bug: Next does nothing and nobody says why, until the first score is given.
-    page = visits.open()
-    begin(page)
+    page, _ = scoring(visits, server)
     expect(page.get_by_text("4 scales are still open.")).to_be_visible()
     score(page, "Text", "Left", 3)
     expect(page.get_by_text("3 scales are still open.")).to_be_visible()
@@ -574,9 +298,7 @@ def test_the_next_pair_is_there_before_it_is_needed(visits):
 
 
 def test_withdrawing_deletes_and_gives_a_receipt(visits, server):
-    page = visits.open()
-    begin(page)
-    session = server.newest()
+    page, session = scoring(visits, server)
     score_all(page)
     saved(page)
     page.get_by_role("button", name="Withdraw from the study").click()

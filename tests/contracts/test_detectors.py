@@ -9,7 +9,7 @@ from finephys.pose2d import DETECTORS, load_detector
 from finephys.pose2d.detection import detect_clip
 from finephys.pose2d.protocol import Detector
 from finephys.skeleton import JOINT, MIRROR, mirror
-from finephys.types import CONFIDENT_SCORE, VideoClip
+from finephys.types import CONFIDENT_SCORE, Pose2D, VideoClip
 from finephys.video import probe, read_span
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,12 @@ def clip() -> VideoClip:
     """Two seconds of one whole person."""
     path = REAL if REAL.is_file() else RENDERED
     return read_span(path, 0, min(2.0, probe(path).last))
+
+
+@pytest.fixture(scope="module")
+def plain(detector: Detector, clip: VideoClip) -> Pose2D:
+    """What the detector says of the clip as it is."""
+    return detect_clip(clip, detector)
 
 
 def test_its_name_is_its_key(detector: Detector) -> None:
@@ -84,9 +90,10 @@ def test_coordinates_are_pixels_of_the_frame(detector: Detector, clip: VideoClip
     assert np.median(apart) < 0.05 * size
 
 
-def test_the_mirrored_clip_gives_the_mirrored_pose(detector: Detector, clip: VideoClip) -> None:
+def test_the_mirrored_clip_gives_the_mirrored_pose(
+    detector: Detector, clip: VideoClip, plain: Pose2D
+) -> None:
     """Catches left and right mixed up in the conversion to Human3.6M's joints."""
-    plain = detect_clip(clip, detector)
     flipped = detect_clip(
         VideoClip(np.ascontiguousarray(clip.frames[:, :, ::-1]), fps=clip.fps), detector
     )
@@ -98,12 +105,14 @@ def test_the_mirrored_clip_gives_the_mirrored_pose(detector: Detector, clip: Vid
     assert np.quantile(apart[both], 0.95) < 0.05
 
 
-def test_half_the_pixels_give_half_the_coordinates(detector: Detector, clip: VideoClip) -> None:
+def test_half_the_pixels_give_half_the_coordinates(
+    detector: Detector, clip: VideoClip, plain: Pose2D
+) -> None:
     """Catches pixels that depend on a working size instead of the frame's."""
     height, width = (side // 2 * 2 for side in clip.frames.shape[1:3])
     quads = clip.frames[:, :height, :width].reshape(-1, height // 2, 2, width // 2, 2, 3)
     small = VideoClip(quads.mean((2, 4)).astype(np.uint8), fps=clip.fps)
-    plain, half = detect_clip(clip, detector), detect_clip(small, detector)
+    half = detect_clip(small, detector)
     both = (plain.score >= CONFIDENT_SCORE) & (half.score >= CONFIDENT_SCORE)
     assert both.mean() > 0.7
     size = np.linalg.norm(np.ptp(plain.xy, axis=1), axis=-1)[:, None]

@@ -21,11 +21,8 @@ from finephys.training.loop import LoopSettings
 from finephys.training.poses import PoseData
 from finephys.types import Request
 from finephys.weights.checkpoints import ROOT_VARIABLE
-from finephys.weights.fetch import fetch
 from finephys.weights.lock import FOLDER_VARIABLE
-from finephys.weights.sources import Folder
-from tests.unit.test_adaptation import NARROW
-from tests.unit.test_controlnet import write_hub
+from tests.narrow import SD15
 
 SHORT = LoopSettings(
     steps=3, learning_rate=5e-4, warmup=1, average_decay=0.0, log_every=1, save_seconds=1e9
@@ -33,18 +30,16 @@ SHORT = LoopSettings(
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(public_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Public weights, checkpoints' folder and one motion; everything else is the real code."""
-    write_hub(tmp_path / "hub")
-    fetch("sd15", tmp_path / "w", Folder(tmp_path / "hub"), lambda *_: True, lambda _: None)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "w"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(public_weights))
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
-    monkeypatch.setitem(diffusion.TIERS, "sd15", NARROW)
+    monkeypatch.setitem(diffusion.TIERS, "sd15", SD15)
     monkeypatch.setattr(adaptation, "ENCODER_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_LOOP", SHORT)
     monkeypatch.setattr(adaptation, "ADAPTATION_CLIPS", 3)
     motion = simulate(12, 0)
-    monkeypatch.setattr(stages, "_pose_data", lambda _: PoseData([], [motion]))
+    monkeypatch.setattr(stages, "read_poses", lambda _: PoseData([], [motion]))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "checkpoints" / "sd15"
 
@@ -90,7 +85,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     shelf: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches a state that misses weights or the optimiser, and one that holds the whole base."""
-    clips = stages._sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
+    clips = stages.sd15_clips(stages.StageOptions(Path("runs/x"), shelf / "x.safetensors", shelf))
     at_once, twice = shelf / "once.safetensors", shelf / "twice.safetensors"
     encoder = shelf / "sd15-encoder.safetensors"
     adaptation.train_encoder(Path("runs/e"), encoder, clips, SHORT)

@@ -15,7 +15,7 @@ from finephys.pose2d.detection import detect_clip
 from finephys.pose2d.protocol import Detector
 from finephys.pose2d.span import choose_span
 from finephys.types import VideoClip
-from finephys.video import probe, read_span, write_video
+from finephys.video import VideoFile, probe, read_span, write_video
 
 ACCEPTED = "give an mp4, mov, mkv, webm or gif with at least 2 frames."
 
@@ -138,9 +138,8 @@ def test_two_hours_need_a_start_and_then_only_that_is_decoded(
 ) -> None:
     """Catches a whole film being decoded, and the fps of the whole used for the span."""
     path = two_hours(tmp_path / "film.mp4")
-    info = probe(path)
-    with pytest.raises(ClipError) as caught:
-        choose_span(path, info, detector)
+    with VideoFile(path) as file, pytest.raises(ClipError) as caught:
+        choose_span(file, detector)
     assert str(caught.value) == (
         "film.mp4 lasts 120 min; up to 10 min are searched for the moment of most motion, so give "
         "a start in seconds (--start, or the field beside the clip); only that part is read."
@@ -193,10 +192,11 @@ def test_nobody_in_the_clip(tmp_path: Path, detector: Detector) -> None:
     scene = rng.integers(0, 255, (12, 16, 3), np.uint8).repeat(20, 0).repeat(20, 1)
     path = tmp_path / "nobody.mp4"
     write_video(path, VideoClip(np.tile(scene, (24, 1, 1, 1)), fps=12))
-    start, span, _ = choose_span(path, probe(path), detector)
+    with VideoFile(path) as file:
+        start, span, _ = choose_span(file, detector)
     with pytest.raises(NoPersonError) as caught:
         detect_clip(read_span(path, start, span), detector)
     assert str(caught.value) == (
-        "nobody was made out in these 16 frames; choose a clip, or a start in it, where one whole "
-        "person is seen, or go on with the pose prior of an action (--prior, or its tick box)."
+        "no person was detected in these 16 frames; choose a clip, or a start in it, that shows "
+        "one whole person, or continue with the pose prior of an action (--prior, or its tick box)."
     )

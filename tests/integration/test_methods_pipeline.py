@@ -14,17 +14,12 @@ from finephys.pipeline import Pipeline
 from finephys.types import Float, LimbHeatmaps, Poses, Request, Result, Stage, Update, VideoClip
 from finephys.weights.checkpoints import checkpoints_root
 
-ASKED = Request(action=25, seed=3, steps=1)
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
+REQUEST = Request(action=25, seed=3, steps=1, guidance_scale=1)
 
 
 @pytest.fixture(scope="module")
 def poses(pipeline: Pipeline) -> Poses:
-    updates: Iterator[Update] = pipeline.stream_poses(None, ASKED)
+    updates: Iterator[Update] = pipeline.stream_poses(None, REQUEST)
     while True:
         try:
             next(updates)
@@ -56,7 +51,7 @@ def test_each_method_makes_its_own_video(pipeline: Pipeline, poses: Poses) -> No
     videos: dict[str, VideoClip] = {}
     guides: dict[str, object] = {}
     for name in METHODS:
-        for update in pipeline.stream_from_poses(poses, replace(ASKED, method=name)):
+        for update in pipeline.stream_from_poses(poses, replace(REQUEST, method=name)):
             if update.stage is Stage.VIDEO:
                 videos[name] = update.value
             if update.stage is Stage.HEATMAPS:
@@ -75,7 +70,7 @@ def test_an_unknown_method_ends_before_any_work(pipeline: Pipeline) -> None:
 def test_a_comparison_finds_the_body_once(pipeline: Pipeline) -> None:
     """Each method on poses of its own would cost as many detections, and compare nothing."""
     methods = ("text", "ours")
-    updates = list(pipeline.stream(None, ASKED, methods=methods))
+    updates = list(pipeline.stream(None, REQUEST, methods=methods))
     stages = [update.stage for update in updates]
     assert stages.count(Stage.DETECTED) == 1
     fractions = [update.fraction for update in updates]
@@ -83,7 +78,7 @@ def test_a_comparison_finds_the_body_once(pipeline: Pipeline) -> None:
     results = [update.value for update in updates if isinstance(update.value, Result)]
     assert tuple(result.request.method for result in results) == methods
     assert results[0].poses.detected is results[1].poses.detected
-    alone = list(pipeline.stream(None, replace(ASKED, method="ours")))[-1].value
+    alone = list(pipeline.stream(None, replace(REQUEST, method="ours")))[-1].value
     assert isinstance(alone, Result)
     assert np.array_equal(results[1].video.frames, alone.video.frames)
     assert {update.method for update in updates if update.stage is Stage.PREVIEW} == set(methods)
@@ -94,11 +89,11 @@ def test_a_comparison_with_an_impossible_method_ends_before_any_video(
     pipeline: Pipeline, empty_clip: Path
 ) -> None:
     """Refused in the middle, the videos before it would have been waited for in vain."""
-    asked = Request(action=31, use_prior=True, steps=1)
+    request = Request(action=31, use_prior=True, steps=1, start=0.0, span=1.0)
     seen: list[Stage] = []
 
     def run() -> None:
-        for update in pipeline.stream(empty_clip, asked, methods=("text", "detected", "ours")):
+        for update in pipeline.stream(empty_clip, request, methods=("text", "detected", "ours")):
             seen.append(update.stage)
 
     with pytest.raises(RequestError, match="'detected'"):
@@ -115,7 +110,7 @@ def test_a_tier_without_weights_ends_before_any_work(
     if checkpoints_root().joinpath(tier, "generator.safetensors").is_file():
         pytest.skip(f"the {tier} weights are here")
     with pytest.raises(WeightsMissingError, match="python -m finephys fetch sd15") as caught:
-        next(pipeline.stream(None, replace(ASKED, generator=tier)))
+        next(pipeline.stream(None, replace(REQUEST, generator=tier)))
     assert pipeline.models.missing(tier) == str(caught.value)
     assert pipeline.models.missing("tiny") is None
     assert "tiny" in pipeline.models.generators  # what was loaded stays

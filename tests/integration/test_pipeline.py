@@ -1,6 +1,8 @@
 """The story as the page reads it: order, stopping, one job at a time, the prior."""
 
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -8,9 +10,22 @@ import numpy as np
 import pytest
 
 from finephys.errors import NoPersonError, RequestError, StoppedError
+from finephys.generator.protocol import Sampling
+from finephys.guidance.framing import Framing
+from finephys.guidance.heatmaps import limb_heatmaps
 from finephys.methods import METHODS
 from finephys.pipeline import Pipeline
-from finephys.types import Motion, Pose2D, Pose3D, Request, Result, Stage, Update
+from finephys.types import (
+    LimbHeatmaps,
+    Motion,
+    Pose2D,
+    Pose3D,
+    Request,
+    Result,
+    Stage,
+    Update,
+    VideoClip,
+)
 
 ORDER = [
     Stage.DETECTED,
@@ -22,12 +37,15 @@ ORDER = [
     Stage.VIDEO,
     Stage.RESULT,
 ]
-QUICK = Request(action=12, steps=2, seed=1)
+QUICK = Request(action=12, steps=2, seed=1, guidance_scale=1)
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
+@pytest.fixture(autouse=True)
+def _next_run_can_begin(pipeline: Pipeline) -> Iterator[None]:
+    """A lock that a run keeps fails its own test, where the next one would wait for ever."""
+    yield
+    assert pipeline._lock.acquire(timeout=5), "the run kept the pipeline's lock"
+    pipeline._lock.release()
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +127,9 @@ def test_one_job_at_a_time(pipeline: Pipeline) -> None:
 def test_nobody_is_an_error_unless_the_prior_is_asked_for(
     pipeline: Pipeline, empty_clip: Path
 ) -> None:
-    with pytest.raises(NoPersonError, match="nobody"):
+    with pytest.raises(NoPersonError, match="no person"):
         list(pipeline.stream(empty_clip, Request(steps=1)))
-    request = Request(action=31, use_prior=True, steps=1)
+    request = Request(action=31, use_prior=True, steps=1, start=0.0, span=1.0)
     result = list(pipeline.stream(empty_clip, request))[-1].value
     assert isinstance(result, Result)
     poses = result.poses
@@ -131,8 +149,6 @@ def test_camera_motion_is_put_back_into_the_pixels(
     seen = simulated(Request(action=20, seed=1))
     shift = np.tile(np.eye(3), (16, 1, 1))
     shift[:, 0, 2] = np.linspace(0, 150, 16)  # frame 15 lies 150 px to the right in the first's
-    from dataclasses import replace
-
     camera = replace(seen.camera, to_first=shift @ seen.camera.to_first)
     xy = seen.detected.xy.copy()
     xy[..., 0] -= np.linspace(0, 150, 16, dtype=np.float32)[:, None]
@@ -143,6 +159,42 @@ def test_camera_motion_is_put_back_into_the_pixels(
     assert isinstance(pose, Pose2D)
     gap = np.linalg.norm(pose.xy - xy, axis=-1)
     assert np.median(gap[-1]) < 0.1 * np.ptp(xy[-1, :, 1])
+
+
+class Recorder:
+    """A generator that keeps what it was given and makes a black clip."""
+
+    def __init__(self) -> None:
+        self.given: list[Sampling] = []
+
+    def draw(self, guide: Pose2D, canvas: Framing) -> LimbHeatmaps:
+        return limb_heatmaps(guide, canvas, (8,))
+
+    def denoise(self, sampling: Sampling) -> Iterator[VideoClip]:
+        self.given.append(sampling)
+        yield VideoClip(np.zeros((16, 8, 8, 3), np.uint8), fps=sampling.fps)
+
+
+def test_a_request_reaches_the_generator_whole(
+    pipeline: Pipeline, updates: list[Update], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a seed or an action that is read and not obeyed."""
+    recorder = Recorder()
+    monkeypatch.setattr(pipeline.models, "generator", lambda name: recorder)
+    poses = updates[-1].value.poses
+    request = Request(
+        action=12, seed=7, prompt="a leap", steps=1, guidance_scale=2.5, method="text-still"
+    )
+    list(pipeline.stream_from_poses(poses, request))
+    list(pipeline.stream_from_poses(poses, replace(request, method="ours")))
+    still, ours = recorder.given
+    for given in (still, ours):
+        assert (given.prompt, given.seed, given.action) == ("a leap", 7, 12)
+        assert (given.steps, given.guidance_scale) == (1, 2.5)
+        assert given.fps == pytest.approx(1 / (poses.frame_times[1] - poses.frame_times[0]))
+    assert (still.motion, ours.motion) == (False, True)
+    assert still.guide is None
+    assert isinstance(ours.guide, LimbHeatmaps)
 
 
 def test_a_fusion_that_does_not_exist_is_named(pipeline: Pipeline) -> None:

@@ -11,9 +11,9 @@ from finephys.motion.examples import (
     SIZE,
     Example,
     example_motion,
-    film,
     still_camera,
 )
+from finephys.motion.render import render
 from finephys.pose2d import load_detector
 from finephys.skeleton import JOINT
 from finephys.video import probe
@@ -26,9 +26,9 @@ LIMB_JOINTS = [index for name, index in JOINT.items() if name not in ("neck", "h
 def test_a_detector_finds_the_example_gymnast_where_she_is(example: Example) -> None:
     """Catches a figure that no longer looks human, and left limbs painted as right ones."""
     motion = example_motion(example)
-    frames = film(example).frames[::3]
-    truth, _ = still_camera(motion, example.yaw).project(motion.joints)
-    truth = truth[::3]
+    camera, joints = still_camera(motion, example.yaw), motion.joints[::3]
+    frames = render(joints, camera, example.look, SIZE).frames
+    truth, _ = camera.project(joints)
     xy, score = load_detector().detect(frames)
     found = score.max(1) > 0
     assert found.mean() >= 0.8

@@ -15,11 +15,6 @@ SIZE = (640, 480)
 J = len(JOINTS)
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> Pipeline:
-    return Pipeline("tiny", "cpu")
-
-
 def seen(frames: int, fps: float, jitter: float = 1.0) -> tuple[PoseSequence, np.ndarray]:
     """A simulated split jump repeated back and forth, seen from the side; its true bodies."""
     every = max(1, round(60 / fps))
@@ -60,6 +55,20 @@ def test_short_sequences_come_back_as_long_as_they_were(pipeline: Pipeline, fram
     assert np.abs(lifted.root[0]).max() == 0
 
 
+@pytest.mark.parametrize("fps", [1.0, 46.0, 120.0, 240.0])
+def test_the_shortest_sequences_are_lifted_at_any_rate(pipeline: Pipeline, fps: float) -> None:
+    """Catches a spline through the one point that is left of a short, fast sequence."""
+    still, _ = seen(1, 20.0, 0.0)
+    for frames in (1, 2, 3):
+        xy, score = np.repeat(still.xy, frames, 0), np.repeat(still.score, frames, 0)
+        lifted = lift_sequence(pipeline, PoseSequence(xy, score, fps, SIZE), 1.6, "physics")
+        for values in vars(lifted).values():
+            assert len(values) == frames
+            assert np.isfinite(values).all()
+        assert np.abs(np.diff(lifted.fused, axis=0)).max(initial=0) < 0.05  # metres
+        assert np.abs(np.diff(lifted.reprojected_xy, axis=0)).max(initial=0) < 1  # pixels
+
+
 @pytest.mark.parametrize("fps", [1.0, 5.0, 24.0, 60.0, 240.0])
 def test_any_frame_rate_gives_the_same_body(pipeline: Pipeline, fps: float) -> None:
     """Catches time steps far outside of training that throw the body about."""
@@ -94,13 +103,12 @@ def test_what_cannot_be_lifted_is_refused_in_one_sentence() -> None:
 
 def test_the_command_takes_sequences(tmp_path: Path) -> None:
     """Catches a sequence taken for a batch of windows."""
-    from finephys.__main__ import _parser
+    from finephys.__main__ import main
 
     poses, _ = seen(20, 20.0)
     path = tmp_path / "in.npz"
     np.savez(path, xy=poses.xy, score=poses.score, size=SIZE, fps=20.0)
-    arguments = _parser().parse_args(["lift", str(path), "--out", str(tmp_path / "out.npz")])
-    arguments.execute(arguments)
+    assert main(["lift", str(path), "--out", str(tmp_path / "out.npz")]) == 0
     with np.load(tmp_path / "out.npz") as file:
         assert file["fused"].shape == (20, J, 3)
         assert file["root"].shape == (20, 3)

@@ -19,9 +19,8 @@ def generator() -> Generator:
 
 def generated(generator: Generator, true: RenderedClip, color: str) -> np.ndarray:
     guide = generator.draw(true.pose, Framing(0.0, 0.0, float(generator.size)))
-    settings = generator.default_steps, generator.default_guidance
-    asked = Sampling(guide, PROMPT.format(color), 3, *settings, 8.0)
-    *_, clip = generator.denoise(asked)
+    settings = generator.config.default_steps, generator.config.default_guidance
+    *_, clip = generator.denoise(Sampling(guide, PROMPT.format(color), 3, *settings, 8.0))
     return clip.frames.astype(np.float64)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from study import audit, backup, identities
+from study import audit, backup, identities, snapshots
 from study.errors import StudyError
 from study.folder import Folder
 from study.sessions import Consent, Entry, Places, enter
 from study.store import StorageError, Store, rows, value
+from study.withdrawal import withdraw
 
 
 def places() -> Places:
@@ -128,22 +129,22 @@ def test_nothing_is_restored_under_a_running_server(path, tmp_path):
 
 def test_timed_snapshots_come_only_after_changes_and_old_ones_go(path, tmp_path):
     with Store(path) as store:
-        timed = backup.Snapshots(store, tmp_path / "snapshots", seconds=0)
+        timed = snapshots.Snapshots(store, tmp_path / "snapshots", seconds=0)
         come(store, "first")
         assert timed.take_if_changed() is not None
         assert timed.take_if_changed() is None, "nothing was stored since"
-        for number in range(backup.KEEP + 3):
+        for number in range(snapshots.KEEP + 3):
             come(store, str(number))
             assert timed.take_if_changed() is not None
     kept = backup.listed(tmp_path / "snapshots")
-    assert len(kept) == backup.KEEP
-    assert kept[-1].rows["sessions"] == backup.KEEP + 4
+    assert len(kept) == snapshots.KEEP
+    assert kept[-1].rows["sessions"] == snapshots.KEEP + 4
 
 
 def test_the_timer_takes_snapshots_and_stops(path, tmp_path):
     with Store(path) as store:
         come(store, "ann")
-        timed = backup.Snapshots(store, tmp_path / "snapshots", seconds=0.05)
+        timed = snapshots.Snapshots(store, tmp_path / "snapshots", seconds=0.05)
         for _ in range(100):
             if backup.listed(tmp_path / "snapshots"):
                 break
@@ -171,8 +172,9 @@ def test_withdrawal_reaches_every_copy_in_the_folder(tmp_path):
     folder.database.with_name("study.sqlite-wal").write_bytes(log)  # as after a crash
     backup.restore(folder.snapshots / taken.file, folder.database)
     with Store(folder.database) as store:
-        identities.withdraw(store, gone)
-    assert backup.forget(folder, gone) == 3
+        withdraw(folder, store, KEYS, gone, "me")
+        (act,) = [act for act in audit.acts(store) if act["act"] == "withdraw"]
+    assert act["detail"]["copies"] == 3
     aside = list(tmp_path.glob("study.sqlite.before-*"))
     snapshots = [path for path in folder.snapshots.iterdir() if path.suffix == ".sqlite"]
     assert len(snapshots) == 2
@@ -212,7 +214,7 @@ def test_the_note_of_a_snapshot_says_what_sha256sum_says(path, tmp_path):
 
 def test_the_audit_log_survives_the_round_trip(path, tmp_path):
     with Store(path) as store:
-        identities.invite(store, KEYS, 1, "runner")
+        identities.invite(store, KEYS, 1, "me")
     snapshot = backup.take(path, tmp_path / "snapshots")
     backup.restore(tmp_path / "snapshots" / snapshot.file, path)
     with Store(path) as store:
@@ -223,7 +225,7 @@ def test_the_audit_log_survives_the_round_trip(path, tmp_path):
 
 
 def test_a_push_that_fails_is_shown_and_tried_again(path, tmp_path):
-    # Bug: a snapshot that never reached the repository counts as taken.
+    # Bug: a snapshot that never reached the repository counts as sent.
     tries = []
 
     def push() -> None:
@@ -232,10 +234,53 @@ def test_a_push_that_fails_is_shown_and_tried_again(path, tmp_path):
             raise StudyError("the repository could not be reached")
 
     with Store(path) as store:
-        timed = backup.Snapshots(store, tmp_path / "snapshots", 0, push)
+        timed = snapshots.Snapshots(store, tmp_path / "snapshots", 0, push)
         come(store, "ann")
         with pytest.raises(StudyError):
             timed.take_if_changed()
-        assert timed.take_if_changed() is not None
-        assert timed.take_if_changed() is None
+        for _ in range(3):
+            assert timed.take_if_changed() is None, "it was taken already, and is sent once"
     assert len(tries) == 2
+
+
+def test_snapshots_are_bounded_while_the_hub_is_away(path, tmp_path):
+    # Bug: a night without a connection left a snapshot of every ten minutes, changed or not.
+    def push() -> None:
+        raise StudyError("no route to host")
+
+    folder = tmp_path / "snapshots"
+    with Store(path) as store:
+        timed = snapshots.Snapshots(store, folder, 0, push)
+        for number in range(2 * snapshots.KEEP):
+            if number % 2:  # every other round something was stored
+                come(store, str(number))
+            with pytest.raises(StudyError):
+                timed.take_if_changed()
+            assert len(backup.files(folder)) == min(1 + (number + 1) // 2, snapshots.KEEP)
+    assert not [name for name in folder.iterdir() if name.name.endswith(".part")]
+
+
+def test_pruning_waits_for_whoever_holds_the_folder(path, tmp_path):
+    # Bug: a snapshot was deleted while a withdrawal cleaned it, which recreated the file.
+    Store(path).close()
+    folder = tmp_path / "snapshots"
+    for _ in range(2):
+        backup.take(path, folder)
+    with backup.alone(folder):
+        pruning = threading.Thread(target=backup.prune, args=(folder, 1))
+        pruning.start()
+        pruning.join(0.1)
+        assert len(backup.files(folder)) == 2
+    pruning.join()
+    assert len(backup.files(folder)) == 1
+
+
+def test_a_damaged_note_hides_no_other_snapshot(path, tmp_path):
+    # Bug: the board and the pruning stopped at the first note that could not be read.
+    Store(path).close()
+    folder = tmp_path / "snapshots"
+    first, second = (backup.take(path, folder) for _ in range(2))
+    (folder / f"{first.file}.json").write_text("[")
+    assert backup.listed(folder) == [second]
+    backup.prune(folder, 1)
+    assert [file.name for file in backup.files(folder)] == [second.file]

@@ -252,6 +252,66 @@ def test_the_planner_tells_the_known_differences(study):
     assert float(fourteen[4]) == pytest.approx(0.62, abs=0.01)
 
 
+def test_the_planner_begins_with_the_size_of_a_study(study):
+    # Bug: it began with seven methods for a study of three.
+    rows = study("plan", "turns").splitlines()
+    assert [row.split()[:3] for row in rows[2:]] == [
+        [str(raters), str(clips), str(3 * clips)] for raters in (6, 12, 24) for clips in (2, 4, 8)
+    ]
+
+
+def test_codes_and_raters_are_listed_and_checked(study, tmp_path):
+    study("open", "turns")
+    study("simulate", "turns", "--raters", 3, "--drop-out", 0)
+    head, *lines = study("codes", "turns").splitlines()
+    assert head == "rater,source,code,skipped"
+    rater, _, code, _ = lines[1].split(",")
+    assert len(lines) == 3
+    assert f"{code}: valid; rater {rater}" in study("codes", "turns", code)
+    assert "1 of 2 codes are not valid" in study("codes", "turns", code, "AAAA-AAAA", fails=True)
+    assert study("raters", "turns").splitlines()[0].startswith("rater,source,language,playback")
+    study("raters", "turns", "--out", tmp_path / "who.csv")
+    assert [row["state"] for row in read_csv(tmp_path / "who.csv")] == ["answered"] * 3
+    study("close", "turns")
+    study("unblind", "turns")
+    study("export", "turns", "--out", tmp_path / "o")
+    assert len(read_csv(tmp_path / "o" / "raters.csv")) == 3
+
+
+def test_an_export_of_nothing_says_what_would_help(study, tmp_path):
+    # Bug: `export --unfinished` answered "export with --unfinished".
+    study("open", "turns")
+    study("close", "turns")
+    study("unblind", "turns")
+    told = study("export", "turns", "--out", tmp_path, fails=True)
+    assert "--unfinished" in told
+    told = study("export", "turns", "--out", tmp_path, "--unfinished", fails=True)
+    assert "has given a score" in told
+    assert "--unfinished" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("simulate", "turns", "--raters", -1), "raters is -1; give 1 to 10000"),
+        (("simulate", "turns", "--seed", -1), "seed is -1"),
+        (("simulate", "turns", "--drop-out", 2), "drop_out is 2"),
+        (("export", "turns", "--out", "/proc/nowhere"), "/proc/nowhere"),
+        (("plan", "--dimensions", 0), "comparisons is 0"),
+    ],
+)
+def test_odd_numbers_and_places_become_one_sentence(study, words, sentence):
+    """Each of them ended in a traceback."""
+    study("open", "turns")
+    if words[0] == "export":
+        study("simulate", "turns", "--raters", 1)
+        study("close", "turns")
+        study("unblind", "turns")
+    told = study(*words, fails=True)
+    assert sentence in told
+    assert len(told.strip().splitlines()) == 1
+
+
 def test_simulated_and_real_raters_do_not_mix(study, clips):
     study("open", "turns")
     study("simulate", "turns", "--raters", 1)

@@ -11,7 +11,7 @@ import pytest
 from study_folder import make_study
 from study_hub import TOKEN, FakeHub, served
 
-from study import answers, backup, board, hub, identities, sessions
+from study import answers, backup, board, hub, sessions
 from study.__main__ import main
 from study.admin import fragments
 from study.answers import Answer
@@ -20,6 +20,7 @@ from study.folder import Folder
 from study.open_study import OpenStudy
 from study.sessions import Consent, Entry
 from study.store import Store, rows, value
+from study.withdrawal import withdraw
 
 REPOSITORY = "me/answers"
 
@@ -130,8 +131,7 @@ def test_a_withdrawal_stays_one_after_a_restart(there, folder, tmp_path):
     with serve(folder) as study:
         ann, bob = rate(study, "ann"), rate(study, "bob")
         study.snapshots.take_if_changed()
-        identities.withdraw(study.store, bob)
-        backup.forget(folder, bob)
+        withdraw(folder, study.store, study.keys, bob, "me")
     with serve(folder) as study:
         study.snapshots.take_if_changed()
     assert there.repositories[REPOSITORY].history == 1
@@ -250,7 +250,7 @@ def test_the_command_restores_from_the_repository(there, folder, tmp_path, capsy
     assert "holds no snapshot of small" in capsys.readouterr().err
 
 
-def test_the_runner_is_told_what_may_be_lost(there, folder, caplog):
+def test_the_administrator_is_told_what_may_be_lost(there, folder, caplog):
     with serve(folder) as study:
         said = fragments.board(
             {**board.board(study.definition, study.store.clock, study.store._reader)},

@@ -137,7 +137,7 @@ def test_the_latest_line_counts_and_a_cut_off_one_does_not(grid):
     path.write_text(json.dumps(old) + "\n" + path.read_text("utf-8") + '{"file": "alphanet/12_')
     assert set(find(grid).methods) == set(METHODS)
     path.write_text("{}\n" + path.read_text("utf-8"))
-    with pytest.raises(StimuliError, match=r"manifest\.jsonl line 1 is no row"):
+    with pytest.raises(StimuliError, match=r"manifest\.jsonl line 1 is not a row"):
         find(grid)
 
 

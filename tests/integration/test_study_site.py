@@ -76,7 +76,7 @@ def test_a_study_served_elsewhere_is_said_to_raters(site: Site, client: TestClie
 
 
 def test_a_preview_leaves_the_study_as_it_is(site: Site) -> None:
-    """A preview that opened the study itself would freeze it and count its runner as a rater."""
+    """A preview that opened the study itself would freeze it and count a rater too many."""
     folder = site.folder("turns")
     before = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
     number = site.previews.make(folder)
@@ -85,11 +85,32 @@ def test_a_preview_leaves_the_study_as_it_is(site: Site) -> None:
     entry = {"source": "open", "names": {}, "language": "en", "agreed": True}
     assert client.post(f"/{number}/enter", json=entry).status_code == 200
     assert client.get("/0123/").status_code == 404
+    # Bug: the address without anything after it ended in an IndexError.
+    bare = TestClient(site.previews, "http://study", root_path="/preview")
+    assert bare.get("/preview").status_code == 404
     after = {path: path.read_bytes() for path in folder.root.rglob("*") if path.is_file()}
     assert after == before
     for _ in range(4):
         site.previews.make(folder)
     assert client.get(f"/{number}/").status_code == 404, "old previews go"
+
+
+@pytest.mark.parametrize("name", ["phase.json", "clips.json", "study.yaml"])
+def test_a_damaged_study_is_told_calmly_and_harms_no_other(site: Site, name: str) -> None:
+    # Bug: a damaged phase.json was a 500 for raters and kept the whole site from starting.
+    (site.studies / "small" / name).write_text("{ damaged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("study.site.AGAIN_SECONDS", 0.0)
+        site.close()
+        with Site(site.studies, [], PASSWORD, inside) as again:
+            acts.open_for_raters(again.folder("turns"), "test")
+            client = TestClient(Starlette(routes=again.routes()), "http://study")
+            told = client.get("/study/small/")
+            assert told.status_code == 503
+            assert "come again later" in told.text
+            assert str(again.studies) not in told.text
+            assert client.get("/study/turns/").status_code == 200
+            assert again.names() == ["small", "turns"]
 
 
 def test_an_edit_with_faults_changes_nothing(site: Site) -> None:
@@ -150,7 +171,7 @@ def test_fragments_escape_what_others_wrote(site: Site) -> None:
 
 
 def test_the_folder_of_clips_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is no folder"):
+    with pytest.raises(StudyError, match="is not a directory"):
         Site(tmp_path / "studies", [tmp_path / "nothing"], PASSWORD, inside)
 
 
@@ -176,7 +197,7 @@ def test_no_tab_imports_finephys() -> None:
 
 @pytest.mark.slow
 def test_the_demo_serves_studies_beside_itself(tmp_path: Path) -> None:
-    """Mounted beside the demo, the runner's page must be found, guarded, and alive after login."""
+    """Mounted beside the demo, the administrator's page must be found, guarded, and alive."""
     import socket
     import time
 

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import pytest
 from study_clips import METHODS, make_clips, picture, write
+from study_secrets import leaks, secret_words
 
-from study.blinding import leaks, secret_words
 from study.definition import Definition, Shown
 from study.encoding import Form, common_sizes, encode, measure, read_frames, write_mp4
 from study.errors import PhaseError, StimuliError
@@ -235,7 +235,7 @@ def test_training_without_a_reference_says_what_to_add(own):
 def test_an_empty_folder_says_how_to_fill_it(tmp_path):
     with pytest.raises(StimuliError, match="METHOD/ITEM"):
         find(tmp_path)
-    with pytest.raises(StimuliError, match="is no folder"):
+    with pytest.raises(StimuliError, match="is not a directory"):
         find(tmp_path / "nothing")
 
 
@@ -262,7 +262,7 @@ def test_a_manifest_names_files_captions_and_references(own, tmp_path):
         ("method,file\na,b.mp4\n", "it needs method, item, file"),
         ("method,item,file\na,,b.mp4\n", "row 2 has no item"),
         ("method,item,file\na,1,b.mp4\na,1,c.mp4\n", "row 3 is a second clip of 1 by a"),
-        ("", "holds no clips"),
+        ("", "has no rows"),
     ],
 )
 def test_a_faulty_manifest_is_told_by_its_row(own, tmp_path, content, sentence):
@@ -277,7 +277,7 @@ def test_a_manifest_in_json_is_read_too(own, tmp_path):
     manifest.write_text(json.dumps([{"method": "a", "item": "1", "file": "alphanet/8_3.mp4"}]))
     assert find(own, manifest).methods == ("a",)
     manifest.write_text("{")
-    with pytest.raises(StimuliError, match="no CSV or JSON"):
+    with pytest.raises(StimuliError, match="not a CSV or JSON"):
         find(own, manifest)
 
 

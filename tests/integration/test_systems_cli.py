@@ -1,6 +1,7 @@
 """`generate --method` and `batch --methods` with the other systems, by the command itself."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,20 +14,18 @@ from finephys.outputs import write_poses
 from finephys.skeleton import FRAMES
 from finephys.types import VideoClip
 from finephys.video import read_span, write_video
-from finephys.weights.fetch import fetch
-from finephys.weights.lock import FOLDER_VARIABLE
-from finephys.weights.sources import Folder
-from tests.unit.test_controlnet import write_hub
+from finephys.weights.lock import FOLDER_VARIABLE, read_lock, write_lock
 from tests.unit.test_methods import some_poses
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(public_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Narrow public weights, and videos of a system that runs elsewhere."""
-    write_hub(tmp_path / "hub")
-    fetch("animatediff", tmp_path / "w", Folder(tmp_path / "hub"), lambda *_: True, lambda _: None)
+    shutil.copytree(public_weights, tmp_path / "w", ignore=shutil.ignore_patterns("latte"))
+    parts = read_lock(public_weights)
+    write_lock(tmp_path / "w", {name: part for name, part in parts.items() if name != "latte"})
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "w"))
     monkeypatch.setattr(public_pipelines, "SIZE", 64)
     monkeypatch.setattr(systems, "import_folder", lambda name: tmp_path / "imported" / name)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finephys.data.detections import as_detector_sees, degrade, mask, random_views
+from finephys.data.detections import as_detector_sees, degrade, mask, random_views, views
 from finephys.data.pose_windows import WindowSampler, WindowSettings
 from finephys.data.variation import PLAIN
 from finephys.motion.moments import sample_motion
@@ -52,6 +52,19 @@ def test_degraded_detections_are_finite_scored_and_to_scale(seed: int, level: fl
     np.testing.assert_array_equal(score, same)
     hidden = mask(score, rng)
     assert (hidden <= score).all()
+
+
+def test_a_level_camera_sees_the_vertical_as_its_own_whatever_its_yaw() -> None:
+    """Catches rotations multiplied in another order: yaw would tilt the picture."""
+    count = 10
+    joints = bodies(0, count)
+    angles = (np.linspace(0, 6, count), np.full(count, 0.3), np.full(count, 0.1))
+    height = np.full(count, 1.7)
+    camera = views(joints, height, angles, 5 * height, np.zeros((count, 2)), 100 * height)
+    expected = [np.sin(0.1) * np.cos(0.3), -np.cos(0.1) * np.cos(0.3), -np.sin(0.3)]
+    for world, seen in zip(joints, camera.points, strict=True):
+        world, seen = (points.reshape(-1, 3) - points.mean((0, 1)) for points in (world, seen))
+        np.testing.assert_allclose(np.linalg.lstsq(world, seen)[0][2], expected, atol=1e-9)
 
 
 def test_noise_grows_with_its_level() -> None:

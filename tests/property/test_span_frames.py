@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from finephys.video import _even
+from finephys.video.reading import even_times
 
 
 @given(
@@ -20,7 +20,7 @@ def test_frames_are_taken_once_and_evenly(
     """Catches repeated frames, a lost end, and more than 16 frames."""
     rng = np.random.default_rng(seed)
     times = list(np.sort((np.arange(frames) + rng.uniform(-jitter, jitter, frames)) / fps))
-    taken = _even(times, 16)
+    taken = even_times(times, 16)
     assert set(taken) <= set(times)
     assert (np.diff(taken) > 0).all()
     assert len(taken) == min(frames, 16)
@@ -32,7 +32,7 @@ def test_frames_are_taken_once_and_evenly(
 
 
 @given(fps=st.floats(5, 240), stride=st.integers(1, 30), extra=st.integers(0, 1))
-def test_a_whole_number_of_frames_is_exactly_even(fps: float, stride: int, extra: int) -> None:
+def test_a_whole_number_of_frames_is_exactlyeven_times(fps: float, stride: int, extra: int) -> None:
     """Catches frames jittered by half a frame, which physics reads as forces."""
-    taken = _even([index / fps for index in range(15 * stride + 1 + extra)], 16)
+    taken = even_times([index / fps for index in range(15 * stride + 1 + extra)], 16)
     np.testing.assert_allclose(np.diff(taken), stride / fps, rtol=1e-6)

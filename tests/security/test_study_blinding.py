@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from study_secrets import leaks, secret_words
 
 from study import acts, blinding
 from study.audit import acts as audit_log
-from study.blinding import BlindingMap, Origin, leaks, new_salt, read_map, secret_words, write_map
+from study.blinding import BlindingMap, Origin, new_salt, read_map, write_map
 from study.definition import Item
 from study.errors import FrozenError, PhaseError, StudyError
 from study.files import digest
@@ -53,7 +54,7 @@ def draft(tmp_path) -> Folder:
 
 
 def test_the_published_hash_is_the_one_anybody_computes_from_the_file(draft):
-    made = acts.open_for_raters(draft, "runner")
+    made = acts.open_for_raters(draft, "me")
     assert made.map_sha256 == hashlib.sha256(draft.map.read_bytes()).hexdigest()
     assert made.clips_sha256 == hashlib.sha256(draft.clips.read_bytes()).hexdigest()
 
@@ -68,9 +69,9 @@ def test_the_hash_cannot_be_guessed_from_the_methods(draft):
 @pytest.mark.parametrize("phase", ["draft", "open", "closed"])
 def test_the_map_is_not_read_before_unblinding(draft, phase, monkeypatch):
     if phase != "draft":
-        acts.open_for_raters(draft, "runner")
+        acts.open_for_raters(draft, "me")
     if phase == "closed":
-        acts.close(draft, "runner")
+        acts.close(draft, "me")
 
     def touched(folder: Folder) -> bytes:
         pytest.fail("the map was read")
@@ -80,30 +81,30 @@ def test_the_map_is_not_read_before_unblinding(draft, phase, monkeypatch):
         read_map(draft)
     if phase != "closed":
         with pytest.raises(PhaseError, match="must be closed"):
-            acts.unblind(draft, "runner")
+            acts.unblind(draft, "me")
 
 
 def test_acts_come_in_order_and_each_once(draft):
     with pytest.raises(PhaseError, match="it is draft and must be open"):
-        acts.close(draft, "runner")
-    acts.open_for_raters(draft, "runner")
+        acts.close(draft, "me")
+    acts.open_for_raters(draft, "me")
     with pytest.raises(PhaseError, match="it is open and must be draft"):
-        acts.open_for_raters(draft, "runner")
-    acts.close(draft, "runner")
-    assert acts.unblind(draft, "runner").methods == ("baseline", "ours")
+        acts.open_for_raters(draft, "me")
+    acts.close(draft, "me")
+    assert acts.unblind(draft, "me").methods == ("baseline", "ours")
     with pytest.raises(PhaseError, match="it is unblinded and must be closed"):
-        acts.unblind(draft, "runner")
+        acts.unblind(draft, "me")
     assert read_map(draft).clips["aa"].method == "baseline"
     milestones = read_milestones(draft)
     assert milestones.opened <= milestones.closed <= milestones.unblinded
 
 
 def test_every_act_is_in_the_audit_log_and_refused_acts_are_not(draft):
-    acts.open_for_raters(draft, "runner")
+    acts.open_for_raters(draft, "me")
     with pytest.raises(PhaseError):
-        acts.unblind(draft, "runner")
-    acts.close(draft, "runner")
-    acts.unblind(draft, "runner")
+        acts.unblind(draft, "me")
+    acts.close(draft, "me")
+    acts.unblind(draft, "me")
     with Store(draft.database) as store:
         found = audit_log(store)
     assert [act["act"] for act in found] == ["open", "close", "unblind"]
@@ -112,15 +113,15 @@ def test_every_act_is_in_the_audit_log_and_refused_acts_are_not(draft):
 
 def test_a_map_changed_after_the_opening_is_refused(draft):
     """Swapping two methods' names after the scores are in would turn the result round."""
-    acts.open_for_raters(draft, "runner")
-    acts.close(draft, "runner")
+    acts.open_for_raters(draft, "me")
+    acts.close(draft, "me")
     kept = draft.map.read_text()
     draft.map.write_text(kept.replace("ours", "OURS").replace("baseline", "ours"))
     with pytest.raises(FrozenError, match=r"map\.json was changed"):
-        acts.unblind(draft, "runner")
+        acts.unblind(draft, "me")
     assert read_milestones(draft).phase == "closed"
     draft.map.write_text(kept)
-    assert acts.unblind(draft, "runner").methods == ("baseline", "ours")
+    assert acts.unblind(draft, "me").methods == ("baseline", "ours")
     draft.map.write_text(kept + " ")
     with pytest.raises(FrozenError):
         read_map(draft)
@@ -129,23 +130,23 @@ def test_a_map_changed_after_the_opening_is_refused(draft):
 def test_a_draft_is_edited_with_checks_and_an_open_study_is_not(draft):
     text = draft.definition.read_text("utf-8")
     with pytest.raises(StudyError, match="kind is 'both'"):
-        acts.edit(draft, text.replace("kind: pairs", "kind: both"), "runner")
+        acts.edit(draft, text.replace("kind: pairs", "kind: both"), "me")
     with pytest.raises(StudyError, match="keep its name"):
-        acts.edit(draft, text.replace("name: hidden", "name: other"), "runner")
+        acts.edit(draft, text.replace("name: hidden", "name: other"), "me")
     assert draft.definition.read_text("utf-8") == text
     edited = text.replace("repeat_share: 0.1", "repeat_share: 0.2")
-    assert acts.edit(draft, edited, "runner").repeat_share == 0.2
-    acts.open_for_raters(draft, "runner")
+    assert acts.edit(draft, edited, "me").repeat_share == 0.2
+    acts.open_for_raters(draft, "me")
     with pytest.raises(PhaseError, match="cannot edit hidden"):
-        acts.edit(draft, text, "runner")
+        acts.edit(draft, text, "me")
     with Store(draft.database) as store:
         assert [act["act"] for act in audit_log(store)] == ["edit", "open"]
 
 
 def test_a_lost_map_is_noticed_at_the_opening(draft):
     draft.map.unlink()
-    with pytest.raises(StudyError, match="put it back"):
-        acts.open_for_raters(draft, "runner")
+    with pytest.raises(StudyError, match="Put it back"):
+        acts.open_for_raters(draft, "me")
     assert read_milestones(draft).phase == "draft"
 
 
@@ -153,11 +154,11 @@ def test_clips_and_items_that_do_not_fit_are_noticed_at_the_opening(draft):
     text = draft.definition.read_text("utf-8").replace("item01", "item02")
     draft.definition.write_text(text, "utf-8")
     with pytest.raises(StudyError, match="item01, item02"):
-        acts.open_for_raters(draft, "runner")
+        acts.open_for_raters(draft, "me")
 
 
 def test_clips_exchanged_after_the_opening_are_refused(draft):
-    acts.open_for_raters(draft, "runner")
+    acts.open_for_raters(draft, "me")
     read_definition(draft)
     draft.clips.write_text(draft.clips.read_text().replace('"arm": 1', '"arm": 0'))
     with pytest.raises(FrozenError, match=r"clips\.json was changed"):
@@ -168,16 +169,16 @@ def test_clips_exchanged_after_the_opening_are_refused(draft):
 def test_an_exchanged_video_is_noticed(draft, when):
     """The list of clips may be untouched while another video lies under the same name."""
     if when == "before unblinding":
-        acts.open_for_raters(draft, "runner")
-        acts.close(draft, "runner")
+        acts.open_for_raters(draft, "me")
+        acts.close(draft, "me")
     (draft.media / "aa.mp4").write_bytes(b"another video")
     with pytest.raises(FrozenError, match=r"aa\.mp4 .* changed since"):
-        (acts.unblind if when == "before unblinding" else acts.open_for_raters)(draft, "runner")
+        (acts.unblind if when == "before unblinding" else acts.open_for_raters)(draft, "me")
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(StudyError, match="holds no study"):
-        acts.open_for_raters(Folder(tmp_path / "none"), "runner")
+        acts.open_for_raters(Folder(tmp_path / "none"), "me")
     assert not (tmp_path / "none").exists()
 
 
@@ -197,7 +198,7 @@ def test_words_to_look_for_hold_names_files_folders_and_seeds(draft):
         "ANIMATEDIFF".encode("utf-16-le"),
         base64.b64encode(b"made by AnimateDiff v3"),
         base64.urlsafe_b64encode(b"made by AnimateDiff v3"),
-        gzip.compress(b"animatediff"),
+        gzip.compress(b"animatediff", mtime=0),
         b"/media/%41nimateDiff",
         bytes(range(128, 256)) * 4 + b"\x00\x01AnimateDiff 1.0\x00" + bytes(range(256)),
     ],

@@ -8,9 +8,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from study_clips import make_clips
+from study_secrets import leaks, secret_words
 
 from study.__main__ import main
-from study.blinding import BlindingMap, Origin, leaks, secret_words
+from study.blinding import BlindingMap, Origin
 from study.folder import Folder
 from study.open_study import OpenStudy
 from study.routes import RATER, routes

@@ -1,4 +1,4 @@
-"""What a stranger, a rater or a hostile upload can get out of the runner's page: nothing."""
+"""What a stranger, a rater or a hostile upload can get out of the administrator's page: nothing."""
 
 import io
 import json
@@ -79,7 +79,7 @@ def test_nothing_heavy_is_loaded_for_raters_alone(light: str, site: SiteServer) 
 )
 def test_without_the_password_every_address_says_the_same(site: SiteServer, address: str) -> None:
     """One address left outside the gate would show a configuration, a file or a name."""
-    for cookie in ("", "study_runner=x", "study_runner=" + "a" * 43):
+    for cookie in ("", "study_admin=x", "study_admin=" + "a" * 43):
         status, text, _ = ask(site.admin + address, cookie=cookie)
         assert (status, json.loads(text)) == (401, {"sentence": "Log in first."})
     status, _, headers = ask(site.admin + address, accept="text/html")
@@ -161,8 +161,8 @@ def test_logging_out_forgets_the_session_on_the_server() -> None:
         {"referer": "https://study.org/study-admin/"},
     ],
 )
-def test_a_page_of_somebody_else_cannot_act_for_the_runner(headers: dict[str, str]) -> None:
-    """A forged form (CSRF) would open, close or unblind a study by the runner's own cookie."""
+def test_a_page_of_somebody_else_cannot_act_for_the_administrator(headers: dict[str, str]) -> None:
+    """A forged form (CSRF) would open, close or unblind a study by the administrator's cookie."""
     hands = Hands()
     assert hands.enter(PASSWORD, **headers) == 403
     assert hands.enter(PASSWORD) == 303
@@ -187,7 +187,7 @@ def test_a_short_password_is_refused_and_a_made_up_one_differs_each_time(monkeyp
 # ---- what lies behind ----------------------------------------------------------------------------
 
 
-def test_the_gradio_file_exploit_reads_nothing_even_for_the_runner(
+def test_the_gradio_file_exploit_reads_nothing_even_for_the_administrator(
     site: SiteServer, cookie: str, tmp_path: Path
 ) -> None:
     """A mounted page that does not count as launched copies any file that is named to it."""
@@ -249,7 +249,7 @@ def test_no_address_leaves_its_folder(site: SiteServer, cookie: str, address: st
 
 
 def test_nothing_of_an_open_study_names_a_method(site: SiteServer, cookie: str) -> None:
-    """The runner's page itself must not unblind: neither its configuration nor the board."""
+    """The administrator's page itself must not unblind: neither its configuration nor the board."""
     seen = "".join(
         ask(f"{site.admin}{address}", cookie=cookie)[1] for address in ("", "config", "board/small")
     ).lower()
@@ -258,14 +258,14 @@ def test_nothing_of_an_open_study_names_a_method(site: SiteServer, cookie: str) 
         assert word not in seen
 
 
-def test_raters_cannot_tell_that_there_is_a_runners_page(site: SiteServer) -> None:
+def test_raters_cannot_tell_that_there_is_an_administrators_page(site: SiteServer) -> None:
     """Their page, its scripts and refusals must name neither the page nor what draws it."""
     script = re.findall(r'(?:src|href)="([^"]+)"', ask(f"{site.url}study/small/")[1])
     assert script
     addresses = ["", *script, "study", "health", "nothing", "board", "config", "gradio_api/info"]
     for address in (*(f"study/small/{each}" for each in addresses), "study/other/", "", "config"):
         status, text, headers = ask(site.url + address)
-        for word in ("admin", "gradio", "runner_", *METHODS, str(site.studies)):
+        for word in ("admin", "gradio", *METHODS, str(site.studies)):
             assert word not in text.lower() + str(headers).lower(), (address, word)
         assert status in (200, 401, 404), (address, status)
 
@@ -396,12 +396,16 @@ def test_a_link_in_a_zip(place: Path) -> None:
         link.create_system = 3
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UploadError, match="no plain file"):
+    with pytest.raises(UploadError, match="not a regular file"):
         unpack(place, sink.getvalue())
     assert not any(os.path.islink(path) for path in place.parent.rglob("*"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", packed(("a/b.mp4", b"x" * 999))[:-30]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no zip", packed(("a/b.mp4", b"x" * 999))[:-30]],
+    ids=["empty", "text", "cut short"],
+)
 def test_what_is_no_zip(place: Path, content: bytes) -> None:
     with pytest.raises(UploadError, match="cannot be read"):
         unpack(place, content)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from finephys.config import TINY_GENERATOR
+from finephys.data.clips import ClipBatch
 from finephys.generator.autoencoder import SmallAutoencoder, make_autoencoder
 from finephys.generator.network import VideoNetwork
 from finephys.training.autoencoder import (
@@ -14,7 +15,6 @@ from finephys.training.autoencoder import (
     pictures,
     train_autoencoder,
 )
-from finephys.training.clips import ClipBatch
 from finephys.training.loop import LoopSettings
 from finephys.weights.checkpoints import load_module
 
@@ -54,7 +54,12 @@ def test_half_of_the_pictures_have_no_figure() -> None:
     frames = np.full((200, 1, 8, 8, 3), 250, np.uint8)
     behind = np.zeros_like(frames)
     batch = ClipBatch(
-        frames, np.ones(frames.shape[:-1], bool), behind, np.zeros((200, 1, 17, 2)), [""] * 200
+        frames,
+        np.ones(frames.shape[:-1], bool),
+        behind,
+        np.zeros((200, 1, 17, 2)),
+        [""] * 200,
+        np.zeros(200, np.int64),
     )
     seen = pictures(batch, np.random.default_rng(0)).mean((1, 2, 3))
     assert 60 < (seen > 0).sum() < 140
@@ -86,6 +91,7 @@ def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
         behind=frames,
         xy=np.zeros((16, 16, 17, 2), np.float32),
         prompt=np.array(["a person"] * 16),
+        action=np.zeros(16, np.int64),
     )
     settings = LoopSettings(steps=150, learning_rate=5e-3, warmup=5, average_decay=0, log_every=50)
     run, out = tmp_path / "run", tmp_path / "autoencoder.safetensors"

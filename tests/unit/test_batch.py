@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from finephys import batch
-from finephys.batch import Grid, Share, names, numbers, run_batch, share_from_environment
+from finephys.batch import names, numbers, run_batch
 from finephys.errors import NoPersonError, RequestError, StoppedError
 from finephys.files import sha256
 from finephys.generator.protocol import Sampling
+from finephys.grid import Grid, Share, share_from_environment
 from finephys.manifest import BatchError, append, merge, read_manifest
 from finephys.methods import METHODS
 from finephys.pipeline import Pipeline
@@ -128,7 +129,7 @@ def test_what_a_prompt_was_cut_by_is_said_and_kept(tmp_path: Path) -> None:
     wanted = grid(tmp_path, methods=("text", "ours"), request=request)
     rows = run_batch(wanted, KnownPoses(), said.append)
     assert [line for line in said if line.startswith("note:")] == [
-        "note: The text encoder takes a shorter prompt; this part was not read: in red"
+        "note: The prompt is too long for the text encoder; this part was truncated: in red"
     ]
     assert all(row["notes"] == [said[1].removeprefix("note: ")] for row in rows)
 
@@ -159,7 +160,7 @@ def test_a_stopped_grid_goes_on(tmp_path: Path) -> None:
         if len(said) == 3:
             raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="goes on"):
+    with pytest.raises(StoppedError, match="to continue"):
         run_batch(grid(tmp_path), first, stop_after_three)
     assert len(read_manifest(tmp_path)) == 3
     second = KnownPoses()
@@ -221,6 +222,65 @@ def test_shares_make_everything_once(tmp_path: Path) -> None:
     assert alone.generated == 0
 
 
+def test_poses_are_estimated_once_for_all_generators(tmp_path: Path) -> None:
+    """Catches an estimation for each generator, and a failed item that is tried for each."""
+    pipeline = KnownPoses()
+    others = ("animatediff", "latte")
+    for name in others:
+        pipeline.models.generators[name] = pipeline  # type: ignore[assignment]
+        pipeline.models._weights[name] = {"generator": "5" * 64}
+    wanted = grid(tmp_path, methods=("ours", *others, "text"), actions=(6,), seeds=(0, 3, 13))
+    with pytest.raises(BatchError, match="1 of 3 items"):
+        run_batch(wanted, pipeline, quiet)
+    assert pipeline.posed == [(6, 0), (6, 3), (6, 13)]
+    assert pipeline.generated == 8
+    assert set(read_manifest(tmp_path)) == {
+        f"{method}/6_{seed}.mp4" for method in wanted.methods for seed in (0, 3)
+    }
+
+
+def test_a_grid_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Settings used to call the generator `tier`."""
+    run_batch(grid(tmp_path), KnownPoses(), quiet)
+    for path in tmp_path.glob("manifest*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            row["settings"]["tier"] = row["settings"].pop("generator")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pipeline = KnownPoses()
+    assert len(run_batch(grid(tmp_path), pipeline, quiet)) == len(METHODS) * 4
+    assert pipeline.generated == 0
+
+
+def test_a_batch_replaces_its_own_files_only(tmp_path: Path) -> None:
+    """Catches a rival's video, put there by hand, that a batch of the same name overwrites."""
+    one = {"methods": ("ours",), "actions": (25,), "seeds": (0,)}
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "25_0.mp4").write_bytes(b"theirs")
+    pipeline = KnownPoses()
+    with pytest.raises(RequestError, match=r"ours/25_0\.mp4 already exists"):
+        run_batch(grid(tmp_path, **one), pipeline, quiet)
+    assert (tmp_path / "ours" / "25_0.mp4").read_bytes() == b"theirs"
+    assert pipeline.posed == []
+    run_batch(grid(tmp_path, overwrite=True, **one), pipeline, quiet)
+    for path in tmp_path.glob("manifest*.jsonl"):  # as a crash before its first line leaves it
+        path.unlink()
+    run_batch(grid(tmp_path, **one), pipeline, quiet)
+    assert pipeline.generated == 2
+
+
+def test_a_row_after_a_crash_is_not_joined_to_the_broken_line(tmp_path: Path) -> None:
+    """Catches a manifest that can no longer be read, and a whole last line without its end."""
+    first, second = {"file": "a/1_0.mp4", "made": 1.0}, {"file": "b/1_0.mp4", "made": 2.0}
+    path = tmp_path / "manifest-0.jsonl"
+    for left, kept in ((json.dumps(first)[:-5], []), (json.dumps(first), [first])):
+        path.write_text(left)
+        append(tmp_path, 0, second)
+        append(tmp_path, 0, second)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert lines == [*kept, second, second]
+
+
 def test_merging_at_once_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process finishes between reading and writing."""
     append(tmp_path, 0, {"file": "a/1_0.mp4", "made": 1.0})
@@ -277,11 +337,13 @@ def test_detection_looks_at_the_rendering_unless_exact(tmp_path: Path) -> None:
 def test_words_become_numbers_and_names() -> None:
     assert numbers(["6", "9-11,6"], [], "--actions") == (6, 9, 10, 11)
     assert numbers(["all"], [1, 2], "--actions") == (1, 2)
-    for wrong in ("x", "3-", "-4", "1.5", "all"):
+    for wrong in ("x", "3-", "-4", "1.5", "all", "9-6", "0-99999999", "9" * 5000):
         with pytest.raises(RequestError, match="--seeds"):
-            numbers([wrong], [], "--seeds")
+            numbers(["12", wrong], [], "--seeds")
     assert names(["text,ours", "text"]) == ("text", "ours")
     assert names(["all"]) == tuple(METHODS)
+    assert names(["all", "animatediff"]) == (*METHODS, "animatediff")
+    assert names(["latte,all"]) == ("latte", *METHODS)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +353,8 @@ def test_words_become_numbers_and_names() -> None:
         ({"actions": (99,)}, "99"),
         ({"seeds": (-1,)}, "seed is -1"),
         ({"seeds": ()}, "at least one"),
-        ({"clips": Path("no such folder")}, "no folder"),
+        ({"clips": Path("no such folder")}, "not a directory"),
+        ({"request": Request(start=0.0)}, "give --clips"),
     ],
 )
 def test_impossible_grids_are_refused(changed: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Camera motion from the background, on pictures moved by known homographies."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -142,6 +144,19 @@ def test_few_frames_give_16_homographies() -> None:
     camera = estimate_camera_motion(VideoClip(clip.frames[::5], fps=2), nobody())
     assert camera.to_first.shape == (16, 3, 3)
     assert worst(camera.to_first, true) < 2.5
+
+
+def test_uneven_frames_give_homographies_at_the_times_of_the_poses() -> None:
+    """Catches homographies counted by frame while the poses are even in time."""
+    times = np.cumsum([0.0, *[0.1, 0.2] * 7, 0.1]).astype(np.float32)
+    to_first = np.tile(np.eye(3), (16, 1, 1))
+    to_first[:, 0, 2] = 80 * times  # a camera that shifts at a constant speed, in pixels
+    clip = replace(filmed(to_first), frame_times=times)
+    camera = estimate_camera_motion(clip, nobody())
+    assert camera.known
+    expected = np.tile(np.eye(3), (16, 1, 1))
+    expected[:, 0, 2] = 80 * (clip.pose_times - times[0])
+    assert worst(camera.to_first, expected) < 1
 
 
 def test_large_frames_are_measured_in_their_own_pixels() -> None:

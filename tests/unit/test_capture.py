@@ -38,7 +38,7 @@ def test_a_folder_without_captures_and_a_file_without_joints_are_clear_errors(
     tmp_path: Path,
 ) -> None:
     """Catches training on nothing without a word."""
-    with pytest.raises(RequestError, match="holds no motion capture"):
+    with pytest.raises(RequestError, match="contains no motion capture"):
         read_capture(tmp_path)
     np.savez(tmp_path / "cmu_1.npz", fps=30.0)
     with pytest.raises(RequestError, match="lacks joints, source"):

@@ -34,7 +34,7 @@ from diffusers import UNetMotionModel as VideoUNet
 from torch import nn
 
 from finephys.config import SD15_GENERATOR
-from finephys.generator.adaptation import add_lora, trained_parameters
+from finephys.generator.lora import add_lora, trained_parameters
 from finephys.generator.network import VideoNetwork, make_unet
 
 UNET_NAMES = "983bc58de4da8e4e571f08deef04b169c15d06252ffd51558d4caa992638e968"

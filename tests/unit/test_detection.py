@@ -1,18 +1,22 @@
 """From frames to 16 poses, and the choice of the span, with a detector that reads drawn dots."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from finephys.errors import ClipError, NoPersonError, RequestError, StoppedError
 from finephys.pose2d import DETECTORS, load_detector
-from finephys.pose2d.detection import detect_clip, pose_times
+from finephys.pose2d.detection import detect_clip
 from finephys.pose2d.span import choose_span
-from finephys.pose2d.zoom import find_person, look_closer, person_boxes
+from finephys.pose2d.zoom import detect_crops, find_person, person_boxes
 from finephys.skeleton import JOINT, JOINTS
 from finephys.types import CONFIDENT_SCORE, Bytes, Float, VideoClip
-from finephys.video import VideoInfo, probe, write_video
+from finephys.video import VideoFile, VideoInfo, write_video
 
 STANDER = np.array(
     [
@@ -105,7 +109,7 @@ def test_fewer_frames_are_filled_in_and_marked() -> None:
     np.testing.assert_allclose(found.xy[::3], np.round(poses) + 0.5, atol=0.1)
     np.testing.assert_allclose(np.diff(found.xy[:, 0, 0]), 4, atol=0.5)
     assert found.score[1::3].max() < found.score[::3].min()
-    np.testing.assert_allclose(pose_times(clip), np.linspace(2.0, 3.0, 16), atol=1e-5)
+    np.testing.assert_allclose(clip.pose_times, np.linspace(2.0, 3.0, 16), atol=1e-5)
 
 
 def test_uneven_frames_become_even_poses() -> None:
@@ -131,7 +135,7 @@ def test_a_person_in_some_frames_only() -> None:
 
 def test_nobody_is_an_error_that_offers_the_prior() -> None:
     frames = np.zeros((16, 90, 160, 3), np.uint8)
-    with pytest.raises(NoPersonError, match=r"nobody was made out in these 16 frames.*--prior"):
+    with pytest.raises(NoPersonError, match=r"no person was detected in these 16 frames.*--prior"):
         detect_clip(VideoClip(frames, fps=6), DotReader())
 
 
@@ -188,7 +192,7 @@ def test_missing_frames_are_searched_where_their_neighbours_are() -> None:
     reader = DotReader()
     boxes = person_boxes(poses, np.arange(9) % 4 == 0)
     np.testing.assert_allclose(boxes[2, :2], (poses[2].min(0) + poses[2].max(0)) / 2, atol=1)
-    xy, score = look_closer(drawn(poses), boxes, reader, True)
+    xy, score = detect_crops(drawn(poses), boxes, reader, True)
     np.testing.assert_allclose(xy, np.round(poses) + 0.5, atol=0.1)
     assert (score > 0.8).all()
     assert all(shape[1] <= 240 and shape[2] <= 320 for shape in reader.seen)
@@ -205,14 +209,16 @@ def test_scores_of_the_mirrored_look_are_turned_back_too() -> None:
 
     poses = walking(2)
     boxes = person_boxes(poses, np.ones(2, np.bool_))
-    _, score = look_closer(drawn(poses), boxes, HidesRight(), True)
+    _, score = detect_crops(drawn(poses), boxes, HidesRight(), True)
     np.testing.assert_allclose(score[:, JOINT["left_wrist"]], 0.2)
     np.testing.assert_allclose(score[:, JOINT["right_wrist"]], 0.9)
 
 
 def test_a_crop_beyond_the_edge_is_cut_not_wrapped() -> None:
     poses = walking(2) - np.array([30, 0], np.float32)
-    xy, _ = look_closer(drawn(poses), person_boxes(poses, np.ones(2, np.bool_)), DotReader(), False)
+    xy, _ = detect_crops(
+        drawn(poses), person_boxes(poses, np.ones(2, np.bool_)), DotReader(), False
+    )
     np.testing.assert_allclose(xy, np.round(poses) + 0.5, atol=0.1)
 
 
@@ -240,7 +246,10 @@ def test_a_detector_that_does_not_exist() -> None:
         load_detector("crystal ball")
 
 
-def waving(path: Path, seconds: float, moves: tuple[float, float], fps: int = 20) -> VideoInfo:
+@contextmanager
+def waving(
+    path: Path, seconds: float, moves: tuple[float, float], fps: int = 20
+) -> Iterator[VideoFile]:
     """A clip in which the arms wave only between two times."""
     poses = np.tile(STANDER, (round(seconds * fps), 1, 1))
     for index in range(len(poses)):
@@ -248,7 +257,8 @@ def waving(path: Path, seconds: float, moves: tuple[float, float], fps: int = 20
             for wrist, side in (("left_wrist", 1), ("right_wrist", -1)):
                 poses[index, JOINT[wrist]] += (side * 20, -8 * abs(index % 12 - 6))
     write_video(path, VideoClip(drawn(poses, dot=4, size=(240, 240)), fps=fps))
-    return probe(path)
+    with VideoFile(path) as file:
+        yield file
 
 
 class Blurred(DotReader):
@@ -269,12 +279,41 @@ def test_the_span_with_most_motion_is_chosen(
     tmp_path: Path, seconds: float, moves: tuple[float, float]
 ) -> None:
     """Catches the first seconds being taken, in short clips and in long ones looked at in pairs."""
-    info = waving(tmp_path / "a.mp4", seconds, moves)
-    start, span, notes = choose_span(info.path, info, Blurred())
+    with waving(tmp_path / "a.mp4", seconds, moves, fps=20 if seconds < 9 else 10) as file:
+        start, span, notes = choose_span(file, Blurred())
     assert span == 2.5
     covered = min(start + span, moves[1]) - max(start, moves[0])
     assert covered > 1.2
     assert "most body motion" in notes[0]
+
+
+def test_a_short_action_in_a_long_still_clip_is_found(tmp_path: Path) -> None:
+    """Catches a search that leaves gaps longer than an action, and a note that denies it."""
+    reader = Blurred()
+    with waving(tmp_path / "a.mp4", 61.0, (37.1, 38.6), fps=10) as file:
+        start, span, notes = choose_span(file, reader)
+    assert start < 37.1
+    assert start + span > 38.6
+    assert abs(start + span / 2 - (37.1 + 38.6) / 2) < 0.5
+    assert "comparing pictures at most 0.1 s apart" in notes[0]
+    assert sum(shape[0] for shape in reader.seen) < 200
+
+
+def test_a_very_large_clip_is_searched_by_key_frames_and_the_note_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches minutes of decoding, and a note that claims more than was looked at."""
+    monkeypatch.setattr("finephys.pose2d.span._MOST_PIXELS", 0.0)
+    with waving(tmp_path / "a.mp4", 61.0, (37.1, 38.6), fps=10) as file:
+        begin, length, notes = choose_span(file, Blurred())
+    assert 0 <= begin <= 61 - length
+    assert notes[0].startswith("Only pictures up to 25 s apart were compared")
+
+
+def test_the_search_of_a_long_clip_can_be_stopped(tmp_path: Path) -> None:
+    asked = []
+    with waving(tmp_path / "a.mp4", 20.0, (9.0, 11.0), fps=10) as file, pytest.raises(StoppedError):
+        choose_span(file, Blurred(), lambda: len(asked) > 50 or bool(asked.append(1)))
 
 
 def test_one_wrong_detection_does_not_win_the_span(tmp_path: Path) -> None:
@@ -290,31 +329,33 @@ def test_one_wrong_detection_does_not_win_the_span(tmp_path: Path) -> None:
                 xy[:, [joint for joint, name in enumerate(JOINTS) if "left" in name], 0] += 150
             return xy, score
 
-    info = waving(tmp_path / "a.mp4", 7.0, (4.0, 6.5))
-    start, span, _ = choose_span(info.path, info, Glitch())
+    with waving(tmp_path / "a.mp4", 7.0, (4.0, 6.5)) as file:
+        start, span, _ = choose_span(file, Glitch())
     assert min(start + span, 6.5) - max(start, 4.0) > 1.2
 
 
 def test_a_tie_goes_to_the_middle(tmp_path: Path) -> None:
-    info = waving(tmp_path / "a.mp4", 6.0, (0.0, 6.0))
-    start, span, _ = choose_span(info.path, info, Blurred())
+    with waving(tmp_path / "a.mp4", 6.0, (0.0, 6.0)) as file:
+        start, span, _ = choose_span(file, Blurred())
     assert abs(start + span / 2 - 3.0) < 1
 
 
 def test_a_short_clip_is_taken_whole(tmp_path: Path) -> None:
-    info = waving(tmp_path / "a.mp4", 2.0, (0.0, 1.0))
-    assert choose_span(info.path, info, Blurred()) == (0.0, pytest.approx(1.95), ())
+    with waving(tmp_path / "a.mp4", 2.0, (0.0, 1.0)) as file:
+        assert choose_span(file, Blurred()) == (0.0, pytest.approx(1.95), ())
 
 
 def test_without_anybody_the_middle_is_taken_and_said(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_video(path, VideoClip(np.full((80, 64, 64, 3), 90, np.uint8), fps=20))
-    start, span, notes = choose_span(path, probe(path), DotReader())
-    assert start + span / 2 == pytest.approx(probe(path).last / 2)
-    assert notes == ("No motion of a body was found; the middle is taken.",)
+    with VideoFile(path) as file:
+        start, span, notes = choose_span(file, DotReader())
+    assert start + span / 2 == pytest.approx(file.info.last / 2)
+    assert notes == ("No moving person was detected; the middle of the clip is used.",)
 
 
 def test_a_film_needs_a_start(tmp_path: Path) -> None:
-    info = VideoInfo(tmp_path / "film.mp4", 7200, 25, 64, 64, 0, 180_000)
+    info = VideoInfo(tmp_path / "film.mp4", 7200, 25, 64, 64, 180_000)
+    film = cast(VideoFile, SimpleNamespace(info=info, name=info.path.name))
     with pytest.raises(ClipError, match=r"film.mp4 lasts 120 min; up to 10 min are searched"):
-        choose_span(info.path, info, DotReader())
+        choose_span(film, DotReader())

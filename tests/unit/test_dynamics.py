@@ -21,7 +21,7 @@ from finephys.pose3d.physics.dynamics import (
     coriolis_of,
     joint_masses,
 )
-from finephys.pose3d.physics.mechanics import rigid_limbs, without_wrench
+from finephys.pose3d.physics.mechanics import remove_net_wrench, rigid_limbs
 from finephys.pose3d.physics.network import PhysNetwork, PhysState
 from finephys.skeleton import FRAMES, JOINTS, limb_lengths
 
@@ -94,6 +94,18 @@ def test_mass_matrix_is_symmetric_positive_definite_and_inverted(name: str) -> N
     torch.testing.assert_close(
         dynamics.momentum(q, force), (matrix @ force[..., None])[..., 0], rtol=1e-4, atol=1e-5
     )
+
+
+def test_learned_mass_depends_on_the_shape_in_metres_and_not_on_the_place() -> None:
+    """Catches inputs in another unit than documented, which the shipped weights do not expect."""
+    torch.manual_seed(0)
+    dynamics = LearnedDynamics()
+    torch.nn.init.normal_(dynamics.output.weight, std=0.3)
+    q = 0.3 * torch.randn(4, COORDINATES)
+    moved = (q.reshape(4, -1, 3) + torch.tensor([5.0, -2.0, 1.0])).flatten(1)
+    torch.testing.assert_close(dynamics.matrix(moved), dynamics.matrix(q), rtol=1e-3, atol=1e-5)
+    smaller = dynamics.matrix(0.75 * q)
+    assert ((smaller - dynamics.matrix(q)).abs().amax((1, 2)) > 1e-3).all()
 
 
 def test_anthropometric_mass_is_that_of_the_segments_and_has_no_coriolis_term() -> None:
@@ -188,7 +200,7 @@ def test_forces_in_flight_have_no_sum_and_no_torque() -> None:
     torch.manual_seed(0)
     points, force = torch.randn(5, JOINT_COUNT, 3), torch.randn(5, JOINT_COUNT, 3)
     masses = joint_masses()
-    inner = without_wrench(force, points, masses)
+    inner = remove_net_wrench(force, points, masses)
     center = (points * masses[:, None]).sum(1, keepdim=True)
     assert inner.sum(1).abs().max() < 1e-4
     assert torch.linalg.cross(points - center, inner).sum(1).abs().max() < 2e-3

@@ -140,7 +140,7 @@ def bring(folder: Path, **changed: Any) -> list[str]:
     return said
 
 
-def test_everything_is_shown_brought_and_locked(hub: FakeHub, tmp_path: Path) -> None:
+def test_everything_is_shown_downloaded_and_locked(hub: FakeHub, tmp_path: Path) -> None:
     said = bring(tmp_path / "w")
     for repository in (SD, MOTION, POSE):
         line = next(line for line in said if repository in line)
@@ -165,7 +165,7 @@ def test_a_second_fetch_downloads_nothing_heavy(hub: FakeHub, tmp_path: Path) ->
     hub.asked.clear()
     said = bring(tmp_path, agree=lambda *_: pytest.fail("asked again"))
     assert hub.asked == []
-    assert "0.0 MB to bring" in said[0]
+    assert "0.0 MB to download" in said[0]
 
 
 def test_an_interrupted_download_goes_on_where_it_ended(
@@ -177,7 +177,7 @@ def test_an_interrupted_download_goes_on_where_it_ended(
     name = "unet/diffusion_pytorch_model.fp16.safetensors"
     whole = hub.repositories[SD][name]
     hub.cut = {name: 70_000}
-    with pytest.raises(FinePhysError, match="the same command goes on"):
+    with pytest.raises(FinePhysError, match="run the same command to resume"):
         bring(tmp_path)
     with pytest.raises(WeightsMissingError, match="fetch sd15"):
         verify(tmp_path, PARTS, COMMAND)
@@ -204,7 +204,7 @@ def test_a_changed_file_is_refused_at_load(hub: FakeHub, tmp_path: Path) -> None
     bring(tmp_path)
     verify(tmp_path, PARTS, COMMAND)
     path.unlink()
-    with pytest.raises(WeightsMissingError, match="gone"):
+    with pytest.raises(WeightsMissingError, match="is missing"):
         verify(tmp_path, PARTS, COMMAND)
 
 
@@ -226,13 +226,13 @@ def test_a_file_that_changed_at_its_source_is_refused(hub: FakeHub, tmp_path: Pa
     assert (tmp_path / only.name / name.replace(".fp16", "")).read_bytes()[:1] == b"x"
 
 
-def test_bytes_that_are_not_those_announced_are_thrown_away(hub: FakeHub, tmp_path: Path) -> None:
+def test_bytes_that_are_not_those_listed_are_deleted(hub: FakeHub, tmp_path: Path) -> None:
     class Wrong(Hub):
-        def bring(self, listing: Any, file: str, partial: Path) -> None:
-            super().bring(listing, file, partial)
+        def download(self, listing: Any, file: str, partial: Path) -> None:
+            super().download(listing, file, partial)
             partial.write_bytes(b"?" * partial.stat().st_size)
 
-    with pytest.raises(FetchError, match="announced"):
+    with pytest.raises(FetchError, match="were listed"):
         bring(tmp_path, source=Wrong())
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".safetensors"]
 
@@ -269,7 +269,7 @@ def test_a_declined_licence_brings_nothing(hub: FakeHub, tmp_path: Path) -> None
         shown.append(licence.text)
         return False
 
-    with pytest.raises(FetchError, match="not agreed"):
+    with pytest.raises(FetchError, match="was declined"):
         bring(tmp_path, agree=decline)
     assert hub.asked == []
     assert "pass these restrictions on" in shown[0]
@@ -320,7 +320,7 @@ def test_a_folder_serves_as_well(hub: FakeHub, tmp_path: Path, layout: str) -> N
     locked = verify(tmp_path / "w", PARTS, COMMAND)
     assert locked["controlnet"].revision == ("folder" if layout == "plain" else "c" * 40)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FetchError, match="holds neither"):
+    with pytest.raises(FetchError, match="has neither"):
         bring(tmp_path / "w2", source=Folder(tmp_path / "empty"))
 
 

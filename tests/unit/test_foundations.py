@@ -18,7 +18,6 @@ from finephys.skeleton import (
     MIRROR,
     PARENTS,
     from_blazepose,
-    from_coco,
     limb_lengths,
 )
 from finephys.types import Pose2D, Pose3D, Request, VideoClip
@@ -39,23 +38,20 @@ def test_limbs_form_one_tree() -> None:
 
 def test_detector_landmarks_land_on_their_joints() -> None:
     """A left/right or index slip in a conversion table moves a joint onto another."""
-    coco = np.stack([np.arange(17.0), np.zeros(17)], -1).astype(np.float32)
-    xy, _ = from_coco(coco, np.ones(17, np.float32))
-    assert xy[JOINT["left_wrist"], 0] == 9
-    assert xy[JOINT["right_ankle"], 0] == 16
-    assert xy[JOINT["pelvis"], 0] == 11.5
-    assert xy[JOINT["spine"], 0] == (11.5 + 5.5) / 2
     blaze = np.stack([np.arange(33.0), np.zeros(33)], -1).astype(np.float32)
     xy, _ = from_blazepose(blaze, np.ones(33, np.float32))
     assert xy[JOINT["left_wrist"], 0] == 15
     assert xy[JOINT["right_knee"], 0] == 26
+    assert xy[JOINT["right_ankle"], 0] == 28
+    assert xy[JOINT["pelvis"], 0] == 23.5
     assert xy[JOINT["thorax"], 0] == 11.5
+    assert xy[JOINT["spine"], 0] == (23.5 + 11.5) / 2
 
 
 def test_derived_joint_is_as_doubtful_as_its_worst_source() -> None:
-    score = np.ones(17, np.float32)
-    score[11] = 0.1  # left hip of COCO
-    _, out = from_coco(np.zeros((17, 2), np.float32), score)
+    score = np.ones(33, np.float32)
+    score[23] = 0.1  # left hip of BlazePose
+    _, out = from_blazepose(np.zeros((33, 2), np.float32), score)
     assert out[JOINT["pelvis"]] == np.float32(0.1)
     assert out[JOINT["spine"]] == np.float32(0.1)
     assert out[JOINT["thorax"]] == 1

@@ -2,13 +2,15 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from finephys.data.rendered import RenderedDataset
+from finephys.data.clips import ClipBatch
+from finephys.generator.protocol import Sampling
 from finephys.motion.looks import LEOTARDS
 from finephys.skeleton import JOINT, JOINTS
 
@@ -18,7 +20,7 @@ from benchmarks.generator import clip_readers, measures
 from benchmarks.generator.figure_reader import FigureReader, Reading, read_figure
 
 
-def clips(count: int = 4) -> RenderedDataset:
+def clips(count: int = 4) -> ClipBatch:
     """Each figure is a white block of its own, around its joints."""
     rng = np.random.default_rng(0)
     frames = np.full((count, 16, 64, 64, 3), 30, np.uint8)
@@ -32,19 +34,20 @@ def clips(count: int = 4) -> RenderedDataset:
     frames[figure] = 250
     prompts = ["A person jumps. A white leotard, a brick wall, a blue floor."] * count
     action = np.array([6, 17, 31, 40])[:count]
-    return RenderedDataset(frames, figure, xy, prompts, action, np.ones(count, np.float32))
+    return ClipBatch(frames, figure, None, xy / 64, prompts, action)
 
 
 class Following:
     """Draws white where its heatmaps are, or where the first clip's were."""
 
-    heatmap_levels = (64,)
+    config = SimpleNamespace(heatmap_levels=(64,))
 
     def __init__(self, obeys: bool) -> None:
         self.obeys = obeys
         self.first: list[object] | None = None
 
-    def denoise_batch(self, heatmaps: list, *_: object) -> list:
+    def denoise_batch(self, batch: list[Sampling]) -> list:
+        heatmaps = [params.guide for params in batch]
         self.first = self.first or heatmaps
         drawn = heatmaps if self.obeys else self.first
         masks = np.stack([given.levels[0].max(1) > 0.4 for given in drawn])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from finephys.config import TINY_GENERATOR
+from finephys.data.clips import ClipBatch, RenderedClips
 from finephys.errors import RequestError
 from finephys.generator.diffusion import plain_config
 from finephys.generator.network import VideoNetwork
@@ -15,13 +16,14 @@ from finephys.generator.sampling import make_scheduler
 from finephys.guidance.heatmaps import heatmap_level
 from finephys.skeleton import FRAMES, JOINTS, LIMBS, MIRROR
 from finephys.training import generator as training
-from finephys.training.clips import ClipBatch, RenderedClips
 from finephys.training.generator import (
     GeneratorTraining,
     draw_times,
     generator_losses,
     hidden_matrices,
+    painted_frames,
     prepare,
+    tokenizer_beside,
     train_generator,
 )
 from finephys.training.loop import LoopSettings
@@ -62,7 +64,8 @@ def batch(count: int = 4, length: int = FRAMES, seed: int = 0) -> ClipBatch:
         canvas[index] = (np.array([x, y]) + rng.uniform(0, (6, 12), (len(JOINTS), 2))) / 32
     behind = frames.copy()
     frames[figure] = (220, 60, 60)
-    return ClipBatch(frames, figure, behind, canvas, [PROMPT] * count)
+    action = np.arange(count)
+    return ClipBatch(frames, figure, behind, canvas, [PROMPT] * count, action)
 
 
 def write_shard(folder: Path, name: str, count: int = 4, seed: int = 0) -> None:
@@ -75,6 +78,7 @@ def write_shard(folder: Path, name: str, count: int = 4, seed: int = 0) -> None:
         behind=drawn.behind,
         xy=drawn.canvas * 32,
         prompt=np.array(drawn.prompts),
+        action=drawn.action,
     )
 
 
@@ -175,21 +179,22 @@ def test_a_perfect_prediction_costs_nothing(
 
 def test_training_learns_saves_and_resumes(tmp_path: Path) -> None:
     write_shard(tmp_path / "data" / "a", "clips_000000.npz", 8)
-    settings = LoopSettings(steps=80, learning_rate=1e-2, warmup=5, average_decay=0, log_every=10)
-    plan = replace(GeneratorTraining(), still_share=0.25, stills=8, clips=2, painted=8)
+    settings = LoopSettings(steps=40, learning_rate=1e-2, warmup=5, average_decay=0, log_every=5)
+    plan = replace(GeneratorTraining(), still_share=0.25, stills=8, clips=2, painted=4)
     run, out = tmp_path / "run", tmp_path / "out" / "generator.safetensors"
     torch.manual_seed(0)
-    train_generator(run, out, tmp_path / "data", settings, plan, CONFIG)
+    data = tmp_path / "data"
+    train_generator(run, out, data, settings, plan=plan, config=CONFIG)
     rows = [eval(line) for line in (run / "log.jsonl").read_text().splitlines()]  # noqa: S307
     assert rows[1]["still"] < 0.7 * rows[0]["still"]  # nothing learned
     assert "paint" not in rows[1]  # the painter would read styles from the frame it paints
     assert rows[7]["paint"] < 0.9 * rows[2]["paint"]
     assert read_config(out) == plain_config(CONFIG)
-    longer = replace(settings, steps=82)
-    assert train_generator(run, out, tmp_path / "data", longer, plan, CONFIG) == 82
+    longer = replace(settings, steps=41)
+    assert train_generator(run, out, data, longer, plan=plan, config=CONFIG) == 41
     assert (out.parent / "tokenizer" / "tokenizer.json").is_file()
-    more = replace(settings, steps=10, start=out)
-    train_generator(tmp_path / "more", out, tmp_path / "data", more, plan, CONFIG)
+    more = replace(settings, steps=5, start=out)
+    train_generator(tmp_path / "more", out, data, more, plan=plan, config=CONFIG)
     assert "clip" in (tmp_path / "more" / "log.jsonl").read_text()  # single frames learned again
 
 
@@ -213,6 +218,48 @@ def test_new_shards_are_taken_up(tmp_path: Path) -> None:
     assert all(still.figure[i, 0, y, x] for i, (x, y) in enumerate(joints))  # rows mixed up
 
 
+def test_few_files_in_memory_give_the_clips_that_all_give(tmp_path: Path) -> None:
+    """Catches a policy that forgets nothing, rows of another file, and a file drawn for another."""
+    for number, count in enumerate((3, 5, 4)):
+        write_shard(tmp_path, f"clips_{number:06d}.npz", count, seed=number)
+    whole, lean = RenderedClips(tmp_path), RenderedClips(tmp_path, keep=1)
+    assert len(lean) == len(whole) == 12
+    for count in (4, 12):
+        one, other = (source.pairs(np.random.default_rng(3), count) for source in (whole, lean))
+        np.testing.assert_array_equal(one.frames, other.frames)
+        np.testing.assert_array_equal(one.canvas, other.canvas)
+        np.testing.assert_array_equal(one.action, other.action)
+    assert [len(each.frames) for each in lean] == [3, 5, 4]
+    assert len(lean._kept) == 1
+    drawn = lean.clips(np.random.default_rng(0), 5, file=1)
+    own = {place.tobytes() for place in batch(5, seed=1).canvas}
+    assert {place.tobytes() for place in drawn.canvas} == own
+    assert len(lean.stills(np.random.default_rng(0), 9, file=0).frames) == 9  # drawn repeatedly
+
+
+def test_a_damaged_file_of_clips_is_named(tmp_path: Path) -> None:
+    """Catches a traceback of zip for a file that a full disk cut short."""
+    write_shard(tmp_path, "clips_000000.npz")
+    file = tmp_path / "clips_000000.npz"
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(RequestError, match=r"clips_000000.npz is damaged .* delete it"):
+        RenderedClips(tmp_path)
+
+
+def test_painted_frames_are_of_clips_whose_skeleton_is_drawn() -> None:
+    """Catches a style read from the painted frame, and figures painted from no skeleton."""
+    pairs = prepare(batch(40, 2), CONFIG.heatmap_levels[:1], CALM, np.random.default_rng(0))
+    pairs.heatmaps[0][::2] = 0
+    for index in range(40):
+        pairs.frames[index, 0], pairs.frames[index, 1] = index, index + 0.5
+    painted = painted_frames(pairs, np.random.default_rng(1))
+    assert len(painted.prompts) == len(painted.frames) == 20
+    one, other = painted.frames[:, 0, 0, 0], painted.other_frames[:, 0, 0, 0]
+    assert one.long().tolist() == other.long().tolist() == list(range(1, 40, 2))
+    assert ((one - other).abs() == 0.5).all()
+    assert 4 < int((one > other).sum()) < 16
+
+
 def test_vocabulary_writes_any_text_and_ends_with_the_end_token() -> None:
     tokenizer = train_tokenizer(TINY_GENERATOR.text_vocabulary)
     assert len(tokenizer) == TINY_GENERATOR.text_vocabulary
@@ -223,6 +270,20 @@ def test_vocabulary_writes_any_text_and_ends_with_the_end_token() -> None:
     longest = max(len(tokenizer(text)["input_ids"]) for text in caption_corpus())
     assert longest < TINY_GENERATOR.text_length - 12  # no room for what is worn
     assert END not in tokenizer.decode(tokenizer("a person")["input_ids"], skip_special_tokens=True)
+
+
+def test_a_generator_trained_on_keeps_the_tokens_it_knows(tmp_path: Path) -> None:
+    """Catches a new vocabulary for a text encoder that was trained with another one."""
+    start, out = tmp_path / "start" / "g.safetensors", tmp_path / "out" / "g.safetensors"
+    known = tokenizer_beside(start, 520, None)
+    assert len(known) == 520
+    taken = tokenizer_beside(out, 560, start)
+    assert taken.get_vocab() == known.get_vocab()
+    assert tokenizer_beside(out, 560, start).get_vocab() == known.get_vocab()
+    other = tmp_path / "other" / "g.safetensors"
+    assert len(tokenizer_beside(other, 560, None)) == 560
+    with pytest.raises(RequestError, match="another tokenizer"):
+        tokenizer_beside(other, 560, start)
 
 
 def test_heatmap_of_the_mirrored_skeleton_is_the_mirrored_heatmap() -> None:

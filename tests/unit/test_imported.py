@@ -50,7 +50,7 @@ def test_class_and_seed_choose_the_video(source: Path) -> None:
     for action, seed in ((12, 1), (6, 0)):
         with pytest.raises(RequestError, match=rf"class {action} and seed {seed}.*3 others"):
             taken(action, seed)
-    with pytest.raises(RequestError, match="no class was named; choose an action"):
+    with pytest.raises(RequestError, match="no class was given; choose an action"):
         taken(None, 0)  # and not: add None_0.mp4
 
 
@@ -85,7 +85,7 @@ def test_all_faults_are_said_at_once_and_nothing_is_taken(source: Path) -> None:
         "13_0.mp4 cannot be read",
         "14_0.mp4",
         "12_99999999999.mp4 is not named",
-        "12_0 is there 2 times",
+        "12_0 appears 2 times",
         "06_0.mp4 is not named",
         "6_00.mp4 is not named",
         "9 of 12 files",
@@ -100,7 +100,7 @@ def test_an_empty_folder_and_wrong_names_are_refused(source: Path, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImportRefusedError, match="empty holds no video; give"):
         import_videos(NAME, tmp_path / "empty")
-    with pytest.raises(RequestError, match="no folder"):
+    with pytest.raises(RequestError, match="is not a directory"):
         import_videos(NAME, tmp_path / "nowhere")
     for name in ("latte", "sora"):
         with pytest.raises(RequestError, match="follow-your-pose, videocrafter"):

@@ -1,4 +1,4 @@
-"""What is taken home says what the stages said, in the pixels of the file."""
+"""Exports say what the stages said, in the pixels of the file."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finephys.drawing import PANEL, poses_video
-from finephys.errors import RequestError
-from finephys.outputs import read_reprojected, write_poses, write_request
+from finephys.files import OutputError
+from finephys.outputs import write_marked_video, write_poses, write_request
+from finephys.pose_files import read_reprojected
 from finephys.types import (
     MOTION_ARRAYS,
     CameraMotion,
@@ -73,25 +74,13 @@ def test_npz_round_trip(
         assert str(file["notes"]).split("\n") == ["one", "two"]
 
 
-def test_times_that_do_not_rise_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "poses.npz"
-    np.savez(
-        path,
-        reprojected_xy=np.zeros((16, 17, 2)),
-        frame_times=np.zeros(16),
-        to_file=np.ones(2),
-    )
-    with pytest.raises(RequestError, match="increasing"):
-        read_reprojected(path)
-
-
-def test_pickled_arrays_are_never_opened(tmp_path: Path) -> None:
-    """An npz from a stranger must not run code."""
-    path = tmp_path / "poses.npz"
-    bomb = np.array([print], dtype=object)
-    np.savez(path, reprojected_xy=bomb, frame_times=np.zeros(16), to_file=np.ones(2))
-    with pytest.raises(RequestError, match="plain arrays"):
-        read_reprojected(path)
+def test_a_video_that_cannot_be_written_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    """Catches a message about the temporary file, which nobody knows."""
+    (tmp_path / "file").touch()
+    clip = poses(0).clip
+    assert clip is not None
+    with pytest.raises(OutputError, match=r"file/a\.mp4 was not written"):
+        write_marked_video(tmp_path / "file" / "a.mp4", clip)
 
 
 def test_request_json_is_whole(tmp_path: Path) -> None:

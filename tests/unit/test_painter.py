@@ -40,7 +40,7 @@ def test_the_figure_covers_pixel_by_pixel_what_is_behind_it() -> None:
 def test_no_limb_no_figure_and_other_frames_of_the_batch_keep_theirs() -> None:
     limbs = torch.rand(3, len(LIMBS), SIDE, SIDE)
     limbs[1] = 0
-    share = painter()(limbs, torch.randn(3, 12), torch.randn(3, 5)).cover.sigmoid()
+    share = painter()(limbs, torch.randn(3, 12), torch.randn(3, 5)).alpha_logit.sigmoid()
     assert not share[1].any()
     assert share[0].min() > 0
     assert share[2].min() > 0
@@ -71,12 +71,13 @@ def test_a_style_is_read_from_the_figure_alone() -> None:
     assert not torch.allclose(reader(-frames, figure).mean, reader(frames, figure).mean)
 
 
-def test_nats_are_the_divergence_from_the_standard_normal() -> None:
-    mean, spread = torch.tensor([[0.3, -1.0]]), torch.tensor([[-0.5, 0.8]])
+def test_the_divergence_is_that_from_the_standard_normal() -> None:
+    mean, log_variance = torch.tensor([[0.3, -1.0]]), torch.tensor([[-0.5, 0.8]])
     wanted = torch.distributions.kl_divergence(
-        torch.distributions.Normal(mean, (0.5 * spread).exp()), torch.distributions.Normal(0, 1)
+        torch.distributions.Normal(mean, (0.5 * log_variance).exp()),
+        torch.distributions.Normal(0, 1),
     ).sum(-1)
-    torch.testing.assert_close(Style(mean, spread).nats(), wanted)
+    torch.testing.assert_close(Style(mean, log_variance).kl_divergence(), wanted)
 
 
 def test_what_cannot_be_painted_is_refused() -> None:
@@ -93,8 +94,10 @@ def test_each_clip_of_a_batch_has_its_own_words_and_style() -> None:
     levels = [torch.rand(2, 3, len(LIMBS), side, side) for side in CONFIG.heatmap_levels]
     both = network.paint(levels, text, style)
     second = [level[1:] for level in levels]
-    alone = network.paint(second, TextFeatures(text.tokens[1:], text.whole[1:]), style[1:])
+    alone = network.paint(second, TextFeatures(text.tokens[1:], text.pooled[1:]), style[1:])
     assert both is not None
     assert alone is not None
     torch.testing.assert_close(both.colors[3:], alone.colors, atol=1e-5, rtol=1e-4)
-    assert network.paint([level * 0 for level in levels], text, style) is None
+    empty = network.paint([level * 0 for level in levels], text, style)
+    assert empty is not None
+    assert not empty.alpha_logit.sigmoid().any()

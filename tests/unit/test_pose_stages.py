@@ -1,5 +1,6 @@
 """Lifter, PhysNet and projection as the pipeline calls them, with weights made for the test."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from finephys.pose3d.lifting.lifter import lifting_config
 from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.pose3d.physics import PhysNet
 from finephys.pose3d.physics.dynamics import DYNAMICS
-from finephys.pose3d.physics.network import PhysBank
+from finephys.pose3d.physics.network import PhysBank, PhysNetwork, PhysState, solve_path
+from finephys.pose3d.physics.physnet import phys_state
+from finephys.pose3d.physics.smoothing import pass_backward, pass_forward
 from finephys.pose3d.projection import Projection, ProjectionNetwork
 from finephys.pose3d.windows import BodyWindows, PoseWindows
 from finephys.skeleton import FRAMES, JOINTS, MIRROR, limb_lengths
 from finephys.types import Request
-from finephys.weights.checkpoints import ROOT_VARIABLE, save_module
+from finephys.weights.checkpoints import ROOT_VARIABLE, load_module, save_module
 
 J = len(JOINTS)
 
@@ -183,21 +186,74 @@ def test_unknown_class_dynamics_and_shapes_are_refused(weights: Path) -> None:
         Lifter.load("test")
 
 
-def test_mass_matrix_comes_only_when_asked_for_and_units_fit(weights: Path) -> None:
-    """Catches M of other windows or an M that does not carry the acceleration shown."""
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_mass_times_acceleration_is_force_minus_coriolis(weights: Path, name: str) -> None:
+    """Catches forces and accelerations in other units, or M taken at another q (Eq. 35)."""
     windows = make_windows()
     lifted = Lifter.load("test").lift(windows)
-    for name in DYNAMICS:
-        physics = PhysNet.load("test", dynamics=name)
-        assert physics.update(windows, lifted).mass_matrix is None
-        motion = physics.update(windows, lifted, mass_matrix=True)
-        assert motion.mass_matrix is not None
-        assert motion.dynamics == name
-        acceleration = motion.arrays["acceleration"]
-        flat = (*acceleration.shape[:2], 3 * J)
-        carried = np.einsum("nfij,nfj->nfi", motion.mass_matrix, acceleration.reshape(flat))
-        pushed = (motion.arrays["force"] - motion.arrays["coriolis"]).reshape(flat)
-        np.testing.assert_allclose(carried, pushed, atol=2e-3)
+    arrays = PhysNet.load("test", dynamics=name).update(windows, lifted).arrays
+    bank = PhysBank(tuple(DYNAMICS))
+    load_module(bank, weights / "test" / "physnet.safetensors")
+    network = bank[name]
+    with torch.inference_mode():
+        q = network.first_path(state_of_windows(windows, lifted)).reshape(-1, 3 * J)
+        matrix = network.dynamics.matrix(q).numpy()
+    carried = np.einsum("nij,nj->ni", matrix, arrays["acceleration"].reshape(-1, 3 * J))
+    pushed = (arrays["force"] - arrays["coriolis"]).reshape(-1, 3 * J)
+    np.testing.assert_allclose(carried, pushed, atol=2e-3)
+
+
+@pytest.mark.parametrize("unjudged", ["far apart", "camera moves", "nothing seen"])
+def test_flight_is_reported_only_where_dynamics_use_it(weights: Path, unjudged: str) -> None:
+    """Catches a flight shown for windows in which gravity is off, such as 0.3 s a frame."""
+    windows = make_windows(dt=0.3 if unjudged == "far apart" else 0.1)
+    if unjudged == "nothing seen":
+        windows = damaged("nothing seen")
+    if unjudged == "camera moves":
+        windows = replace(windows, ballistic=np.zeros_like(windows.ballistic))
+    physics, lifter = PhysNet.load("test"), Lifter.load("test")
+    arrays = physics.update(windows, lifter.lift(windows)).arrays
+    assert not arrays["flight"].any()
+    assert not arrays["contact"].any()
+    arrays = physics.update(make_windows(), lifter.lift(make_windows())).arrays
+    assert arrays["flight"].all()
+    assert arrays["contact"].all()
+
+
+def test_weights_at_their_bounds_give_what_float64_gives(weights: Path) -> None:
+    """Catches a retrained PhysNet whose paths are metres off, which no shipped weight shows."""
+    bank = PhysBank(("euler-lagrange",))
+    network = bank["euler-lagrange"]
+    windows = make_windows()
+    lifted = Lifter.load("test").lift(windows)
+    state = state_of_windows(windows, lifted)
+    wide = replace(state, **{name: each.double() for name, each in vars(state).items()})
+    signs = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        for head in (network.trust, network.frame):
+            corner = torch.randint(2, head[-1].bias.shape, generator=signs) * 2.0 - 1
+            head[-1].bias.data.copy_(100 * corner)
+        with torch.no_grad():
+            single = all_paths(network, state)
+            double = all_paths(copy.deepcopy(network).double(), wide)
+        assert (single - double).abs().max() < 1e-3
+
+
+def all_paths(network: PhysNetwork, state: PhysState) -> torch.Tensor:
+    """The combined path and those of both passes."""
+    out = network(state)
+    estimates = (out.flat, out.deep, out.center)
+    passes = (solve_path(estimates, run) for run in (pass_forward, pass_backward))
+    return torch.stack([out.path, *passes])
+
+
+def state_of_windows(windows: PoseWindows, lifted: BodyWindows) -> PhysState:
+    """PhysNet's input for lifted windows."""
+    arrays = (windows.xy, windows.score, windows.dt, windows.ballistic)
+    center = torch.tensor(windows.size) / 2
+    body, root = torch.from_numpy(lifted.xyz), torch.from_numpy(lifted.root)
+    state, _, _ = phys_state(*map(torch.from_numpy, arrays), center, body, root)
+    return state
 
 
 def test_projection_finds_a_known_camera(weights: Path) -> None:

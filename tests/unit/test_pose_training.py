@@ -1,6 +1,7 @@
 """The pose stages of training, a few steps each, from motions made for the test."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,15 @@ from finephys.training.lifting import (
     BANK_MOTIONS,
     LIFTING_LOOP,
     TrainingWindows,
+    drop_action_labels,
     lifting_losses,
     lifting_target,
     standing,
-    told_actions,
     train_lifting,
 )
 from finephys.training.lifting import normalise as normalised
 from finephys.training.loop import LoopSettings
-from finephys.training.physics import LiftedSamples, state_of, train_physnet, train_projection
+from finephys.training.physics import LiftedWindows, state_of, train_physnet, train_projection
 from finephys.training.poses import PoseData, with_certain_flight
 from finephys.training.stages import STAGES, train_stage
 from finephys.types import WorldMotion
@@ -102,20 +103,21 @@ def test_prompts_come_from_motions_that_are_not_trained_on(data: PoseData) -> No
         TrainingWindows(PoseData(data.captured, data.simulated[:-1]), WindowSettings())
 
 
-def test_half_of_the_known_classes_are_told() -> None:
+def test_half_of_the_known_classes_are_dropped() -> None:
     """Catches a lifter that is never trained without, or never with, the action's name."""
     action = torch.tensor([0, 7] * 200)
-    told = told_actions(action, np.random.default_rng(0))
-    assert set(told.tolist()) == {0, 7}
-    assert 60 < int((told == 7).sum()) < 140
+    kept = drop_action_labels(action, np.random.default_rng(0))
+    assert set(kept.tolist()) == {0, 7}
+    assert 60 < int((kept == 7).sum()) < 140
 
 
 def test_the_true_path_lies_where_true_detections_do(data: PoseData, trained: Path) -> None:
     """Catches an offset between PhysNet's coordinates and the truth it is trained on."""
-    windows = LiftedSamples(
+    windows = LiftedWindows(
         data, WindowSettings(level=(0.0, 0.0), augment=False), trained / "tier/lifting.safetensors"
     )
-    batch, _, root = windows.draw(16, np.random.default_rng(0))
+    batch = windows.draw(16, np.random.default_rng(0))
+    _, root = windows.lift(batch)
     state, truth = state_of(batch, batch["body"], batch["root"])
     far = batch["inverse_distance"] < 0.1
     gap = (state.detected - truth[..., :2]).norm(dim=-1)[far]
@@ -124,8 +126,9 @@ def test_the_true_path_lies_where_true_detections_do(data: PoseData, trained: Pa
     assert root.shape == batch["root"].shape
 
 
-def test_stages_name_what_is_missing(tmp_path: Path) -> None:
+def test_stages_name_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches training that starts from nothing where it should start from a checkpoint."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
     with pytest.raises(RequestError, match="choose one of"):
         train_stage("everything", tmp_path, tmp_path / "x.safetensors", tmp_path)
     with pytest.raises(RequestError, match="train lifting"):
@@ -136,17 +139,36 @@ def test_stages_name_what_is_missing(tmp_path: Path) -> None:
         train_stage("lifting", tmp_path, tmp_path / "lifting.safetensors", tmp_path, steps=0)
 
 
+def test_a_stage_starts_from_what_is_beside_its_checkpoint_or_else_in_the_tier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches --out in an empty folder, which left no way to train on from shipped weights."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
+    own, beside = (tmp_path / name / "lifting.safetensors" for name in ("checkpoints/tiny", "mine"))
+    given: list[Path] = []
+    monkeypatch.setitem(STAGES, "physnet", replace(STAGES["physnet"], read=lambda _: None))
+    monkeypatch.setattr(
+        "finephys.training.physics.train_physnet",
+        lambda run, out, data, settings, lifting: given.append(lifting),
+    )
+    for path in (own, beside):
+        path.parent.mkdir(parents=True)
+        path.touch()
+        train_stage("physnet", tmp_path / "run", tmp_path / "mine/physnet.safetensors", tmp_path)
+    assert given == [own, beside]
+
+
 def test_a_stage_trains_as_long_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Catches --steps that is read and forgotten."""
-    asked: list[LoopSettings] = []
-    monkeypatch.setattr("finephys.training.stages._pose_data", lambda _: None)
+    given: list[LoopSettings] = []
+    monkeypatch.setitem(STAGES, "lifting", replace(STAGES["lifting"], read=lambda _: None))
     monkeypatch.setattr(
         "finephys.training.lifting.train_lifting",
-        lambda run, out, data, settings: asked.append(settings),
+        lambda run, out, data, settings: given.append(settings),
     )
     for steps in (7, None):
         train_stage("lifting", tmp_path, tmp_path / "x.safetensors", tmp_path, steps=steps)
-    assert [each.steps for each in asked] == [7, LIFTING_LOOP.steps]
+    assert [each.steps for each in given] == [7, LIFTING_LOOP.steps]
 
 
 def test_captured_flight_is_kept_only_where_the_body_falls() -> None:

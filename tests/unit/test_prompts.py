@@ -38,7 +38,7 @@ def test_a_window_of_the_bank_finds_itself_from_any_side_and_mirrored() -> None:
         pair = bank.find(inputs, torch.tensor([0]))
         own = bank.pair(inputs, torch.tensor([(row * 2 + mirrored) * TURNS + turn]))
         torch.testing.assert_close(pair.xyz, own.xyz)
-        assert pair.unlike < 0.3  # the bank is seen a little from above
+        assert pair.distance < 0.3  # the bank is seen a little from above
 
 
 def test_only_pairs_of_the_class_are_compared() -> None:
@@ -49,7 +49,7 @@ def test_only_pairs_of_the_class_are_compared() -> None:
     told = bank.find(inputs, torch.tensor([9]))
     torch.testing.assert_close(free.xyz, told.xyz)
     other = bank.find(inputs, torch.tensor([14]))
-    assert other.unlike > 2 * free.unlike
+    assert other.distance > 2 * free.distance
     assert (other.xyz - free.xyz).abs().max() > 0.5
 
 

@@ -1,16 +1,18 @@
 """Rendered training clips: the right moment, the whole truth, the same for the same seed."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from finephys.data import rendered
+from finephys.data.clips import ClipBatch, RenderedClips
 from finephys.data.rendered import (
     CAPTURE_CAPTION,
+    RenderedClip,
     capture_captions,
-    read_dataset,
-    read_shards,
     render_clip,
     render_dataset,
     sample_window,
@@ -87,39 +89,76 @@ def test_a_single_frame_cannot_be_filmed() -> None:
         render_clip(_motion(None, frames=1), np.random.default_rng(0))
 
 
+def clips_of(folder: Path) -> ClipBatch:
+    """All clips of a folder, in order."""
+    files = list(RenderedClips(folder))
+    joined = [np.concatenate(field) for field in zip(*files, strict=True)]
+    return ClipBatch(*joined)
+
+
 def test_a_dataset_resumes_and_does_not_depend_on_its_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Catches lost or repeated clips after a stop, and seeds that depend on the process."""
-    motions = [_motion(25), _motion(None)]
-    render_dataset(motions, 130, 1, tmp_path / "one", size=16)
-    whole = read_dataset(tmp_path / "one")
-    assert whole.frames.shape == (130, 16, 16, 16, 3)
-    assert len(whole.prompt) == 130
-    share = (whole.action == 0).mean()
-    assert 0.12 < share < 0.40
-    shards = sorted((tmp_path / "one").glob("*.npz"))
-    assert len(shards) == 2
-    kept = shards[0].stat().st_mtime_ns
-    shards[1].unlink()
-    with pytest.raises(RequestError, match="lacks 1 of 2 shards"):
-        read_dataset(tmp_path / "one")
-    render_dataset(motions, 130, 1, tmp_path / "one", size=16)
-    assert shards[0].stat().st_mtime_ns == kept
-    assert (read_dataset(tmp_path / "one").frames == whole.frames).all()
-
     monkeypatch.setattr(rendered, "SHARD", 3)
+    motions = [_motion(25), _motion(None)]
+    render_dataset(motions, 7, 1, tmp_path / "one", size=16)
+    whole = clips_of(tmp_path / "one")
+    assert whole.frames.shape == (7, 16, 16, 16, 3)
+    assert len(whole.prompts) == 7
+    assert 0 <= whole.canvas.min() < whole.canvas.max() <= 1
+    assert set(whole.action) == {0, 25}
+    files = sorted((tmp_path / "one").glob("*.npz"))
+    assert [len(piece.canvas) for piece in RenderedClips(tmp_path / "one")] == [3, 3, 1]
+    kept = files[0].stat().st_mtime_ns
+    files[1].unlink()
+    assert len(RenderedClips(tmp_path / "one")) == 4
+    render_dataset(motions, 7, 1, tmp_path / "one", size=16)
+    assert files[0].stat().st_mtime_ns == kept
+    assert (clips_of(tmp_path / "one").frames == whole.frames).all()
+
     render_dataset(motions, 6, 1, tmp_path / "two", size=16, processes=2)
-    assert (read_dataset(tmp_path / "two").frames == whole.frames[:6]).all()
-    pieces = [piece.xy for piece in read_shards(tmp_path / "two")]
-    assert [len(piece) for piece in pieces] == [3, 3]
-    assert (np.concatenate(pieces) == whole.xy[:6]).all()
+    assert (clips_of(tmp_path / "two").frames == whole.frames[:6]).all()
+
+
+def test_a_quarter_of_the_clips_show_motion_capture() -> None:
+    """Catches captures that drown, or are drowned by, the simulations of 35 classes."""
+    motions = [_motion(25), _motion(12), _motion(None)]
+    chosen = [rendered._choose(motions, np.random.default_rng([1, n])) for n in range(1000)]
+    share = np.bincount(chosen) / 1000
+    np.testing.assert_allclose(share, [0.375, 0.375, rendered.CAPTURE_SHARE], atol=0.05)
+
+
+def test_two_processes_of_a_launch_render_the_clips_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches `accelerate launch`, whose processes wrote all files at once under one name."""
+    calls: list[str] = []
+    both = threading.Event()
+
+    def counted(*given: object, **named: object) -> RenderedClip:
+        calls.append(threading.current_thread().name)
+        if len(set(calls)) > 1:
+            both.set()
+        both.wait(0.3)  # the first gives the second the time to begin too
+        return render_clip(*given, **named)
+
+    monkeypatch.setattr(rendered, "render_clip", counted)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(render_dataset, [_motion()], 1, 1, tmp_path, size=16) for _ in "ab"]
+        for job in jobs:
+            job.result()
+    assert len(calls) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"].count(
+        "clips_000000.npz"
+    ) == 1
+    assert not list(tmp_path.glob("*part*"))
 
 
 def test_another_recipe_does_not_mix_into_a_dataset(tmp_path: Path) -> None:
     """Catches shards of two seeds in one folder."""
     render_dataset([_motion()], 1, 1, tmp_path, size=16)
-    with pytest.raises(RequestError, match="another recipe"):
+    with pytest.raises(RequestError, match="holds rendered clips of other motions"):
         render_dataset([_motion()], 1, 2, tmp_path, size=16)
     with pytest.raises(RequestError, match="0 motions"):
         render_dataset([], 1, 1, tmp_path / "other")

@@ -1,47 +1,46 @@
 """Every class's motion is what its name says and obeys mechanics, at seeds no training sees."""
 
-from functools import cache
-
 import numpy as np
 import pytest
+from simulated import motion
 
-from benchmarks import simulation as benchmark
 from finephys.actions import ACTIONS
 from finephys.anthropometry import GRAVITY, center_of_mass_weights
 from finephys.errors import RequestError
 from finephys.motion.body import ANGLE, Body, forward_kinematics, random_body, reach, trunk_frames
 from finephys.motion.classes import CLASSES, Airborne, pose
 from finephys.motion.curves import Steered, through
+from finephys.motion.figures import (
+    TURNS,
+    count_turns,
+    counted_frames,
+    flight_figures,
+    floor_figures,
+    jumps,
+    longest_flight,
+)
 from finephys.motion.flight import angular_momentum, center_of_mass, fly
 from finephys.motion.simulation import simulate
 from finephys.motion.take_off import NoFlightError, solve
 from finephys.skeleton import JOINT, limb_lengths, mirror
-from finephys.types import WorldMotion
 
-SEED = 100_007
 IDS = [action.id for action in ACTIONS]
 AIRBORNE = [number for number, described in CLASSES.items() if isinstance(described, Airborne)]
-
-
-@cache
-def motion(action: int, seed: int = SEED) -> WorldMotion:
-    return simulate(action, seed, 240.0)
 
 
 @pytest.mark.parametrize("action", IDS)
 def test_counts_are_those_of_the_class(action: int) -> None:
     """Catches a wrong sign, a missing half twist, or a solve that stops short."""
-    joints = motion(action).joints.astype(np.float64)
-    part = benchmark.around(benchmark.core(motion(action)))
-    somersault, twist, _ = benchmark.count_turns(joints if action == 26 else joints[part])
-    assert somersault == pytest.approx(benchmark.TURNS[action][0], abs=0.03)
-    assert abs(twist) == pytest.approx(benchmark.TURNS[action][1], abs=0.03)
+    one = motion(action)
+    somersault, twist, _ = count_turns(one.joints[counted_frames(one)].astype(np.float64))
+    assert somersault == pytest.approx(TURNS[action][0], abs=0.03)
+    assert abs(twist) == pytest.approx(TURNS[action][1], abs=0.03)
 
 
 @pytest.mark.parametrize("action", AIRBORNE)
 def test_flight_is_free_fall_at_constant_angular_momentum(action: int) -> None:
     """Catches a parabola through the pelvis instead of the centre of mass, and a wrong h or I."""
-    figures = benchmark.flight_figures(motion(action))
+    figures = flight_figures(motion(action))
     assert figures["gravity_error"] <= 0.02
     assert figures["momentum_drift"] <= 0.005
     assert figures["halving_off"] <= 0.15
@@ -51,7 +50,7 @@ def test_flight_is_free_fall_at_constant_angular_momentum(action: int) -> None:
 def test_bones_are_rigid_and_nothing_is_below_the_floor(action: int) -> None:
     """Catches legs stretched to reach a foot and feet driven through the floor."""
     assert limb_lengths(motion(action).joints.astype(np.float64)).std(0).max() < 1e-5
-    figures = benchmark.floor_figures(motion(action))
+    figures = floor_figures(motion(action))
     assert figures["penetration_mm"] <= 10
     assert figures["slip_mm"] <= 5
 
@@ -61,7 +60,7 @@ def test_nothing_jumps_where_phases_meet(action: int) -> None:
     """Catches a flight set down beside its take-off: a joint that moves for one frame."""
     velocity = np.diff(motion(action).joints.astype(np.float64), axis=0) * 240
     assert np.linalg.norm(velocity, axis=-1).max() < 24
-    assert benchmark.jumps(motion(action)) < 12
+    assert jumps(motion(action)) < 12
 
 
 @pytest.mark.parametrize("action", AIRBORNE)
@@ -71,8 +70,8 @@ def test_flight_flags_mean_off_the_floor(action: int) -> None:
     ankles = one.joints[:, [JOINT["left_ankle"], JOINT["right_ankle"]], 2]
     assert ankles[one.flight].min() > 0.08
     assert not one.flight[-60:].any()
-    core = benchmark.core(one)
-    assert 0.4 < (core.stop - core.start) / 240 < 1.2
+    flight = longest_flight(one)
+    assert 0.4 < (flight.stop - flight.start) / 240 < 1.2
 
 
 def test_turns_never_leave_the_floor() -> None:
@@ -119,8 +118,8 @@ def test_both_sides_occur_and_differ_by_a_mirror() -> None:
     sides = set()
     for seed in range(12):
         joints = simulate(21, seed).joints.astype(np.float64)
-        _, turn, _ = benchmark.count_turns(joints)
-        _, mirrored, _ = benchmark.count_turns(mirror(joints, axis=1))
+        _, turn, _ = count_turns(joints)
+        _, mirrored, _ = count_turns(mirror(joints, axis=1))
         assert mirrored == pytest.approx(-turn, abs=1e-6)
         sides.add(np.sign(turn))
     assert sides == {-1.0, 1.0}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -197,11 +198,13 @@ def test_the_same_scores_give_the_same_page() -> None:
     assert pages[0] == pages[1]
 
 
-def test_a_method_that_is_not_named_ours_is_not_compared() -> None:
+def test_with_no_method_named_ours_every_pair_is_compared() -> None:
     ratings, _ = scripted_ratings(SCRIPT, 3)
     results = analyse(ratings[ratings["dimension"] == "Text"], empty_choices(), StudyInfo("x"))
-    assert results.tables["comparisons"].empty
-    assert any("none was named as ours" in reason for reason in results.missing)
+    pairs = results.tables["comparisons"].query("panel == 'all raters'")[["method", "other"]]
+    assert {frozenset(pair) for pair in pairs.to_numpy()} == {
+        frozenset(pair) for pair in combinations(SCRIPT.quality, 2)
+    }
     assert not results.tables["mixed_effects"].empty
 
 

@@ -1,5 +1,6 @@
 """The contract of the ratings table: what is refused, and that files give back what was written."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,16 @@ def test_csv_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
         ("repeat", "perhaps", "true or false"),
         ("gold", 9.0, "a number from 1 to 5, or empty"),
         ("rater", "", "text that is not empty"),
-        ("method", None, "text that is not empty"),
+        ("method", None, "an empty cell is not accepted; it must be text that is not empty"),
+        # Numbers that int() and float() take and nobody means, or the other way round.
+        ("score", "\u0663", "a whole number"),
+        ("score", "\u2462", "a whole number"),
+        ("score", "1_0", "a whole number"),
+        ("score", "9" * 5000, "a whole number"),
+        pytest.param("score", 10**5000, "thousands of digits is not accepted", id="long"),
+        ("score", [3], "a whole number"),
+        ("position", 1e300, "a whole number from 0 to 1000000"),
+        ("position", "0x1", "a whole number from 0 to 1000000"),
     ],
 )
 def test_bad_values_name_row_column_and_what_is_accepted(
@@ -95,6 +105,51 @@ def test_bad_values_name_row_column_and_what_is_accepted(
     table.loc[1, column] = value
     with pytest.raises(ValueError, match=message):
         check_ratings(table)
+
+
+NUMPY = re.compile(r"np\.|int64|float64|str_|dtype|nan\b|None")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("score", 6),
+        ("score", 2.5),
+        ("score", None),
+        ("position", -1),
+        ("side", "top"),
+        ("gold", 0.5),
+        ("rater", ""),
+        ("repeat", "perhaps"),
+    ],
+)
+def test_sentences_have_no_words_of_numpy(
+    tmp_path: Path, suffix: str, column: str, value: object
+) -> None:
+    # Bug: "position np.int64(1)" in a sentence for people.
+    table = check_ratings(ratings()).astype(object)
+    table.loc[1, column] = value
+    for frame in (table, pd.concat([check_ratings(ratings())] * 2)):
+        write_table(frame.reset_index(drop=True), tmp_path / f"r{suffix}")
+        for read in (
+            lambda: read_ratings(tmp_path / f"r{suffix}"),
+            lambda frame=frame: check_ratings(frame),
+        ):
+            with pytest.raises(ValueError, match="Row") as caught:
+                read()
+            assert not NUMPY.search(str(caught.value)), str(caught.value)
+
+
+def test_sentences_on_choices_have_no_words_of_numpy() -> None:
+    for spoilt in (
+        pd.concat([check_choices(choices())] * 2),
+        check_choices(choices()).assign(left="a", right="a"),
+        check_choices(choices()).assign(position=-1),
+    ):
+        with pytest.raises(ValueError, match="Row") as caught:
+            check_choices(spoilt)
+        assert not NUMPY.search(str(caught.value)), str(caught.value)
 
 
 def test_missing_and_unknown_columns_are_named() -> None:

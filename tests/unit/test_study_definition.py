@@ -2,14 +2,21 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from study.definition import worded
+from study import routes
+from study.definition import PAGE_LANGUAGES, Encoding, Recruiting, worded
 from study.errors import DefinitionError, FrozenError
 from study.files import digest
 from study.folder import Folder, Milestones, check_frozen, read_definition, write_milestones
 from study.reading import TEMPLATES, dump, load, parse, template
+
+ODD_LANGUAGES = ("ar", "he", "de", "english", "EN", "zhx", "e", "")
+
+
+FIG16 = dump(template("fig16"))
 
 
 def problems(text: str) -> tuple[str, ...]:
@@ -59,7 +66,7 @@ def test_the_printed_study_keeps_the_printed_words_and_the_default_corrects_them
     assert "360-degree" in corrected.captions[0].text["en"]
 
 
-@pytest.mark.parametrize("name", ["fig16", "fig16_printed"])
+@pytest.mark.parametrize("name", [path.stem for path in TEMPLATES.glob("*.yaml")])
 def test_every_wording_is_there_in_english_and_chinese(name):
     assert template(name).languages == ("en", "zh")
     for text in (template(name).instructions, template(name).consent):
@@ -91,7 +98,11 @@ def test_faulty_yaml_is_named_with_its_line():
         ({"repeat_share": 0.9}, "repeat_share is 0.9"),
         ({"name": "../up"}, "name is '../up'"),
         ({"languages": ("en", "en")}, "each only once"),
-        ({"languages": ("en", "de")}, "no text in 'de'"),
+        ({"languages": ("en", "en-GB")}, "no text in 'en-GB'"),
+        # Bug: any code was taken, and raters got a page half in English, or from the wrong side.
+        *(({"languages": ("en", code)}, "words in en and zh only") for code in ODD_LANGUAGES),
+        ({"recruiting": Recruiting(most_raters=-1)}, "most_raters is -1"),
+        ({"encoding": Encoding(seconds_tolerance=float("nan"))}, "seconds_tolerance is nan"),
         ({"watch_seconds": -1.0}, "watch_seconds is -1"),
         ({"items_per_rater": 3}, "items_per_rater is 3 but there are 0 items"),
         ({"dimensions": ()}, "dimensions is empty"),
@@ -110,7 +121,7 @@ def test_contradictions_are_refused(changed, sentence):
         ("low: 3\n    high: 5", "low: 1\n    high: 5", "at most three scores"),
         # Bug: the board counts a 4 where 5 is expected as failed, the report as passed.
         ("low: 3\n    high: 5", "low: 5\n    high: 5", "give a range of two or three scores"),
-        ("dimension: overall", "dimension: beauty", "'beauty', which is no dimension"),
+        ("dimension: overall", "dimension: beauty", "'beauty', which is not a dimension"),
         ("made: noise", "made: loud", "choose one of 'as_is'"),
         ("invites: true", "invites: false", "no way in"),
         ("prolific: false", "prolific: true", "needs a completion_code"),
@@ -121,9 +132,26 @@ def test_contradictions_are_refused(changed, sentence):
     ],
 )
 def test_faults_inside_are_refused(old, new, sentence):
-    text = dump(template("fig16"))
-    assert old in text
-    assert any(sentence in line for line in problems(text.replace(old, new)))
+    assert old in FIG16
+    assert any(sentence in line for line in problems(FIG16.replace(old, new)))
+
+
+def test_the_languages_accepted_are_those_of_the_raters_page():
+    """A language named here without words there would give raters an English page."""
+    script = (Path(routes.__file__).parent / "rater" / "words.js").read_text("utf-8")
+    tables = re.findall(r"^(?:export )?const (\w\w) = \{", script, re.MULTILINE)
+    assert sorted(tables) == sorted(PAGE_LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "2024-13-45", "[" * 1000, "1e9999999", "{a: b}", "0x" + "f" * 5000]
+)
+def test_odd_values_become_one_sentence(value):
+    """Bug: a number of over 4300 digits or a day that is none ended in a traceback."""
+    for name, old in (("items_per_rater", "0"), ("repeat_share", "0.1"), ("title", "")):
+        assert f"\n{name}: {old}".rstrip() in FIG16
+        told = problems(FIG16.replace(f"\n{name}: {old}".rstrip(), f"\n{name}: {value}", 1))
+        assert all(line.startswith("study.yaml") for line in told)
 
 
 def test_code_in_yaml_is_not_run():
@@ -136,7 +164,7 @@ def test_a_missing_file_names_the_next_step(tmp_path):
 
 
 def test_an_unknown_template_names_the_known_ones():
-    with pytest.raises(DefinitionError, match="choose fig16 or fig16_printed"):
+    with pytest.raises(DefinitionError, match="choose choice, fig16, fig16_printed or single"):
         template("fig17")
 
 

@@ -14,9 +14,11 @@ from study import answers, audit, identities, sessions
 from study.answers import Answer, Rules
 from study.clock import Clock
 from study.design import Page
+from study.folder import Folder
 from study.identities import Keyring
 from study.sessions import Consent, Entry, Places, RefusedError
 from study.store import StorageError, Store, rows, run, value
+from study.withdrawal import withdraw
 
 RULES = Rules(("left", "right"), ("text", "image"), (1, 2, 3, 4, 5), watch_seconds=2.0)
 KEYS = Keyring(bytes(range(32)))
@@ -69,7 +71,7 @@ def begin(store: Store, name: str = "ann") -> str:
 def watch(store: Store, hands: Hands, session: str, position: int) -> None:
     answers.open_page(store, session, position)
     hands.wait(2.5)
-    answers.see_through(store, RULES, session, position, lambda _: True)
+    answers.confirm_watched(store, RULES, session, position, lambda _: True)
 
 
 def score_page(store: Store, session: str, position: int, score: int = 3, tag: str = "") -> None:
@@ -132,13 +134,13 @@ def test_scores_stay_locked_until_the_server_clock_agrees(store, hands):
     answers.open_page(store, session, 0)
     hands.wait(60)
     with pytest.raises(RefusedError, match="2 videos of this page were not loaded"):
-        answers.see_through(store, RULES, session, 0, lambda _: False)
-    answers.see_through(store, RULES, session, 0, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 0, lambda _: False)
+    answers.confirm_watched(store, RULES, session, 0, lambda _: True)
     score_page(store, session, 0)
     answers.open_page(store, session, 1)
     hands.wait(1.0)
     with pytest.raises(RefusedError) as refused:
-        answers.see_through(store, RULES, session, 1, lambda _: True)
+        answers.confirm_watched(store, RULES, session, 1, lambda _: True)
     assert refused.value.code == "too_soon"
 
 
@@ -175,9 +177,9 @@ def test_the_end_comes_only_after_every_row_is_counted(store, hands):
 
 
 def test_a_page_that_cannot_be_played_counts_without_scores(store, hands):
-    # Bug: a rater whose phone shows no video is stuck, or has to invent scores.
+    # Bug: a rater whose phone shows no video is stuck, or has to invent scores. A video that never
+    # loads is never shown, so the page was not opened either.
     session = begin(store)
-    answers.open_page(store, session, 0)
     answers.cannot_play(store, session, 0, "both")
     answers.cannot_play(store, session, 0, "both")
     answers.open_page(store, session, 1)
@@ -191,7 +193,7 @@ def test_one_person_has_one_session(store):
 
 
 def test_an_invitation_is_for_one_person_and_must_be_known(store):
-    codes = identities.invite(store, KEYS, 2, "runner")
+    codes = identities.invite(store, KEYS, 2, "me")
     entries = [Entry("invite", {"invite": code}) for code in codes]
     first, second = (sessions.enter(store, KEYS, PLACES, entry, AGREED) for entry in entries)
     assert first != second
@@ -237,7 +239,7 @@ def test_an_abandoned_place_returns_and_a_finished_one_does_not(store, hands):
 def test_identities_cannot_be_read_from_the_file(store, tmp_path):
     # Bug: Prolific ids lie in the database, next to the answers.
     session = begin(store, "5f3c0ffee0ddba11ca11ab1e")
-    code = identities.invite(store, KEYS, 1, "runner")[0]
+    code = identities.invite(store, KEYS, 1, "me")[0]
     store.shrink_log()
     content = (tmp_path / "study.sqlite").read_bytes()
     assert session.encode() in content
@@ -252,8 +254,8 @@ def test_withdrawal_leaves_no_byte_of_the_rater(store, hands, tmp_path):
         run(database, "insert into demographics values (?, 'job', 'lion tamer')", session)
     watch(store, hands, session, 0)
     score_page(store, session, 0)
-    receipt = identities.withdraw(store, session)
-    assert receipt["answers"] == 4
+    receipt = withdraw(Folder(tmp_path), store, KEYS, session, "me")
+    assert receipt.answers == 4
     for table in ("sessions", "identities", "demographics", "assignments", "media", "answers"):
         assert count(store, table) == 0, table
     assert count(store, "receipts") == 1
@@ -267,8 +269,8 @@ def test_withdrawal_leaves_no_byte_of_the_rater(store, hands, tmp_path):
 
 def test_the_audit_log_cannot_be_changed_or_shortened(store, tmp_path):
     # Bug: whoever closed the study early can take the act out of the log.
-    identities.invite(store, KEYS, 2, "runner")
-    identities.invite(store, KEYS, 3, "runner")
+    identities.invite(store, KEYS, 2, "me")
+    identities.invite(store, KEYS, 3, "me")
     for statement in ("update audit set actor = 'nobody'", "delete from audit where id = 2"):
         with (
             pytest.raises(sqlite3.IntegrityError, match="append-only"),
@@ -352,7 +354,7 @@ def _fill_disk(path: str, report) -> None:
         try:
             for number in range(200):
                 with store.transaction() as database:
-                    audit.record(database, store.clock.now(), "runner", "note", text="x" * 2000)
+                    audit.record(database, store.clock.now(), "me", "note", text="x" * 2000)
                 stored = number + 1
         except StorageError as error:
             sentence = str(error)

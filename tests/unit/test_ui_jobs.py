@@ -20,7 +20,7 @@ from finephys.ui.controls import _prompt_parts, _rewrite
 from finephys.ui.jobs import KEEP_SECONDS, Job, Jobs
 from finephys.ui.page import status_line
 from finephys.ui.settings import TIER_TITLES, _defaults, describe_tiers
-from finephys.ui.words import CONTROLS, sentence
+from finephys.ui.words import CONTROLS, sentence, sentence_html
 
 USUAL = Choices(
     source=ACTION,
@@ -186,8 +186,9 @@ def test_absent_weights_are_shown_with_their_command() -> None:
     """A tier that is only refused after Generate leaves people without the way to it."""
 
     def missing(tier: str) -> WeightsMissingError | None:
-        text = f"<{tier}> lacks; run: python -m finephys fetch sd15"
-        return None if tier == "tiny" else WeightsMissingError(text)
+        command = "python -m finephys fetch sd15"
+        error = WeightsMissingError(f"<{tier}> lacks; run: {command}", command)
+        return None if tier == "tiny" else error
 
     tiny, *others = describe_tiers(missing).split("<dt>")[1:]
     assert "fetch" not in tiny
@@ -262,17 +263,21 @@ def test_an_error_names_a_control_of_the_page_and_no_path_of_the_server() -> Non
     )
     command = "python -m finephys train sd15 --capture FOLDER"
     assert command in sentence(
-        WeightsMissingError(f"/srv/a/b.safetensors is missing; run: {command}")
+        WeightsMissingError(f"/srv/a/b.safetensors is missing; run: {command}", command)
     )
-    carried = FinePhysError("/srv/x is missing; run: fetch --tier /srv/y")
-    carried.command = "fetch --tier /srv/y"
-    assert sentence(carried) == "x is missing; run: fetch --tier /srv/y"
+    words = ("fetch --tier /srv/y", "git checkout <folder>")
+    carried = FinePhysError(f"/srv/x is missing; run: {words[0]}, or {words[1]}", *words)
+    assert sentence(carried) == f"x is missing; run: {words[0]}, or {words[1]}"
+    assert sentence_html(carried) == (
+        "x is missing; run: <code>fetch --tier /srv/y</code>, or "
+        "<code>git checkout &lt;folder&gt;</code>"
+    )
 
 
 def test_every_flag_in_an_error_of_a_job_has_a_control() -> None:
     """Reads the messages of every module that a job runs."""
     root = Path(jobs_module.__file__).parents[1]
-    command_line = {"__main__.py", "batch.py", "lifting_files.py", "manifest.py"}
+    command_line = {"__main__.py", "batch.py", "grid.py", "manifest.py", "preflight.py"}
     folders = {"ui", "training", "data", "weights"}
     flags = set()
     for path in root.rglob("*.py"):

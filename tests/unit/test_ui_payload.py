@@ -83,6 +83,20 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
     assert picture.size == (64, 40)
 
 
+def test_each_pose_is_sent_the_frame_at_its_time() -> None:
+    """Catches frames sent by number, which an uneven clip shows at the wrong poses."""
+    times = np.array([0.0, 0.1, 0.2, 1.5], np.float32)
+    frames = np.arange(4, dtype=np.uint8)[:, None, None, None] * 60
+    clip = VideoClip(np.tile(frames, (1, 16, 16, 3)), 2.0, frame_times=times)
+    value = payload.fresh("run", "clip", ("ours",))
+    sent = payload.with_update(value, Update(Stage.CLIP, clip, 0.1, 0.5))["clip"]
+    shades = [
+        round(np.asarray(Image.open(io.BytesIO(base64.b64decode(each.split(",")[1])))).mean() / 60)
+        for each in sent
+    ]
+    assert shades == [0, 1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3]
+
+
 def test_a_mirrored_body_is_drawn_in_front_of_its_plane(body: Pose3D) -> None:
     mirrored = replace(body, xyz=body.xyz * np.array([-1, 1, 1], np.float32))
     value = payload.with_update(

@@ -10,7 +10,8 @@ import pytest
 from finephys.errors import ClipError, StoppedError
 from finephys.files import OutputError
 from finephys.types import VideoClip
-from finephys.video import probe, read_frames, read_span, write_video
+from finephys.video import VideoFile, probe, read_frames, read_span, write_video
+from finephys.video.info import Orientation
 
 SIZE = (64, 48)
 
@@ -40,6 +41,7 @@ def make(
     size: tuple[int, int] = SIZE,
     times: list[int] | None = None,
     rotation: int = 0,
+    mirrored: bool = False,
     aspect: Fraction | None = None,
     gop: int = 12,
 ) -> Path:
@@ -53,8 +55,8 @@ def make(
             stream.codec_context.sample_aspect_ratio = aspect
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(numbered(index, size), format="rgb24")
             if times is not None:
@@ -66,7 +68,8 @@ def make(
 
 def test_probe_says_what_the_file_holds(tmp_path: Path) -> None:
     info = probe(make(tmp_path / "a.mp4", 60, fps=24))
-    assert (info.width, info.height, info.frames, info.rotation) == (64, 48, 60, 0)
+    assert (info.width, info.height, info.frames) == (64, 48, 60)
+    assert info.orientation == Orientation()
     assert info.fps == pytest.approx(24)
     assert info.duration == pytest.approx(2.5)
 
@@ -107,7 +110,7 @@ def test_fewer_frames_than_16_are_given_once_each(tmp_path: Path) -> None:
     """Catches repeated frames, which physics would read as a body frozen in mid-air."""
     clip = read_span(make(tmp_path / "a.mp4", 9, fps=10), 0, 2.0)
     assert [number(frame) for frame in clip.frames] == list(range(9))
-    assert any("Only 9 different frames" in note for note in clip.notes)
+    assert any("only 9 different frames" in note for note in clip.notes)
 
 
 def test_a_variable_frame_rate_goes_by_time_stamps(tmp_path: Path) -> None:
@@ -121,17 +124,31 @@ def test_a_variable_frame_rate_goes_by_time_stamps(tmp_path: Path) -> None:
     assert np.abs(clip.times - even).max() < 0.06
 
 
-@pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_rotation_metadata_is_applied(tmp_path: Path, rotation: int) -> None:
-    """Catches a sideways phone video: the white corner must lie where a player shows it."""
-    path = make(tmp_path / "a.mp4", 20, rotation=rotation)
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_the_display_matrix_is_applied(tmp_path: Path, rotation: int, mirrored: bool) -> None:
+    """Catches a sideways phone video, and a front camera's mirror image shown upside down."""
+    path = make(tmp_path / "a.mp4", 20, rotation=rotation, mirrored=mirrored)
     info = probe(path)
     frame = read_span(path, 0, 0.5).frames[0]
-    assert info.rotation == rotation
     assert (frame.shape[1], frame.shape[0]) == (info.width, info.height)
-    assert (info.width, info.height) == ((48, 64) if rotation != 180 else (64, 48))
-    turned = np.rot90(numbered(0), rotation // 90)
-    assert np.abs(frame.astype(int) - turned).mean() < 8
+    assert (info.width, info.height) == ((64, 48) if rotation % 180 == 0 else (48, 64))
+    shown = np.rot90(numbered(0), rotation // 90)
+    shown = shown[:, ::-1] if mirrored else shown
+    assert np.abs(frame.astype(int) - shown).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("degrees", "scale", "rotation"), [(8, 1.0, 0), (80, 1.0, 90), (185, 0.5, 180), (0, 2.0, 0)]
+)
+def test_an_odd_display_matrix_counts_as_the_nearest(
+    degrees: float, scale: float, rotation: int
+) -> None:
+    turn = np.deg2rad(degrees)
+    matrix = [np.cos(turn), -np.sin(turn), 0, np.sin(turn), np.cos(turn), 0, 0, 0, 0]
+    orientation = Orientation.from_matrix([round(scale * 65536 * value) for value in matrix])
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    np.testing.assert_array_equal(orientation.apply(picture), np.rot90(picture, rotation // 90))
 
 
 def test_pixels_that_are_not_square_are_shown_square(tmp_path: Path) -> None:
@@ -174,15 +191,17 @@ def test_seeking_gives_the_same_frames_as_decoding_on(tmp_path: Path) -> None:
     """Catches a seek that lands after the frame wanted."""
     path = make(tmp_path / "a.mp4", 110, gop=7)
     wanted = [0.0, 0.1, 1.3, 1.36, 2.9, 3.6]
-    times, frames, damaged = read_frames(probe(path), wanted)
-    assert not damaged
+    with VideoFile(path) as file:
+        times, frames = read_frames(file, wanted)
+        assert not file.damage
     assert [number(frame) for frame in frames] == [round(time * 30) for time in times]
     np.testing.assert_allclose(times, np.round(np.array(wanted) * 30) / 30, atol=0.018)
 
 
 def test_one_frame_wanted_twice_is_given_once(tmp_path: Path) -> None:
     """Catches a repeated frame where two wanted times lie nearest to the same one."""
-    times, frames, _ = read_frames(probe(make(tmp_path / "a.mp4", 20)), [0.1, 0.101, 0.2])
+    with VideoFile(make(tmp_path / "a.mp4", 20)) as file:
+        times, frames = read_frames(file, [0.1, 0.101, 0.2])
     assert [number(frame) for frame in frames] == [3, 6]
     assert len(times) == 2
 
@@ -218,10 +237,13 @@ def test_browsers_can_play_what_is_written(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches half-written files and libraries' own error texts; /dev/full is always full."""
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, which Linux has")
+    monkeypatch.setattr("finephys.files.secrets.token_hex", lambda _: "a")
     (tmp_path / ".a.partial.mp4").symlink_to("/dev/full")
     clip = VideoClip(np.stack([numbered(index) for index in range(16)]), fps=8)
     with pytest.raises(OutputError, match="the disk is full; free some space and try again"):

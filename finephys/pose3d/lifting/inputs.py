@@ -1,18 +1,15 @@
-"""What the lifter sees of a window: pixels made independent of place and size in the image."""
+"""The lifter's input: a window's pixels made independent of position and size in the image."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from finephys.pose3d.geometry import confidence_of, fill_missing, weighted_mean
+from finephys.pose3d.geometry import confidence_of, fill_missing, time_feature, weighted_mean
 
 FEATURES = 6
 """Per joint and frame: xy about the body's centre (2), confidence (1), the centre's path (2), time
 step (1)."""
-
-TIME_STEP_UNIT = 0.125
-"""Seconds. Design choice: 16 frames in two seconds are the typical window."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def normalise(xy: Tensor, score: Tensor, dt: Tensor) -> LiftingInputs:
     """Centre and scale windows by the body itself.
 
     Design choice: missing joints are interpolated in time so that a frame's centre does not jump
-    with the joints found in it; the network sees their confidence of 0.
+    when joints come and go; the network sees their confidence of 0.
 
     Args:
         xy: (N, F, J, 2) pixels.
@@ -47,6 +44,7 @@ def normalise(xy: Tensor, score: Tensor, dt: Tensor) -> LiftingInputs:
     """
     confidence = confidence_of(score)
     filled = fill_missing(xy, confidence)
+    # A joint seen somewhere in the window counts a little where it was only interpolated.
     weight = confidence + 0.05 * (confidence.sum(1, keepdim=True) > 0)
     center = weighted_mean(filled, weight, (2,))
     relative = filled - center
@@ -66,8 +64,3 @@ def normalise(xy: Tensor, score: Tensor, dt: Tensor) -> LiftingInputs:
         -1,
     )
     return LiftingInputs(features, path[:, :, 0], center.mean((1, 2)), size, seen)
-
-
-def time_feature(dt: Tensor) -> Tensor:
-    """Time step as the networks see it: its logarithm about TIME_STEP_UNIT, bounded; same shape."""
-    return (dt / TIME_STEP_UNIT).log().clamp(-2.0, 1.0)

@@ -1,4 +1,4 @@
-"""The lifter as the pipeline calls it: pixels in, metres out."""
+"""The lifter as the pipeline calls it: from pixels to metres."""
 
 from dataclasses import asdict
 
@@ -7,54 +7,36 @@ import torch
 from torch import Tensor
 
 from finephys.actions import ACTIONS
-from finephys.anthropometry import LIMB_LENGTHS_PER_HEIGHT
 from finephys.errors import RequestError
-from finephys.pose3d.geometry import window_tensors
+from finephys.pose3d.geometry import body_height, chunks, window_tensors
 from finephys.pose3d.lifting.inputs import normalise
 from finephys.pose3d.lifting.network import LiftingNetwork, LiftingSize
 from finephys.pose3d.windows import BodyWindows, PoseWindows
-from finephys.skeleton import LIMBS
 from finephys.types import Float
-from finephys.weights.checkpoints import checkpoint_path, load_module, read_config
-
-CHUNK = 64
-"""Windows lifted at once: enough for speed, little memory."""
-
-_PARENT = [parent for parent, _ in LIMBS]
-_CHILD = [child for _, child in LIMBS]
+from finephys.weights.checkpoints import checkpoint_path, load_module, read_config, rebuilding
 
 PRIOR_OF_ACTION = {action.id: index + 1 for index, action in enumerate(ACTIONS)}
 """Row of each class in the buffer of priors; row 0 is for no class."""
 
 
-def limb_sum(body: Tensor) -> Tensor:
-    """Sum of the 16 limb lengths in each frame: (N, F, J, 3) -> (N, F), unit of `body`."""
-    limbs: Tensor = body[..., _CHILD, :] - body[..., _PARENT, :]
-    length: Tensor = torch.linalg.vector_norm(limbs, dim=-1)
-    return length.sum(-1)
-
-
-def metres_per_unit(body: Tensor, body_height: Tensor) -> Tensor:
-    """Metres of one unit of `body`, from its limb lengths and the body's height.
-
-    Design choice: the median over frames of the sum of predicted limb lengths is that of an average
-    body of this height (de Leva's proportions); one frame lifted badly does not change the scale.
+def metres_per_unit(body: Tensor, height: Tensor) -> Tensor:
+    """Metres of one unit of `body` that give it a certain height.
 
     Args:
         body: (N, F, J, 3) in any unit.
-        body_height: (N,) metres.
+        height: (N,) metres, of the person.
 
     Returns:
         (N, 1, 1, 1).
     """
-    target = float(LIMB_LENGTHS_PER_HEIGHT.sum()) * body_height
-    return (target / limb_sum(body).median(1).values.clamp(min=1e-3))[:, None, None, None]
+    # The bound keeps a body shrunk to a point finite.
+    return (height / body_height(body).clamp(min=4e-4))[:, None, None, None]
 
 
 def lift_tensors(
     network: LiftingNetwork,
     windows: tuple[Tensor, Tensor, Tensor],
-    body_height: Tensor,
+    height: Tensor,
     action: Tensor,
     prior: Tensor,
 ) -> tuple[Tensor, Tensor]:
@@ -63,7 +45,7 @@ def lift_tensors(
     Args:
         network: with its bank filled.
         windows: xy (N, F, J, 2) pixels, score (N, F, J), dt (N,) seconds.
-        body_height: (N,) metres.
+        height: (N,) metres, of the person.
         action: (N,) class whose prompt pairs are compared; 0 for all.
         prior: (J, 3) of a body 1 m tall, for windows without any detection.
 
@@ -72,11 +54,11 @@ def lift_tensors(
     """
     inputs = normalise(*windows)
     output = network(inputs, network.bank.find(inputs, action))
-    scaled = output * metres_per_unit(output, body_height)
+    scaled = output * metres_per_unit(output, height)
     body = scaled - scaled[:, :, :1]
     root = scaled[:, :, 0] - scaled[:, :1, 0]
     root = torch.cat([root[..., :2], torch.zeros_like(root[..., 2:])], -1)
-    still = (prior * body_height[:, None, None])[:, None].expand_as(body)
+    still = (prior * height[:, None, None])[:, None].expand_as(body)
     seen = inputs.seen[:, None, None]
     return torch.where(seen[..., None], body, still), torch.where(seen, root, 0.0)
 
@@ -97,21 +79,22 @@ class Lifter:
             WeightsError: when they do not fit.
         """
         path = checkpoint_path(tier, "lifting")
-        network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
+        with rebuilding(path):
+            network = LiftingNetwork(LiftingSize(**read_config(path)["size"]))
         load_module(network, path)
         return cls(network.to(device))
 
     def lift(self, windows: PoseWindows, action: int | None = None) -> BodyWindows:
         """Lift windows to 3D (supplement A.3).
 
-        A window in which no joint was found becomes the motionless pose prior. Design choice: the
+        A window without any detected joint becomes the motionless pose prior. Design choice: the
         root's path in x and y follows the pelvis in the image at constant pixels per metre, and z
-        is 0: change of apparent size cannot be told from change of shape without the focal length.
+        is 0: without the focal length a change of apparent size looks like a change of shape.
 
         Args:
             windows: the 2D joints.
-            action: FineGym class 6 to 40 among whose prompt pairs the most similar one is read;
-                None: among those of all classes.
+            action: FineGym class 6 to 40 whose prompt pairs are searched; None: those of all
+                classes.
 
         Returns:
             Body and root path in metres, camera axes.
@@ -123,9 +106,9 @@ class Lifter:
         count = len(windows.xy)
         xyz = np.empty((*windows.xy.shape[:-1], 3), np.float32)
         root = np.empty((count, windows.xy.shape[1], 3), np.float32)
-        xy, score, dt = window_tensors(windows, str(self._device))
-        for begin in range(0, count, CHUNK):
-            part = slice(begin, begin + CHUNK)
+        xy, score = window_tensors(windows, self._device)
+        dt = torch.from_numpy(windows.dt).to(self._device)
+        for part in chunks(count):
             queries = (xy[part], score[part], dt[part])
             kind = torch.full_like(dt[part], action or 0, dtype=torch.int64)
             height = torch.full_like(dt[part], windows.body_height)
@@ -135,10 +118,15 @@ class Lifter:
         return BodyWindows(xyz, root)
 
     def prior(self, action: int | None) -> Float:
-        """The pose that is assumed when nothing is seen: (17, 3) metres for a body 1 m tall.
+        """The pose that is assumed when nothing is detected.
 
-        Root-relative, camera axes, seen from the front and side. Of a class: the middle of a
-        simulated motion.
+        Args:
+            action: FineGym class, whose prior is the middle of a simulated motion; None: a person
+                who stands.
+
+        Returns:
+            (17, 3) metres for a body 1 m tall, root-relative, camera axes, seen from the front and
+            side.
         """
         prior: Float = self.network.priors[self._row(action)].cpu().numpy()
         return prior
@@ -152,5 +140,5 @@ class Lifter:
 
 
 def lifting_config(network: LiftingNetwork) -> dict[str, object]:
-    """Plain values that rebuild a network, for its checkpoint."""
+    """JSON values that rebuild a network, for its checkpoint."""
     return {"size": asdict(network.size)}

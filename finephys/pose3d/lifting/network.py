@@ -2,7 +2,7 @@
 
 Source: Skeleton-in-Context (prompt pair, query, pose prior), used by supplement A.3 for S_dd.
 Design choice: joint tokens are narrow and attend to each other within a frame; for attention in
-time the 17 tokens of a frame are gathered into one wide token. Per window this costs a third of
+time the 17 tokens of a frame are concatenated into one wide token. Per window this costs a third of
 joint-wise attention in time, so that training on one core sees three times the windows. The pair
 looks like the query frame by frame (see `prompts`), so that each joint's token holds both.
 """
@@ -123,8 +123,8 @@ class LiftingNetwork(nn.Module):
     def forward(self, inputs: LiftingInputs, pair: Pair | None) -> Tensor:
         """Lift normalised windows.
 
-        Design choice: x and y are a learned share of the detection and of what the network says, so
-        that a good detection is not blurred; z in the same way of the pair's depth.
+        Design choice: x and y are a learned mixture of the detection and the network's output, so
+        that a good detection is not blurred; z is one of the pair's depth and the output.
 
         Args:
             inputs: the queries.
@@ -141,11 +141,12 @@ class LiftingNetwork(nn.Module):
             joints, frames = block(joints, frames)
         out = self.output(self.before_output(frames)).unflatten(-1, (_J, _OUTPUTS))
         out = out + self.joint_output(joints)
-        said = out[..., :3] + self.mean_pose
-        known = (inputs.features[..., 2:3] > 0).to(said.dtype)
-        share = torch.sigmoid(out[..., 3:4]) * known
-        flat = said[..., :2] + share * (inputs.features[..., :2] - said[..., :2])
-        deep = said[..., 2:]
+        pose = out[..., :3] + self.mean_pose
+        flat, deep = pose[..., :2], pose[..., 2:]
+        detected, confidence = inputs.features[..., :2], inputs.features[..., 2:3]
+        share = torch.sigmoid(out[..., 3:4]) * (confidence > 0).to(pose.dtype)
+        flat = flat + share * (detected - flat)
         if pair is not None:
+            # Minus 1: an untrained network takes a quarter of its depth from the pair.
             deep = deep + torch.sigmoid(out[..., 4:] - 1.0) * (pair.xyz[..., 2:] - deep)
         return torch.cat([flat + inputs.path[:, :, None], deep], -1)

@@ -1,7 +1,9 @@
 """Euler-Lagrange dynamics of the body: M(q) qddot = J - C (Eqs. 35 and 41).
 
 Coordinates q (N, 51): the 17 joints, joint-major, x y z each, metres in camera axes. M is per unit
-body mass, so that J and C are in N/kg.
+body mass, so that J and C are in N/kg. The paper leaves the form of M, J and C open: the supplement
+derives C from M (Eqs. 37-41), and of the main paper it is known that small heads estimate M^-1, J
+and C apart from each other.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,19 @@ _LEAST_MASS = 0.004
 """Fraction of body mass on every joint. Design choice: keeps M definite where the tables of
 segments leave a joint (the neck) massless."""
 
+_SHAPE_SCALE = 2.0
+"""1/metre: joints lie within half a metre of their mean, so that the networks' inputs are within
+about 1. Design choice; the shipped weights are trained with it."""
+
+_VELOCITY_SCALE = 0.3
+"""Seconds a metre: joints of a gymnast move at about 3 m/s."""
+
+_LEAST_DIAGONAL = 0.05
+"""Share of a joint's lumped mass below which the learned diagonal of M cannot fall."""
+
+_SOFTPLUS_ONE = 0.5413
+"""softplus(0.5413) = 1: a fresh network starts at the lumped masses of the body."""
+
 
 def joint_masses() -> Tensor:
     """Body mass lumped on the joints, (17,), summing to 1."""
@@ -30,19 +45,20 @@ def joint_masses() -> Tensor:
 
 
 def angular_momentum(points: Tensor, velocity: Tensor) -> Tensor:
-    """Angular momentum about the centre of mass, per unit body mass: (..., 3) m^2/s.
-
-    That of the segments' rods, whose mass matrix on the joints is constant.
+    """Angular momentum of the segments' rods about the centre of mass, per unit body mass.
 
     Args:
         points: (..., J, 3) metres.
         velocity: (..., J, 3) m/s.
+
+    Returns:
+        (..., 3) m^2/s.
     """
     matrix = torch.from_numpy(consistent_mass_matrix()).to(points)
-    weight = matrix.sum(-1, keepdim=True)
+    weight = matrix.sum(-1, keepdim=True)  # rows sum to the share of each joint in the total mass
     arm = points - (points * weight).sum(-2, keepdim=True)
-    going = velocity - (velocity * weight).sum(-2, keepdim=True)
-    out: Tensor = torch.linalg.cross(arm, matrix @ going).sum(-2)
+    relative = velocity - (velocity * weight).sum(-2, keepdim=True)
+    out: Tensor = torch.linalg.cross(arm, matrix @ relative).sum(-2)
     return out
 
 
@@ -62,17 +78,20 @@ def coriolis_of(
         (N, K), differentiable when gradients are on.
     """
     keep = torch.is_grad_enabled()
-    # Inference mode records nothing to differentiate; leaving it needs ordinary tensors.
+    # Inference mode records nothing to differentiate, and tensors made in it cannot be: copy them.
     with torch.inference_mode(False), torch.enable_grad():
         q = (q.clone() if keep else q.detach().clone()).requires_grad_()
         velocity = velocity.clone() if keep else velocity.detach().clone()
+        momenta = momentum(q, velocity)
+        # Mdot qdot is the derivative of M(q) v along qdot with v held at qdot: a forward-mode
+        # product, by differentiating twice. `slope` = grad_q (probe^T M v) is linear in the probe,
+        # so that the derivative of slope^T qdot by the probe is d(M v)/dq qdot.
         probe = torch.zeros_like(velocity, requires_grad=True)
-        carried = momentum(q, velocity)
-        (slope,) = torch.autograd.grad((carried * probe).sum(), q, create_graph=True)
+        (slope,) = torch.autograd.grad((momenta * probe).sum(), q, create_graph=True)
         (mass_rate,) = torch.autograd.grad(
             (slope * velocity).sum(), probe, create_graph=keep, retain_graph=True
         )
-        energy = 0.5 * (velocity * carried).sum()
+        energy = 0.5 * (velocity * momenta).sum()
         (gradient,) = torch.autograd.grad(energy, q, create_graph=keep)
         out: Tensor = mass_rate - gradient
     return out if keep else out.detach()
@@ -83,10 +102,18 @@ def _joints(values: Tensor) -> Tensor:
     return values.reshape(-1, _J, 3)
 
 
-class LearnedDynamics(nn.Module):
-    """The paper's: M(q) = diagonal + low rank, learned; C by autograd from Eq. 40.
+def _shape(q: Tensor) -> Tensor:
+    """The body's shape wherever it is: q about the mean of its joints, scaled metres, (N, 51)."""
+    joints = _joints(q)
+    return _SHAPE_SCALE * (joints - joints.mean(1, keepdim=True)).flatten(1)
 
-    M depends on the body's shape only: q enters relative to its mean and in body heights.
+
+class LearnedDynamics(nn.Module):
+    """M(q) is learned; C is derived from it by automatic differentiation of Eq. 40.
+
+    Design choice: M is a positive diagonal plus a low-rank product, so that it is positive definite
+    and cheap to invert. It depends on q through the body's shape alone, in metres: the same pose of
+    a smaller body has another M.
 
     Attributes:
         rank: of what is added to the diagonal.
@@ -108,11 +135,9 @@ class LearnedDynamics(nn.Module):
     def factors(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Diagonal (N, 51), positive, and low-rank factor (N, 51, rank) of M(q)."""
         masses: Tensor = self.get_buffer("masses")
-        shape = _joints(q)
-        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
-        out = self.output(torch.tanh(self.hidden(2.0 * shape)))
-        # softplus(0.5413) = 1: a fresh network starts at the lumped masses of the body.
-        diagonal = masses * (0.05 + functional.softplus(out[:, :COORDINATES] + 0.5413))
+        out = self.output(torch.tanh(self.hidden(_shape(q))))
+        scale = _LEAST_DIAGONAL + functional.softplus(out[:, :COORDINATES] + _SOFTPLUS_ONE)
+        diagonal = masses * scale
         low = out[:, COORDINATES:].reshape(-1, COORDINATES, self.rank)
         return diagonal, low * masses.sqrt()[:, None]
 
@@ -126,7 +151,11 @@ class LearnedDynamics(nn.Module):
         return coriolis_of(self.momentum, q, velocity)
 
     def acceleration(self, q: Tensor, force: Tensor) -> Tensor:
-        """M(q)^-1 force (N, 51) by the Woodbury identity."""
+        """M(q)^-1 force (N, 51) by the Woodbury identity.
+
+        (D + L L^T)^-1 = D^-1 - D^-1 L (1 + L^T D^-1 L)^-1 L^T D^-1: only a rank x rank system is
+        solved.
+        """
         diagonal, low = self.factors(q)
         scaled = low / diagonal[..., None]
         inner = torch.eye(self.rank, dtype=q.dtype, device=q.device) + low.mT @ scaled
@@ -172,7 +201,7 @@ class AnthropometricDynamics(nn.Module):
 
 
 class FreeDynamics(LearnedDynamics):
-    """In the manner of PhysMoP: M, J and C are three networks that owe each other nothing.
+    """As in PhysMoP and the main paper: M, J and C are three independent networks.
 
     C is not derived from M, J holds no gravity and its wrench is free.
     """
@@ -187,18 +216,16 @@ class FreeDynamics(LearnedDynamics):
         self.free = nn.Sequential(nn.Linear(2 * COORDINATES, hidden), nn.Tanh(), last)
 
     def coriolis(self, q: Tensor, velocity: Tensor) -> Tensor:
-        """C(q, qdot) (N, 51), N/kg, learned without regard to M."""
+        """C(q, qdot) (N, 51), N/kg, learned independently of M."""
         masses: Tensor = self.get_buffer("masses")
-        shape = _joints(q)
-        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
-        out: Tensor = self.free(torch.cat([2 * shape, 0.3 * velocity], -1)) * masses
+        out: Tensor = self.free(torch.cat([_shape(q), _VELOCITY_SCALE * velocity], -1)) * masses
         return out
 
 
 class NoDynamics(LearnedDynamics):
     """The control: as many parameters, the same losses and data, and no acceleration.
 
-    What the networks of force and mass say moves what is measured instead.
+    The outputs of the force and mass networks correct the measurements instead.
     """
 
     mechanical = False
@@ -213,9 +240,7 @@ class NoDynamics(LearnedDynamics):
 
     def correction(self, q: Tensor) -> Tensor:
         """(N, 51) in tenths of a metre, from the parameters that make M elsewhere."""
-        shape = _joints(q)
-        shape = (shape - shape.mean(1, keepdim=True)).flatten(1)
-        out: Tensor = self.output(torch.tanh(self.hidden(2.0 * shape)))
+        out: Tensor = self.output(torch.tanh(self.hidden(_shape(q))))
         return out.reshape(len(q), COORDINATES, -1).mean(-1)
 
 
@@ -227,4 +252,4 @@ DYNAMICS: dict[str, Callable[[], Dynamics]] = {
     "free": FreeDynamics,
     "none": NoDynamics,
 }
-"""Dynamics by name; a checkpoint offers those it was trained with."""
+"""Dynamics by name; a checkpoint holds those it was trained with."""

@@ -1,4 +1,4 @@
-// Parts of the runner's page that are ours: choosing and sending clips, and the live board.
+// Parts of the administrator's page that are ours: choosing and sending clips, and the live board.
 
 const SECONDS = 4;
 
@@ -59,7 +59,7 @@ export function uploads(element, props) {
   async function folder(upload, files, mine) {
     // The chosen folder itself stays behind: METHOD/ITEM.mp4 is what a study reads.
     const wanted = files.map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file])
-      .filter(([name]) => ACCEPTED.test(name) && !name.split("/").some((part) => part.startsWith(".")));
+      .filter(([name]) => ACCEPTED.test(name) && !name.split("/").some((part) => part.startsWith(".") || part === "__MACOSX"));
     if (!wanted.length) throw new Error("There are no clips in it.");
     for (const [place, [name, file]] of wanted.entries()) {
       if (file.size > props.largest) throw new Error(`${name} is larger than ${props.largest} bytes.`);

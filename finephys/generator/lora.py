@@ -1,7 +1,7 @@
-"""What the paper trains on top of Stable Diffusion 1.5, and the one file that holds all of it.
+"""The weights that the paper trains on top of Stable Diffusion 1.5, and their checkpoint.
 
 LoRA on spatial and temporal attention, the motion modules, and the skeletal heatmap encoder
-(supplement A.1). The base stays as it was published: it is fetched, locked and never saved again.
+(supplement A.1). The base stays as published: it is fetched, locked and never saved again.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from finephys.config import GeneratorConfig
 from finephys.errors import WeightsError
 from finephys.generator.autoencoder import LatentAutoencoder
-from finephys.generator.network import Base, VideoNetwork, silence_motion
-from finephys.generator.public import filled
+from finephys.generator.network import Base, VideoNetwork, zero_init_motion
+from finephys.generator.pretrained import join_motion_modules, load_pretrained_strict
+from finephys.generator.text import load_tokenizer
 from finephys.skeleton import FRAMES
 from finephys.weights.checkpoints import read_config, read_tensors, save_tensors
 from finephys.weights.lock import verify, weights_folder
@@ -44,7 +45,8 @@ class Lora:
 
     Attributes:
         rank: of the added product of two matrices.
-        alpha: the product is scaled by alpha / rank. Design choice: 1, since the paper is silent.
+        alpha: the product is scaled by alpha / rank. Design choice: a scale of 1; the paper names
+            none.
         dropout: of its input, in training.
     """
 
@@ -57,7 +59,7 @@ PAPER_LORA = Lora()
 
 
 def add_lora(unet: UNetMotionModel, lora: Lora = PAPER_LORA) -> None:
-    """Put LoRA on every attention of a video U-Net; it starts as nothing added.
+    """Add LoRA to every attention of a video U-Net; untrained, it does not change the output.
 
     Args:
         unet: the U-Net, changed in place.
@@ -76,12 +78,6 @@ def add_lora(unet: UNetMotionModel, lora: Lora = PAPER_LORA) -> None:
     )
 
 
-def scale_lora(unet: nn.Module, scale: float) -> None:
-    """Weigh what LoRA adds: 1 as trained, 0 the base alone."""
-    for layer in _lora_layers(unet):
-        layer.set_scale(_ADAPTER, scale)
-
-
 def _lora_layers(unet: nn.Module) -> list[Any]:
     from peft.tuners.lora import LoraLayer
 
@@ -89,10 +85,10 @@ def _lora_layers(unet: nn.Module) -> list[Any]:
 
 
 def trained_parameters(network: VideoNetwork) -> dict[str, nn.Parameter]:
-    """Everything that is trained and saved, by its name in the checkpoint.
+    """Return everything that is trained and saved, by its name in the checkpoint.
 
     Motion modules have the names of a published motion adapter, LoRA those of diffusers' LoRA files
-    (`....to_q.lora_A.weight`), each behind the name of its part.
+    (`....to_q.lora_A.weight`), each prefixed with the name of its part.
     """
     parts: list[nn.Module] = [network.skeleton_encoder]
     parts += [part for part in network.unet.modules() if isinstance(part, AnimateDiffTransformer3D)]
@@ -107,18 +103,18 @@ def trained_parameters(network: VideoNetwork) -> dict[str, nn.Parameter]:
 
 
 def freeze_base(network: VideoNetwork) -> None:
-    """Let gradients reach what is trained and nothing else."""
+    """Turn off gradients of all but the trained parameters."""
     network.requires_grad_(False)
     for parameter in trained_parameters(network).values():
         parameter.requires_grad_(True)
 
 
 def recompute_activations(unet: nn.Module) -> None:
-    """Gradient checkpointing of residual layers and of spatial and temporal transformers.
+    """Turn on gradient checkpointing for residual layers, spatial and temporal transformers.
 
-    Each of them keeps its input alone and runs again in the backward pass. Done here because
-    diffusers' `enable_gradient_checkpointing` leaves the temporal transformers of all but the
-    middle block as they are, and of the spatial ones everything around their blocks.
+    Each of them keeps only its input and runs again in the backward pass. diffusers'
+    `enable_gradient_checkpointing` checkpoints the temporal transformers of the middle block alone,
+    and of the spatial ones only their inner blocks.
     """
     for part in unet.modules():
         if isinstance(part, (ResnetBlock2D, Transformer2DModel, AnimateDiffTransformer3D)):
@@ -135,49 +131,48 @@ def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-# -- from files and back ---------------------------------------------------------------------------
+# -- checkpoints -----------------------------------------------------------------------------------
 
 
 def load_base(
     config: GeneratorConfig, dtype: torch.dtype, folder: Path | None = None, adapter: bool = False
 ) -> tuple[VideoNetwork, CLIPTokenizer, str]:
-    """The public Stable Diffusion as a video network, LoRA and skeleton encoder untrained on it.
+    """Load the public Stable Diffusion as a video network with untrained additions.
 
     Args:
         config: size and schedule.
         dtype: of the weights.
-        folder: of the fetched parts; None: where `fetch` puts them.
-        adapter: take AnimateDiff's motion modules; otherwise they are new and add nothing.
+        folder: holds the fetched parts; None: where `fetch` puts them.
+        adapter: use AnimateDiff's motion modules; otherwise they are new, with a zero output.
 
     Returns:
         The network, its tokenizer, and the SHA-256 of the U-Net's file.
 
     Raises:
-        WeightsMissingError: the base was not fetched, or not wholly; the text names the command.
+        WeightsMissingError: the base is not, or incompletely, downloaded; the text names the
+            command.
         WeightsError: a file changed, or does not fit.
     """
     folder = folder or weights_folder("sd15")
     names = (PART, "motion-adapter") if adapter else (PART,)
     locked = verify(folder, names, COMMAND)[PART]
-    whole = folder / PART
-    plain = filled(UNet2DConditionModel, whole / "unet", dtype, COMMAND)
+
+    def load(model: Any, place: Path) -> Any:  # noqa: ANN401
+        return load_pretrained_strict(model, place, dtype, COMMAND)
+
+    plain = load(UNet2DConditionModel, folder / PART / "unet")
     if adapter:
-        motion = filled(MotionAdapter, folder / "motion-adapter", dtype, COMMAND)
+        motion = load(MotionAdapter, folder / "motion-adapter")
     else:
         motion = new_motion_modules(plain)
-    try:
-        unet = UNetMotionModel.from_unet2d(plain, motion)  # in the U-Net's dtype
-    except (ValueError, RuntimeError) as error:
-        raise WeightsError(
-            f"the motion adapter does not fit the U-Net ({error}); run: {COMMAND}"
-        ) from error
+    unet = join_motion_modules(plain, motion, COMMAND)
     if not adapter:
-        silence_motion(unet)
+        zero_init_motion(unet)
     add_lora(unet)
-    tokenizer = CLIPTokenizer.from_pretrained(whole / "tokenizer", local_files_only=True)
+    tokenizer = load_tokenizer(folder / PART / "tokenizer", COMMAND)
     base = Base(
-        LatentAutoencoder(vae=filled(AutoencoderKL, whole / "vae", dtype, COMMAND)),
-        filled(CLIPTextModel, whole / "text_encoder", dtype, COMMAND),
+        LatentAutoencoder(vae=load(AutoencoderKL, folder / PART / "vae")),
+        load(CLIPTextModel, folder / PART / "text_encoder"),
         unet,
     )
     network = VideoNetwork(config, tokenizer.eos_token_id, base)
@@ -187,46 +182,48 @@ def load_base(
 
 
 def new_motion_modules(plain: UNet2DConditionModel) -> MotionAdapter:
-    """Motion modules as supplement A.1 has them, for a U-Net.
+    """Build the motion modules of supplement A.1 for a U-Net.
 
-    Eight heads, one transformer block with two temporal self-attentions, at every scale.
+    Eight heads, one transformer block with two temporal self-attentions, at every scale. Design
+    choice: also in the middle block, as in diffusers and AnimateDiff v1.5-2.
     """
-    heads = plain.config.attention_head_dim  # so named in diffusers; it is the number of heads
+    heads = plain.config.attention_head_dim  # diffusers' name for the number of heads
     return MotionAdapter(
         block_out_channels=tuple(plain.config.block_out_channels),
         motion_layers_per_block=plain.config.layers_per_block,
         motion_norm_num_groups=plain.config.norm_num_groups,
         motion_num_attention_heads=heads,
         motion_max_seq_length=2 * FRAMES,
+        use_motion_mid_block=True,
     )
 
 
 def save_trained(
     network: VideoNetwork, path: Path, config: dict[str, Any], base: str, lora: Lora = PAPER_LORA
 ) -> None:
-    """Write everything trained to one file.
+    """Write all trained weights to one checkpoint.
 
-    Design choice: in float32, so that what is loaded is what was trained.
+    Design choice: in float32, so that loading restores exactly what was trained.
 
     Args:
         network: with LoRA.
         path: a .safetensors file.
         config: the network's, as plain values.
         base: SHA-256 of the U-Net's file that it was trained on.
-        lora: what `add_lora` was given.
+        lora: the argument of `add_lora`.
     """
     tensors = {name: value.float() for name, value in trained_parameters(network).items()}
     save_tensors(tensors, path, {"network": config, "lora": asdict(lora), "base": base})
 
 
 def load_trained(network: VideoNetwork, path: Path, config: dict[str, Any], base: str) -> None:
-    """Fill everything trained from one file, strictly.
+    """Load all trained weights from one checkpoint, strictly.
 
     Args:
-        network: of `load_base`.
-        path: of `save_trained`.
+        network: from `load_base`.
+        path: written by `save_trained`.
         config: the network's, as plain values.
-        base: SHA-256 of the U-Net's file that the network is made of.
+        base: SHA-256 of the file that the network's U-Net was loaded from.
 
     Raises:
         WeightsError: the file is damaged, was made for another configuration or trained on another
@@ -234,15 +231,15 @@ def load_trained(network: VideoNetwork, path: Path, config: dict[str, Any], base
     """
     place = f"{path.parent.name}/{path.name}"
     saved = read_config(path)
-    wanted = {"network": config, "lora": asdict(PAPER_LORA), "base": base}
-    if saved.get("base") != base and saved.keys() == wanted.keys():
+    expected = {"network": config, "lora": asdict(PAPER_LORA), "base": base}
+    if saved.get("base") != base and saved.keys() == expected.keys():
         raise WeightsError(
             f"{place} was trained on another revision of Stable Diffusion (its U-Net has SHA-256 "
             f"{str(saved['base'])[:12]}, the fetched one {base[:12]}); fetch that revision, or "
             "train again."
         )
-    if saved != wanted:
-        own, other = (_flat(each) for each in (saved, wanted))
+    if saved != expected:
+        own, other = (_flat(each) for each in (saved, expected))
         names = sorted(name for name in own | other if own.get(name) != other.get(name))
         raise WeightsError(
             f"{place} was made for another configuration ({', '.join(names)} differ); train it "

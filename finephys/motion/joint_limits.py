@@ -151,3 +151,14 @@ def largest_angles(joints: Array) -> dict[str, float]:
         ):  # fmt: skip
             found.setdefault(name, []).append(values)
     return {name: float(np.max(found[name])) for name in LIMITS}
+
+
+def excess(joints: Array) -> tuple[float, str]:
+    """How far joints (T, 17, 3) go beyond the limits.
+
+    Returns:
+        Degrees by which the worst movement exceeds its limit, negative within, and its name.
+    """
+    over = {name: angle - LIMITS[name].most for name, angle in largest_angles(joints).items()}
+    worst = max(over, key=lambda name: over[name])
+    return over[worst], worst
