@@ -86,8 +86,8 @@ MUTATIONS = (
     ),
     Mutation(
         "homography not inverted",
-        "_transformed(np.linalg.inv(self.to_first), xy)",
-        "_transformed(self.to_first, xy)",
+        "np.linalg.inv(self.to_first).astype",
+        "self.to_first.astype",
         ("integration/test_pipeline.py",),
     ),
     Mutation(

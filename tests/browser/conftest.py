@@ -3,10 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from rater_visits import server, visits  # noqa: F401  # fixtures
+
+from benchmarks.app_server import AppServer
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -47,19 +51,49 @@ def browser_without_webgl(browser: Browser) -> Iterator[Browser]:
     chromium.close()
 
 
+@dataclass(frozen=True)
+class Contexts:
+    """Browser contexts that tests share: a page's scripts are loaded and compiled once in each."""
+
+    kept: dict[tuple[Browser, str], BrowserContext] = field(default_factory=dict)
+
+    def of(self, browser: Browser, options: dict[str, Any]) -> BrowserContext:
+        key = (browser, repr(sorted(options.items())))
+        if key not in self.kept:
+            self.kept[key] = new_context(browser, options)
+        return self.kept[key]
+
+
+def new_context(browser: Browser, options: dict[str, Any]) -> BrowserContext:
+    context = browser.new_context(**options)
+    context.set_default_timeout(90_000)
+    return context
+
+
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Contexts:
+    return Contexts()
+
+
 class Tabs:
-    """Opens pages in contexts of their own and keeps what went wrong in them."""
+    """Opens pages and keeps what went wrong in them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, contexts: Contexts) -> None:
         self.url = url
+        self.contexts = contexts
         self.problems: list[str] = []
-        self.contexts: list[BrowserContext] = []
+        self.pages: list[Page] = []
+        self.alone: list[BrowserContext] = []
 
-    def open(self, browser: Browser, **options: object) -> Page:
-        context = browser.new_context(**options)
-        self.contexts.append(context)
-        context.set_default_timeout(90_000)
+    def open(self, browser: Browser, *, alone: bool = False, **options: Any) -> Page:
+        """Open the page; `alone` in a context that shares nothing, as for another person."""
+        if alone:
+            context = new_context(browser, options)
+            self.alone.append(context)
+        else:
+            context = self.contexts.of(browser, options)
         page = context.new_page()
+        self.pages.append(page)
         page.on("pageerror", lambda error: self.problems.append(f"error in the page: {error}"))
         page.on("request", lambda request: self._note(request.url))
         page.goto(self.url)
@@ -71,20 +105,20 @@ class Tabs:
             self.problems.append(f"request to the outside: {url}")
 
     def close(self) -> None:
-        for context in self.contexts:
-            context.close()
+        for each in (*self.pages, *self.alone):
+            each.close()
         assert not self.problems, self.problems
 
 
 @pytest.fixture
-def tabs(running_app) -> Iterator[Tabs]:
-    opened = Tabs(running_app.url)
+def tabs(running_app: AppServer, contexts: Contexts) -> Iterator[Tabs]:
+    opened = Tabs(running_app.url, contexts)
     yield opened
     opened.close()
 
 
 @pytest.fixture(scope="module")
-def module_tabs(running_app) -> Iterator[Tabs]:
-    opened = Tabs(running_app.url)
+def module_tabs(running_app: AppServer, contexts: Contexts) -> Iterator[Tabs]:
+    opened = Tabs(running_app.url, contexts)
     yield opened
     opened.close()

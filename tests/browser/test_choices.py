@@ -63,7 +63,7 @@ def test_stopping_a_comparison_keeps_what_is_finished(tabs, browser: Browser) ->
     page = tabs.open(browser)
     start_from(page, "Action only")
     choose_methods(page, "text", "ours")
-    generate(page, steps=48)  # the second must still be at work when Stop arrives
+    generate(page, steps=20)  # the second must still be at work when Stop arrives
     finished = page.locator('[data-card="video text"] [data-download=video]')
     finished.wait_for()
     page.locator("#fp-stop").click()

@@ -41,7 +41,7 @@ def test_stop_ends_the_run_and_the_next_one_works(tabs, browser: Browser, stage:
 
 
 def test_two_people_see_only_their_own(tabs, browser: Browser) -> None:
-    first, second = tabs.open(browser), tabs.open(browser)
+    first, second = tabs.open(browser), tabs.open(browser, alone=True)
     for page, words, seed in ((first, "Turn 21", 11), (second, "Jump 16", 22)):
         start_from(page, "Action only")
         choose_action(page, words)
@@ -56,7 +56,7 @@ def test_two_people_see_only_their_own(tabs, browser: Browser) -> None:
 
 
 def test_the_second_person_sees_the_queue(tabs, browser: Browser) -> None:
-    first, second = tabs.open(browser), tabs.open(browser)
+    first, second = tabs.open(browser), tabs.open(browser, alone=True)
     for page in (first, second):
         start_from(page, "Action only")
     generate(first, steps=60)
@@ -70,13 +70,12 @@ def test_the_second_person_sees_the_queue(tabs, browser: Browser) -> None:
 
 def test_closing_the_page_ends_its_run(tabs, browser: Browser) -> None:
     """A closed tab must not keep the next person waiting."""
-    first, second = tabs.open(browser), tabs.open(browser)
+    first, second = tabs.open(browser, alone=True), tabs.open(browser)
     for page in (first, second):
         start_from(page, "Action only")
     generate(first, steps=100)
     wait_for_stage(first, "preview")
     first.context.close()
-    tabs.contexts.remove(first.context)
     generate(second, steps=1)
     wait_until_done(second)
 
