@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from finephys.actions import ACTIONS
 from finephys.errors import ClipError, NoPersonError, RequestError, StoppedError
@@ -25,6 +25,7 @@ from finephys.manifest import BatchError, Row, append, commit, merge, read_manif
 from finephys.marks import Kind
 from finephys.methods import METHODS, method_by_name
 from finephys.preflight import Input, Output, check_files, check_outside
+from finephys.progress import returned
 from finephys.types import Poses, Request, Stage, VideoClip
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def _poses(grid: Grid, pipeline: "Pipeline", request: Request, item: str) -> Pos
         if not grid.exact:
             source = reference
             request = replace(request, start=0.0, span=(len(clip.frames) - 1) / clip.fps)
-    poses = _last(pipeline.stream_poses(source, request))
+    poses = returned(pipeline.stream_poses(source, request))
     if grid.clips is not None and poses.clip is not None:
         write_marked_video(reference, poses.clip)
     write_poses(grid.out / POSES / f"{item}.npz", poses)
@@ -255,16 +256,6 @@ def _clip_of(grid: Grid, item: str) -> Path | None:
 def _candidates(clips: Path, item: str) -> list[Path]:
     """Return where the clip of an item may be: CLASS_SEED.mp4, else CLASS.mp4."""
     return [clips / f"{name}.mp4" for name in (item, item.partition("_")[0])]
-
-
-def _last(updates: Any) -> Poses:  # noqa: ANN401
-    """Run a generator of updates to its end and return its return value."""
-    while True:
-        try:
-            next(updates)
-        except StopIteration as end:
-            found: Poses = end.value
-            return found
 
 
 def _video(pipeline: "Pipeline", poses: Poses, request: Request) -> tuple[Request, VideoClip]:

@@ -21,7 +21,7 @@ from finephys.methods import method_by_name
 from finephys.models import Models, check_tier
 from finephys.observe import observed, read_clip, resolve_prompt, simulated
 from finephys.pose3d.windows import BodyWindows, DetectedWindows, MotionWindows, PoseWindows
-from finephys.progress import Progress
+from finephys.progress import Progress, returned
 from finephys.skeleton import FRAMES, JOINTS
 from finephys.types import (
     Float,
@@ -112,7 +112,7 @@ class Pipeline:
         Raises:
             RequestError: there is no such fusion, class or dynamics.
         """
-        return _returned(self._pose_stages(windows, fusion, action, dynamics))
+        return returned(self._pose_stages(windows, fusion, action, dynamics))
 
     def _pose_stages(
         self,
@@ -284,7 +284,7 @@ class Pipeline:
         yield run.update(Stage.DATA_DRIVEN, data_driven, 0.25)
         motion = cast(MotionWindows, next(stages)).item(0)
         yield run.update(Stage.PHYSICS, motion, 0.3)
-        staged = _returned(stages)
+        staged = returned(stages)
         reprojected = _reprojected(seen.camera.in_clip(staged.reprojected_xy[0]), request.fusion)
         yield run.update(Stage.REPROJECTED, reprojected, 0.35)
         return Poses(
@@ -362,15 +362,6 @@ class Pipeline:
         return (
             f"The prompt is too long for the text encoder; this part was truncated: {cut[:200]}",
         )
-
-
-def _returned(stages: Generator[object, None, StagedWindows]) -> StagedWindows:
-    """Run the remaining stages and give what they return."""
-    while True:
-        try:
-            next(stages)
-        except StopIteration as end:
-            return cast(StagedWindows, end.value)
 
 
 def _reprojected(xy: Float, mode: str) -> Pose2D:

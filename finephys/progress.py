@@ -2,9 +2,23 @@
 
 import threading
 import time
+from collections.abc import Generator
+from typing import TypeVar
 
 from finephys.errors import StoppedError
 from finephys.types import Stage, StageValue, Update
+
+Returned = TypeVar("Returned")
+
+
+def returned(values: Generator[object, None, Returned]) -> Returned:
+    """Run a generator to its end and give its return value."""
+    while True:
+        try:
+            next(values)
+        except StopIteration as end:
+            value: Returned = end.value
+            return value
 
 
 class Progress:

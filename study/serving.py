@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from study.admin import gate
+from study import gate
 from study.admin.routes import inside
 from study.open_study import OpenStudy
 from study.routes import routes

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
 
-from study.admin import uploads
-from study.admin.gate import Asgi, Gate, Message, Receive, Send
-from study.admin.preview import Previews
+from study import uploads
 from study.errors import StudyError
 from study.faults import is_name
 from study.folder import Folder, read_milestones
+from study.gate import Asgi, Gate, Message, Receive, Send
 from study.open_study import SNAPSHOT_SECONDS, OpenStudy
+from study.preview import Previews
 from study.routes import SAFE_HEADERS, routes
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Who may ask the server for what: public addresses, a password for the rest, rate limits.
 
 Every request passes through `Guard`. It answers nothing but the demo's, the raters' and the health
-addresses of `PUBLIC`, and addresses behind the password gate (`study.admin.gate`).
+addresses of `PUBLIC`, and addresses behind the password gate (`study.gate`).
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount
 
 from finephys.ui.asgi import Asgi, Message, Receive, Send
-from study.admin.gate import Gate
+from study.gate import Gate
 
 logger = logging.getLogger(__name__)
 

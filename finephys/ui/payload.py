@@ -12,6 +12,7 @@ from PIL import Image
 from finephys.observe import SIMULATED_PLANE
 from finephys.skeleton import FRAMES, JOINT
 from finephys.types import Float, Motion, Pose2D, Pose3D, Result, Stage, Update, VideoClip
+from finephys.ui.words import for_page
 
 WIDEST = 640
 """Longest side in pixels of the frames sent to the page; files keep their size."""
@@ -84,7 +85,7 @@ def with_update(value: dict[str, Any], update: Update) -> dict[str, Any]:
         out["fused"] = _spatial(content.poses.fused)
         out["seconds"] = _seconds(value, content)
         out["done"] = update.method == value["methods"][-1]
-    out["notes"] = list(dict.fromkeys([*value["notes"], *update.notes]))
+    out["notes"] = list(dict.fromkeys([*value["notes"], *map(for_page, update.notes)]))
     return out
 
 

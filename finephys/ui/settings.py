@@ -12,7 +12,7 @@ from finephys.errors import FinePhysError
 from finephys.methods import DEFAULT_METHOD, METHODS
 from finephys.pose3d.fusion import DEFAULT_FUSION, FUSIONS
 from finephys.types import Request
-from finephys.ui.words import LENGTH, MODEL, OWN_MOMENT, START, sentence_html
+from finephys.ui.words import LENGTH, MODEL, OWN_MOMENT, REAL_SPEED, START, sentence_html
 from finephys.video import LONGEST_SPAN
 
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -136,7 +136,7 @@ def build_advanced() -> tuple[
         )
         real_speed = gr.Number(
             default.real_speed,
-            label="Real speed",
+            label=REAL_SPEED,
             info="4 for a clip in 4× slow motion.",
             elem_id="fp-real-speed",
         )

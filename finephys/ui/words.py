@@ -1,4 +1,4 @@
-"""How errors read on the page: its own controls instead of flags, and no path of the server."""
+"""How errors and notes read on the page: its controls instead of flags, no path of the server."""
 
 import html
 import re
@@ -7,14 +7,16 @@ from finephys.errors import FinePhysError, NoPersonError
 
 PRIOR = "Use the pose prior when no person is found"
 OWN_MOMENT = "Choose start and length"
+REAL_SPEED = "Real speed"
 START, LENGTH = "Start (s)", "Length (s)"
-ACTION_LABEL, MODEL = "Action", "Model"
+ACTION_LABEL, MODEL, REAL_SPEED = "Action", "Model", "Real speed"
 
 CONTROLS = {
     "--prior": PRIOR,
     "--start": OWN_MOMENT,
     "--action": ACTION_LABEL,
     "--tier": MODEL,
+    "--real-speed": REAL_SPEED,
 }
 """Flag of the command line -> label of the control that does the same."""
 
@@ -34,9 +36,9 @@ def sentence(error: FinePhysError) -> str:
             f"is seen, or tick “{PRIOR}”."
         )
     if not error.commands:
-        return _for_page(str(error))
+        return for_page(str(error))
     parts = re.split(f"({'|'.join(map(re.escape, error.commands))})", str(error))
-    return "".join(part if part in error.commands else _for_page(part) for part in parts)
+    return "".join(part if part in error.commands else for_page(part) for part in parts)
 
 
 def sentence_html(error: FinePhysError) -> str:
@@ -47,7 +49,8 @@ def sentence_html(error: FinePhysError) -> str:
     return text
 
 
-def _for_page(text: str) -> str:
+def for_page(text: str) -> str:
+    """Return a text with the page's controls instead of flags, and without a server's folders."""
     named = _FLAG.sub(
         lambda flag: f"“{CONTROLS[flag[0]]}”" if flag[0] in CONTROLS else flag[0], text
     )

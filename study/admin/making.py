@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from study import acts
-from study.admin import fragments, uploads
+from study import acts, uploads
+from study.admin import fragments
 from study.admin.parts import ADMINISTRATOR, QUICK, SLOW, island, result_html
 from study.definition import Definition
 from study.errors import StudyError

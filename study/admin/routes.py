@@ -17,10 +17,10 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from study import board, codes, outcome
-from study.admin import fragments, uploads
-from study.admin.gate import Asgi, Message, Receive, Send
+from study import board, codes, outcome, uploads
+from study.admin import fragments
 from study.errors import StudyError
+from study.gate import Asgi, Message, Receive, Send
 from study.outcome import RESULT_TYPES, result_files
 
 if TYPE_CHECKING:

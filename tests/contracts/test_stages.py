@@ -22,10 +22,8 @@ from finephys.training.poses import PoseData
 from finephys.training.stages import STAGES, train_stage
 from finephys.types import WorldMotion
 from finephys.weights.checkpoints import ROOT_VARIABLE, checkpoints_root
-from finephys.weights.fetch import fetch
 from finephys.weights.lock import FOLDER_VARIABLE
-from finephys.weights.sources import Folder
-from tests.narrow import SD15, write_hub
+from tests.narrow import SD15
 
 META = torch.device("meta")
 """A device of every machine with torch: any operation on it and on the CPU together is an error."""
@@ -111,19 +109,12 @@ def random_clips(folder: Path, count: int, size: int) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stable Diffusion as it is fetched, at a narrow width."""
-    root = tmp_path_factory.mktemp("public")
-    write_hub(root / "hub")
-    fetch("sd15", root / "w", Folder(root / "hub"), lambda *_: True, lambda _: None)
-    return root / "w"
-
-
 @pytest.fixture
-def ready(tmp_path: Path, motions: PoseData, public: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ready(
+    tmp_path: Path, motions: PoseData, public_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A folder whose checkpoints hold what each stage starts from; all data are small."""
-    monkeypatch.setenv(FOLDER_VARIABLE, str(public))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(public_weights))
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "checkpoints"))
     monkeypatch.setitem(config.TIERS, "sd15", SD15)
     data = {

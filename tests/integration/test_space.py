@@ -139,7 +139,8 @@ def test_it_starts_as_on_a_space(built: Path, tmp_path: Path, data: bool) -> Non
                     status = error.code
                 assert status == (200 if there else 404), address
             log = server.log.read_text()
-        assert "Traceback" not in log
+        # Python mentions an event loop that Gradio forgets to close on a Space.
+        assert log.count("Traceback") == log.count("Exception ignored in")
         assert re.search(r"Models are loaded on cpu", log)
         assert not server.left_behind()
         assert names(built) == before

@@ -116,7 +116,7 @@ def test_the_public_addresses_answer(running_app) -> None:
 
 def test_a_preview_without_a_number_is_not_found() -> None:
     """The bare address once ended in an IndexError, a 500."""
-    from study.admin.preview import Previews
+    from study.preview import Previews
 
     http = TestClient(Starlette(routes=[Mount("/preview", Previews())]))
     for path in ("/preview", "/preview/", "/preview//", "/preview/unknown/"):

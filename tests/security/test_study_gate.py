@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 from study_folder import METHODS, make_study
 from study_site import PASSWORD, SiteServer, ask, log_in
 
-from study.admin import gate, uploads
-from study.admin.gate import Gate
+from study import gate, uploads
 from study.admin.routes import inside
-from study.admin.uploads import UploadError
+from study.gate import Gate
 from study.site import Site
+from study.uploads import UploadError
 
 CONTENT = "a secret of the server 9c2e"
 

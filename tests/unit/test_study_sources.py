@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from study.admin import uploads
+from study import uploads
 from study.errors import StimuliError
 from study.reading import template
 from study.sources import find, holds_clips, is_junk, manifests, measured

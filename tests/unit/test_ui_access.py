@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from finephys.ui import access
 from finephys.ui.access import Guard, Limit, RateLimits, gate, network_of
-from study.admin.gate import Gate
+from study.gate import Gate
 
 PASSWORD = "correct horse battery"  # noqa: S105
 

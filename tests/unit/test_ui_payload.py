@@ -60,7 +60,9 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
     value = payload.empty("run", "clip", ("text", "ours"), "physics")
     steps = (
         Update(Stage.CLIP, VideoClip(frames, 10.0), 0.1, 0.5, ("a note",)),
-        Update(Stage.DETECTED, seen_by_a_camera(body, 20.0), 0.2, 1.0, ("a note", "another")),
+        Update(
+            Stage.DETECTED, seen_by_a_camera(body, 20.0), 0.2, 1.0, ("a note", "set --real-speed")
+        ),
         Update(Stage.DATA_DRIVEN, body, 0.3, 1.5),
         Update(Stage.PREVIEW, VideoClip(frames, 10.0), 0.5, 2.0, (), "text", (1, 8)),
         Update(Stage.HEATMAPS, VideoClip(frames, 10.0), 0.6, 3.0, (), "ours"),
@@ -71,7 +73,7 @@ def test_values_gather_and_are_plain_json(body: Pose3D) -> None:
         assert json.dumps(value) == before  # sent values are not changed afterwards
         value = after
     value = json.loads(json.dumps(value))
-    assert value["notes"] == ["a note", "another"]
+    assert value["notes"] == ["a note", "set “Real speed”"]
     assert value["size"] == [64, 40]
     assert value["interval"] == pytest.approx(0.1)
     assert {"clip", "detected", "data_driven", "plane"} <= set(value)
@@ -88,7 +90,7 @@ def test_each_pose_is_sent_the_frame_at_its_time() -> None:
     times = np.array([0.0, 0.1, 0.2, 1.5], np.float32)
     frames = np.arange(4, dtype=np.uint8)[:, None, None, None] * 60
     clip = VideoClip(np.tile(frames, (1, 16, 16, 3)), 2.0, frame_times=times)
-    value = payload.fresh("run", "clip", ("ours",))
+    value = payload.empty("run", "clip", ("ours",), "physics")
     sent = payload.with_update(value, Update(Stage.CLIP, clip, 0.1, 0.5))["clip"]
     shades = [
         round(np.asarray(Image.open(io.BytesIO(base64.b64decode(each.split(",")[1])))).mean() / 60)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from starlette.routing import Mount, Router
 
-from study.admin.gate import Message, Receive, Send
 from study.blinding import check_complete
 from study.definition import Recruiting
 from study.files import digest, write_atomically
@@ -21,6 +20,7 @@ from study.folder import (
     read_definition,
     write_milestones,
 )
+from study.gate import Message, Receive, Send
 from study.open_study import OpenStudy
 from study.reading import dump
 from study.routes import routes

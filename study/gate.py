@@ -41,7 +41,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
-LOGIN = (Path(__file__).parent / "static" / "login.html").read_text(encoding="utf-8")
+LOGIN = Path(__file__).with_name("login.html").read_text(encoding="utf-8")
 
 LOGIN_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
