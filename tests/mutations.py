@@ -25,7 +25,7 @@ from queue import Queue
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("finephys", "study")
 LEAST_CAUGHT = 19
-TIMEOUT_SECONDS = 300.0
+TIMEOUT_SECONDS = 900.0
 TESTS_FAILED = 1
 """Exit status of pytest when tests ran and some failed."""
 
