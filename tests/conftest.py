@@ -23,11 +23,7 @@ CLIPS = ROOT.parent / "shared" / "clips"
 EXAMPLES = ROOT / "assets" / "examples"
 
 GROUPS = {
-    "browser": (
-        "browser/",
-        "security/test_file_access.py",
-        "security/test_public_addresses.py",
-    ),
+    "browser": ("browser/", "security/test_file_access.py", "security/test_public_addresses.py"),
     "pipeline": (
         "integration/test_pipeline.py",
         "integration/test_methods_pipeline.py",

@@ -64,7 +64,7 @@ MUTATIONS = (
         "swapped limbs",
         '"left_knee": (25,),',
         '"left_knee": (26,),',
-        ("contracts/test_detectors.py",),
+        ("property/test_skeleton.py",),
     ),
     Mutation(
         "mirrored joints keep their names",
