@@ -118,7 +118,7 @@ MUTATIONS = (
         "Stop ignored while denoising",
         'if stop():\n            raise StoppedError(f"Stopped after',
         'if stop() and step > 4:\n            raise StoppedError(f"Stopped after',
-        ("unit/test_generator.py",),
+        ("contracts/test_generators.py",),
     ),
     Mutation(
         "lock of the pipeline not released",
