@@ -47,10 +47,13 @@ def checkpoint_path(tier: str, name: str) -> Path:
                 f"the paper's are not public: train them with {commands[0]} after {commands[1]}, "
                 "or choose --tier sd15-controlnet, which needs no training"
             )
-        if os.environ.get(ROOT_VARIABLE):
-            advice = f"{ROOT_VARIABLE} names another folder: correct or unset it, or {advice}"
+        elsewhere = (
+            f"they are read from the folder in {ROOT_VARIABLE}"
+            if os.environ.get(ROOT_VARIABLE)
+            else f"if they are in another folder, set {ROOT_VARIABLE} to it"
+        )
         raise WeightsMissingError(
-            f"The {tier} weights {_shown(path)} are missing; {advice}", *commands
+            f"The {tier} weights {_shown(path)} are missing; {advice} ({elsewhere})", *commands
         )
     return path
 
