@@ -171,7 +171,7 @@ def read_definition(folder: Folder) -> Definition:
         FrozenError: it is not what the study was opened with.
     """
     check_frozen(folder)
-    return load(folder.definition)
+    return load(folder.definition, frozen=bool(read_milestones(folder).definition_sha256))
 
 
 def read_clips(folder: Folder) -> Clips:

@@ -23,15 +23,19 @@ HEADER = """\
 """
 
 
-def load(path: Path) -> Definition:
+def load(path: Path, *, frozen: bool = False) -> Definition:
     """Read and check a study's YAML.
+
+    Args:
+        path: the YAML.
+        frozen: it has not changed since the study opened; see `parse`.
 
     Raises:
         DefinitionError: the file is missing, not YAML, or not a valid definition; all its faults
             are listed.
     """
     try:
-        return parse(Path(path).read_text(encoding="utf-8"), Path(path).name)
+        return parse(Path(path).read_text(encoding="utf-8"), Path(path).name, frozen=frozen)
     except FileNotFoundError as error:
         raise DefinitionError(
             [f"{path} does not exist; make a study with `python -m study new NAME --videos DIR`."]
@@ -40,12 +44,14 @@ def load(path: Path) -> Definition:
         raise DefinitionError([f"{path} is not UTF-8 text; save it as UTF-8."]) from error
 
 
-def parse(source: str, called: str = "study.yaml") -> Definition:
+def parse(source: str, called: str = "study.yaml", *, frozen: bool = False) -> Definition:
     """Check the text of a study's YAML.
 
     Args:
         source: the YAML.
         called: how the errors name it.
+        frozen: check the fields and their types only. A study was checked when it opened, by the
+            rules of that day; a later rule must not lock its answers in.
 
     Raises:
         DefinitionError: as in `load`.
@@ -65,7 +71,7 @@ def parse(source: str, called: str = "study.yaml") -> Definition:
         ) from error
     problems: list[str] = []
     definition = read(Definition, data, "", problems)
-    if not problems:
+    if not problems and not frozen:
         problems = list(faults(definition))
     if problems:
         raise DefinitionError([f"{called}: {problem}" for problem in problems])

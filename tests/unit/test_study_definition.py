@@ -181,6 +181,18 @@ def test_any_change_after_the_opening_is_refused(tmp_path):
         check_frozen(folder)
 
 
+def test_a_later_rule_does_not_lock_the_answers_of_an_open_study_in(tmp_path):
+    """A study opened in German, when any language was accepted, is still served and reported."""
+    folder, german = Folder(tmp_path), replace(template("fig16"), languages=("de",))
+    folder.definition.write_text(dump(german), "utf-8")
+    with pytest.raises(DefinitionError, match="languages has 'de'"):
+        read_definition(folder)
+    write_milestones(
+        folder, Milestones(opened="today", definition_sha256=digest(folder.definition))
+    )
+    assert read_definition(folder) == german
+
+
 def test_captions_fall_back_to_the_language_they_have():
     assert worded({"en": "leap"}, "zh") == "leap"
     assert worded({"en": "leap", "zh": "跳"}, "zh") == "跳"
