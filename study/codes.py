@@ -59,7 +59,7 @@ def read(folder: Folder) -> list[Code]:
     """Return the codes of a study's folder (see `given`).
 
     Raises:
-        StudyError: there is no study, or it cannot be read.
+        StudyError: the study does not exist or cannot be read.
     """
     definition = read_definition(folder)
     keys = keyring(folder.identity_key)

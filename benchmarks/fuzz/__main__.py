@@ -91,7 +91,7 @@ class Fuzz:
     # -- what is sent ------------------------------------------------------------------------
 
     def _upload(self, case: str) -> None:
-        """A file that is no clip, or a damaged one; then the events that read it."""
+        """Upload a damaged clip or another kind of file, then post the events that read it."""
         path = self._sent(case, self._pick(NAMES), self._content())
         if path is None:
             return

@@ -99,7 +99,7 @@ class Generator(LatentDiffusion[VideoNetwork]):
         return Condition(text, self._network.encode_skeleton(levels, text))
 
     def _levels(self, guides: Sequence[Guidance | None]) -> list[torch.Tensor]:
-        """Stack heatmaps, one (B, F, L, h, h) per scale; zeros where there is no guide."""
+        """Stack heatmaps, one (B, F, L, h, h) per scale; zeros for clips without a guide."""
         levels = []
         for index, side in enumerate(self.config.heatmap_levels):
             empty = np.zeros((FRAMES, len(LIMBS), side, side), np.float32)

@@ -46,7 +46,7 @@ def import_videos(name: str, source: Path) -> dict[str, str]:
     Raises:
         RequestError: there is no such system, its videos are not imported, or `source` is not a
             directory.
-        ImportRefusedError: there is no video, or some are wrong; the text names each.
+        ImportRefusedError: no video was found, or some are unusable; the text names each.
     """
     importable = [each.name for each in SYSTEMS.values() if not each.fetched]
     if name not in importable:

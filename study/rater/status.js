@@ -39,7 +39,7 @@ export function begin(task) {
 }
 
 // The outbox's state: "saving", "saved", "closed", or the cause of a failure; `waiting` and
-// `refused` count answers; `anyStored`: "all answers are saved" is said only of some.
+// `refused` count answers; `anyStored`: "all answers are saved" is shown only once one is stored.
 export function setAnswers(next) {
   answers = next;
   update();
